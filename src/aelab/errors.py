@@ -1,0 +1,25 @@
+"""What can go wrong by a user's hand: each error is one sentence that says what, where and what would work.
+
+`scripts/` print these without a traceback and exit with status 1; any other exception is a defect of ours
+and keeps its traceback.
+"""
+
+
+class AelabError(Exception):
+    """Base of the errors that a user can cause and mend."""
+
+
+class ConfigurationError(AelabError, ValueError):
+    """An option, or a combination of options, that cannot be built."""
+
+
+class DataError(AelabError, ValueError):
+    """Data that are missing, damaged, or not what the configuration declares."""
+
+
+class NonFiniteError(AelabError, ArithmeticError):
+    """A loss that is NaN or infinite."""
+
+
+class ResumeError(AelabError, RuntimeError):
+    """A run folder that cannot be continued."""
