@@ -1,4 +1,4 @@
-"""Noise as a function of the position in a training, so that a run continued at any batch draws the same bits.
+"""Noise as a function of the position in a training: a run continued at any batch draws the same bits.
 
 No random state is ever saved: before each batch the generators are seeded from
 (seed, stage, epoch, batch, rank), and a resume needs only the position.

@@ -1,0 +1,16 @@
+"""Train one autoencoder: `python scripts/train.py variant=vae data=mnist`; `--help` lists what can be chosen."""
+
+from omegaconf import DictConfig
+
+from aelab.composition import command
+
+
+@command("train")
+def main(config: DictConfig) -> None:
+    from aelab.runs.train import main as train  # torch only after the configuration has been composed
+
+    train(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Grids of reconstructions and of prior samples, always of the same validation images and the same noise."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from aelab.figures import bands, grid
+from aelab.models import Autoencoder
+from aelab.records import Batch, Trace
+from aelab.seeds import seed_generators, step_seed
+
+
+class Pictures(Callback):
+    """Draws at every `every_n_epochs`-th validation and, with the weights kept at the end, at the test.
+
+    count: validation images beside their reconstructions. columns: images in a row.
+    """
+
+    def __init__(self, folder: Path, every_n_epochs: int = 5, count: int = 32, columns: int = 16) -> None:
+        self.folder, self.every, self.count, self.columns = folder, every_n_epochs, count, columns
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if trainer.is_global_zero and epoch % self.every == 0:
+            self._draw(trainer, pl_module, f"epoch_{epoch:04d}_")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._draw(trainer, pl_module, "")
+
+    @torch.no_grad()
+    def _draw(self, trainer: Trainer, module: LightningModule, prefix: str) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        examples = _to(data.val_examples(self.count), module.device)
+        seed_generators(step_seed(module.seed, "pictures"), module.device)  # type: ignore[arg-type]
+        model: Any = module.model
+        for name, picture in pictures(model, examples, data.classes, self.columns):
+            path = self.folder / f"{prefix}{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_picture"):
+                    logger.log_picture(name, path, trainer.global_step)
+
+
+def pictures(
+    model: Autoencoder, examples: Batch, classes: int | None, columns: int
+) -> Iterator[tuple[str, Image.Image]]:
+    """The pictures that are defined for this model, by name."""
+    yield "reconstructions", reconstructions(model(examples), columns)
+    if model.prior is None:
+        return
+    if model.conditioner is None:
+        samples = model.sample(columns * columns // 2)
+        yield "samples", grid(samples.split(columns), [""] * (columns // 2))
+    elif classes:
+        yield "samples", samples_by_class(model, classes, columns, examples.x.device)
+
+
+def reconstructions(trace: Trace, columns: int) -> Image.Image:
+    """Input, what the encoder saw where that differs, and the mean of p(x|z,c)."""
+    rows = {"input": trace.x, "corrupted": trace.corrupted, "output": trace.likelihood.mean[0]}
+    if trace.corrupted is trace.x:
+        del rows["corrupted"]
+    return bands(list(rows.values()), list(rows), columns)
+
+
+def samples_by_class(model: Autoencoder, classes: int, columns: int, device: torch.device) -> Image.Image:
+    """One row of samples for each label."""
+    labels = torch.arange(classes, device=device).repeat_interleave(columns)
+    return grid(model.sample(len(labels), labels).split(columns), [str(c) for c in range(classes)])
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    def move(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value.to(device)
+
+    return Batch(batch.x.to(device), move(batch.y), move(batch.mask))

@@ -1,0 +1,27 @@
+"""Progress where there is no terminal: one plain line for each validation."""
+
+import time
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+
+class Lines(Callback):
+    """Prints epoch, step, the validation's numbers and the elapsed time."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        values = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        epochs = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        elapsed = time.monotonic() - self.started
+        print(f"epoch {epochs}  step {trainer.global_step}  {shown}  {elapsed:.0f} s", flush=True)
+
+
+def progress(terminal: bool) -> Callback:
+    """A rich bar, drawn a few times a second, on a terminal; plain lines elsewhere."""
+    return RichProgressBar(refresh_rate=20, leave=False) if terminal else Lines()

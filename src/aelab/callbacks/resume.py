@@ -1,0 +1,131 @@
+"""Resume points: checkpoints from which a killed run continues to the same bits.
+
+A point is written only between two optimisation steps, never after an epoch's last batch nor where a
+validation is due: there Lightning would lose that validation, so the point after it is taken instead.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+from aelab.callbacks.signals import Signals, Terminated
+from aelab.errors import ConfigurationError, ResumeError
+from aelab.training.checkpoints import resume_points
+
+
+class Journal(Protocol):
+    """A log that can be cut back to where it stood."""
+
+    def position(self) -> dict[str, int]: ...
+
+    def truncate(self, position: dict[str, int]) -> None: ...
+
+
+class ResumePoints(Checkpoint):
+    """Saves a point every `every_seconds`, or every `every_batches` batches, and when a signal asks to stop.
+
+    fingerprint: of the configuration; a checkpoint of another run is refused with ResumeError.
+    keep: how many points stay on disk, so that a damaged one leaves another.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        journal: Journal,
+        signals: Signals,
+        every_seconds: float = 60.0,
+        every_batches: int | None = None,
+        keep: int = 2,
+    ) -> None:
+        if keep < 1 or (every_batches is not None and every_batches < 1):
+            raise ConfigurationError("resume_points.keep and resume_points.every_batches must be at least 1")
+        self.folder, self.fingerprint = folder, fingerprint
+        self.journal, self.signals = journal, signals
+        self.every_seconds, self.every_batches, self.keep = every_seconds, every_batches, keep
+        self.position = (0, 0)
+        self.stopping = False
+        self.saved_at = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.fingerprint,
+            "position": list(self.position),
+            "journal": self.journal.position(),
+            "stopping": self.stopping,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["fingerprint"] != self.fingerprint:
+            raise ResumeError(
+                f"the checkpoints in {self.folder} belong to another configuration than its run's"
+            )
+        self.position = tuple(state_dict["position"])
+        self.stopping = state_dict["stopping"]
+        self.journal.truncate(state_dict["journal"])
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.datamodule.position = self.position  # type: ignore[attr-defined]
+        trainer.should_stop = self.stopping
+        self.saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.signals.install()
+        self.signals.deferred = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.signals.deferred = False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.signals.deferred = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if _is_between_steps(trainer, pl_module, batch_idx) and self._is_asked(trainer, batch_idx):
+            self._take(trainer, trainer.fit_loop.epoch_progress.current.processed, batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.fit_loop.epoch_progress.current.processed
+        self.stopping = trainer.should_stop
+        last = self.stopping or epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
+        if last or self._agree(trainer, self._is_due()):
+            self._take(trainer, epoch, 0)
+
+    def _is_asked(self, trainer: Trainer, batch_idx: int) -> bool:
+        """Every process must answer alike, so several of them ask the first one, and seldom."""
+        if self.every_batches and (batch_idx + 1) % self.every_batches == 0:
+            return True
+        if trainer.world_size > 1 and (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return False
+        return self._agree(trainer, self._is_due())
+
+    def _is_due(self) -> bool:
+        return self.signals.received is not None or time.monotonic() - self.saved_at > self.every_seconds
+
+    def _agree(self, trainer: Trainer, wish: bool) -> bool:
+        if trainer.world_size == 1:
+            return wish
+        wish, self.signals.received = trainer.strategy.broadcast((wish, self.signals.received))
+        return wish
+
+    def _take(self, trainer: Trainer, epoch: int, batch: int) -> None:
+        self.position = (epoch, batch)
+        trainer.save_checkpoint(self.folder / f"resume-{epoch:05d}-{batch:07d}.ckpt")
+        self.saved_at = time.monotonic()
+        if trainer.is_global_zero:
+            for path in resume_points(self.folder)[self.keep :]:
+                path.unlink()
+        if self.signals.received is not None:
+            raise Terminated(self.signals.received)
+
+
+def _is_between_steps(trainer: Trainer, module: LightningModule, batch_idx: int) -> bool:
+    done = batch_idx + 1
+    due = trainer.val_check_batch
+    validates = isinstance(due, int) and done % due == 0
+    is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return not (is_last or validates or done % module.accumulate)  # type: ignore[operator]

@@ -1,0 +1,46 @@
+"""SIGTERM and Ctrl-C, held back while a training step is under way."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Terminated(SystemExit):
+    """A run ended by a signal; its exit code is 128 + the signal's number, as a shell would say."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+
+
+class Signals:
+    """A context in which SIGTERM and SIGINT raise `Terminated`, or wait in `received` while `deferred`.
+
+    A second signal of the same kind is never held back.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.deferred = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Signals":
+        self._before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+        self.install()
+        return self
+
+    def install(self) -> None:
+        """Take the signals over, also from whoever took them since."""
+        for signum in self._before:
+            signal.signal(signum, self._handle)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if not self.deferred or self.received == signum:
+            raise Terminated(signum)
+        self.received = signum

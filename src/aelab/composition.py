@@ -1,0 +1,164 @@
+"""From command-line overrides to one checked configuration, before torch is imported.
+
+A misspelled key costs half a second and is answered with the nearest keys that exist.
+"""
+
+import difflib
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from aelab.errors import AelabError, ConfigurationError
+
+Task = Callable[[DictConfig], None]
+
+
+def conf_dir() -> Path:
+    """The folder of the configuration: beside `src` in a checkout, inside the package once installed."""
+    package = Path(__file__).parent
+    checkout = package.parents[1] / "conf"
+    return checkout if (checkout / "train.yaml").is_file() else package / "conf"
+
+
+def compose(overrides: Sequence[str] = (), name: str = "train") -> DictConfig:
+    """The configuration that the command line would compose, resolved: for notebooks and tests.
+
+    Raises ConfigurationError for what cannot be composed, naming the nearest valid keys.
+    """
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            config = hydra.compose(name, list(overrides), return_hydra_config=True)
+            HydraConfig.instance().set_config(config)
+            return resolved(config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigurationError(explain(error, overrides, name)) from error
+
+
+def resolved(config: DictConfig) -> DictConfig:
+    """A copy without interpolations and without Hydra's own node; ConfigurationError for unknown roots."""
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    roots = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    known = {*OmegaConf.load(conf_dir() / "train.yaml"), *roots, "callbacks"} - {"hydra", "defaults"}
+    for key in plain:
+        if key not in known:
+            raise ConfigurationError(f"unknown option {key!r}; {_nearest(str(key), sorted(map(str, known)))}")
+    return plain
+
+
+def command(name: str) -> Callable[[Task], Callable[[], None]]:
+    """Make a task of a configuration a command: Hydra's line, our sentences when it fails."""
+
+    def decorate(task: Task) -> Callable[[], None]:
+        entry = hydra.main(str(conf_dir()), name, version_base="1.3")(task)
+
+        @functools.wraps(task)
+        def run() -> None:
+            wants_trace = "HYDRA_FULL_ERROR" in os.environ
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra exits before we can say it better
+            try:
+                entry()
+            except (AelabError, HydraException, OmegaConfBaseException) as error:
+                if wants_trace:
+                    raise
+                print(f"error: {explain(error, sys.argv[1:], name)}", file=sys.stderr)
+                sys.exit(1)
+
+        return run
+
+    return decorate
+
+
+def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:
+    """One sentence for an error of the configuration."""
+    if isinstance(error, InstantiationException):
+        return _explain_part(error)
+    message = " ".join(str(error).split())
+    key = _missing_key(error)
+    if key is not None:
+        given = [o for o in overrides if not o.startswith("-") and _key(o) != key]
+        return f"unknown option {key!r}; {_nearest(key, list(_valid_keys(given, name)))}"
+    group = re.search(r"Could not find '([^']+)/([^'/]+)'|In '[^']+': Could not find '([^']+)/([^'/]+)'", message)
+    if isinstance(error, MissingConfigException) and group:
+        found, choice = group.group(1) or group.group(3), group.group(2) or group.group(4)
+        return f"unknown {found} {choice!r}; {_nearest(choice, choices(found))}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read the override {error.override!r}: {message}"
+    return message
+
+
+def choices(group: str) -> list[str]:
+    """The options of a configuration group."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def _explain_part(error: InstantiationException) -> str:
+    """The reason that a part gave itself, and where the part stands in the configuration."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    where = re.search(r"full_key: (\S+)", str(error))
+    place = f" (in {where.group(1)})" if where else ""
+    return f"{' '.join(str(cause).split())}{place}"
+
+
+def _missing_key(error: BaseException) -> str | None:
+    """The key that Hydra or OmegaConf could not find, if that is what went wrong."""
+    if isinstance(error, ConfigCompositionException):
+        match = re.search(r"Could not override '([^']+)'", str(error))
+        unknown_group = re.search(r"Could not override '[^']+'\.\s*No match in the defaults list", str(error))
+        return _key(match.group(1)) if match or unknown_group else None
+    return None
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=", 1)[0]
+
+
+def _valid_keys(overrides: Sequence[str], name: str) -> Iterator[str]:
+    """Every key that can be overridden, given the overrides that could be composed."""
+    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            config = hydra.compose(name, list(overrides))
+        except Exception:  # another override is wrong too: the defaults still give useful names
+            config = hydra.compose(name)
+    yield from _flatten(OmegaConf.to_container(config), "")
+    yield from (str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*") if path.is_dir())
+
+
+def _flatten(node: Any, prefix: str) -> Iterator[str]:
+    if prefix:
+        yield prefix
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _nearest(key: str, valid: Sequence[str]) -> str:
+    """`did you mean ...`: alike as a whole, or alike in the last part, wherever that stands."""
+    last = key.rsplit(".", 1)[-1]
+    alike = difflib.get_close_matches(key, valid, 3, 0.7)
+    alike += [k for k in valid if k.rsplit(".", 1)[-1] == last and k not in alike]
+    ends = {k.rsplit(".", 1)[-1]: k for k in reversed(valid)}
+    alike += [ends[e] for e in difflib.get_close_matches(last, list(ends), 3, 0.7) if ends[e] not in alike]
+    if alike:
+        return f"did you mean {' or '.join(alike[:3])}?"
+    shown = [k for k in valid if "." not in k]
+    return f"there are {', '.join(shown)}"

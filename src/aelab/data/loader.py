@@ -1,0 +1,128 @@
+"""Batches from tensors that are on the device already: an `index_select` or a slice, and a cast.
+
+The order of training follows from (seed, epoch), the noise of a batch from its position, so that a run can
+be continued at any batch to the same bits.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from aelab.data.binarization import Binarization
+from aelab.data.splits import Images
+from aelab.records import Batch
+from aelab.seeds import step_seed
+
+
+class Loader(ABC):
+    """One rank's share of `images`, in batches on the device where they are.
+
+    values: makes pixels (B, C, H, W) uint8 into values (B, C, H, W) float32.
+    batch_size: images in a batch of one rank.
+    stage: keeps the noise apart from all else that is drawn with `seed`; name nothing else like it.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        values: Binarization,
+        batch_size: int,
+        *,
+        seed: int,
+        stage: str,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.images = images
+        self.values = values
+        self.batch_size = batch_size
+        self.seed = seed
+        self.stage = stage
+        self.rank = rank
+        self.world_size = world_size
+        self._generator = torch.Generator(images.x.device)
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches of this rank in an epoch, the same for every rank."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Batch]:
+        """One epoch."""
+
+    def _batch(self, x: Tensor, y: Tensor | None, epoch: int, batch: int, rank: int) -> Batch:
+        self._generator.manual_seed(step_seed(self.seed, self.stage, epoch, batch, rank))
+        return Batch(self.values(x, self._generator), y)
+
+
+class TrainLoader(Loader):
+    """Shuffled afresh in each epoch; the last short batch is kept.
+
+    The order is padded by wrapping round until every rank has equally many images.
+    """
+
+    _epoch = 0
+    _position = (0, 0)
+
+    @property
+    def sampler(self) -> "TrainLoader":
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of `epoch`."""
+        self._epoch = epoch
+
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Make the next iteration of `epoch` begin at `batch`; all others are whole."""
+        self._epoch, self._position = epoch, (epoch, batch)
+
+    def __len__(self) -> int:
+        return _ceil(_ceil(len(self.images), self.world_size), self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator: Lightning calls iter() before it sets the epoch, and nothing here runs until next().
+        epoch, start = self._epoch, self._skipped()
+        order = self._order(epoch)
+        x, y = self.images.x, self.images.y
+        for batch in range(start, len(self)):
+            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            labels = None if y is None else y.index_select(0, index)
+            yield self._batch(x.index_select(0, index), labels, epoch, batch, self.rank)
+
+    def _skipped(self) -> int:
+        epoch, batch = self._position
+        if epoch != self._epoch:
+            return 0
+        self._position = (0, 0)
+        return batch
+
+    def _order(self, epoch: int) -> Tensor:
+        """This rank's images in `epoch`: drawn on the CPU, so that it is the same on every device."""
+        count = len(self.images)
+        generator = torch.Generator().manual_seed(step_seed(self.seed, "order", epoch))
+        share = torch.arange(self.rank, _ceil(count, self.world_size) * self.world_size, self.world_size)
+        return torch.randperm(count, generator=generator)[share % count].to(self.images.x.device)
+
+
+class EvalLoader(Loader):
+    """In order, and the same batches with the same noise in every epoch and for every number of ranks.
+
+    Rank r of W takes the global batches r, r + W, ...; where there is none left for it, the batch is empty,
+    x (0, C, H, W), so that all ranks make the same number of steps.
+    """
+
+    def __len__(self) -> int:
+        return _ceil(_ceil(len(self.images), self.batch_size), self.world_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in range(self.rank, len(self) * self.world_size, self.world_size):
+            part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            labels = None if self.images.y is None else self.images.y[part]
+            yield self._batch(self.images.x[part], labels, 0, batch, 0)
+
+
+def _ceil(count: int, size: int) -> int:
+    return -(-count // size)

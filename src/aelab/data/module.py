@@ -1,0 +1,193 @@
+"""The data of a run: a source cut into train, validation and test, and the loaders of each."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+
+from aelab.data.binarization import Binarization
+from aelab.data.loader import EvalLoader, TrainLoader
+from aelab.data.splits import Images, Source, Splits
+from aelab.errors import ConfigurationError, DataError
+from aelab.records import Batch
+
+CPU = torch.device("cpu")
+
+
+class DataModule(LightningDataModule):
+    """Images resident on the trainer's device, in three splits that never share one.
+
+    name: what errors and records call the data.
+    shape: (C, H, W), checked against the source's.
+    classes: labels are in range(classes), checked; None where they are not used.
+    batch_size, eval_batch_size: images in one process's batch.
+    validation: how many images, or which share in (0, 1), are cut from the source's training images.
+    seed: the run's, for order and noise. split_seed: which images are validation, the same in all runs.
+
+    `position` is the (epoch, batch) at which training begins, set to continue a run.
+    `checksums` says what was read, after `setup`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        shape: Sequence[int],
+        classes: int | None,
+        batch_size: int,
+        eval_batch_size: int,
+        validation: int | float,
+        binarization: Binarization,
+        seed: int,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.source = source
+        self.shape = tuple(shape)
+        self.classes = classes
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.validation = validation
+        self.binarization = binarization
+        self.seed = seed
+        self.split_seed = split_seed
+        self.position = (0, 0)
+        self.checksums: dict[str, str] = {}
+        self._images: dict[str, Images] = {}
+
+    @classmethod
+    def at_root(cls, source: Callable[..., Source], root: str | Path | None, **options: Any) -> "DataModule":
+        """A module whose `source` is completed with `root`, the place of the user's files."""
+        return cls(source=source(root=root), **options)
+
+    def prepare_data(self) -> None:
+        """Make the source's files present."""
+        self.source.prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, check and cut the data, once; DataError or ConfigurationError where they do not fit."""
+        if self._images:
+            return
+        splits = self.source.load()
+        self._check(splits)
+        train = self._prepared(splits.train)
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(self.split_seed))
+        held_out, kept = order.tensor_split([self._held_out(len(train))])
+        self._images = {
+            "train": train.take(kept),
+            "val": train.take(held_out),
+            "test": self._prepared(splits.test),
+        }
+        self.checksums = splits.checksums
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether batches carry labels."""
+        self.setup()
+        return self._images["train"].y is not None
+
+    def train_dataloader(self) -> TrainLoader:
+        """Shuffled batches of the training split, from `position` on."""
+        loader = TrainLoader(**self._parts("train"), batch_size=self.batch_size, **self._share())
+        loader.start_at(*self.position)
+        return loader
+
+    def val_dataloader(self) -> EvalLoader:
+        """Batches of the validation split, in order."""
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> EvalLoader:
+        """Batches of the test split, in order."""
+        return self._eval_loader("test")
+
+    def val_examples(self, count: int) -> Batch:
+        """The first `count` validation images with the same noise at every call, on every rank."""
+        return self._examples("val", count)
+
+    def test_examples(self, count: int) -> Batch:
+        """The first `count` test images with the same noise at every call, on every rank."""
+        return self._examples("test", count)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The batch itself: loaders make it on the device."""
+        return batch
+
+    def _eval_loader(self, split: str) -> EvalLoader:
+        return EvalLoader(**self._parts(split), batch_size=self.eval_batch_size, **self._share())
+
+    def _examples(self, split: str, count: int) -> Batch:
+        return next(iter(EvalLoader(**self._parts(split), batch_size=count)))
+
+    def _parts(self, split: str) -> dict[str, Any]:
+        return {
+            "images": self._resident(split),
+            "values": self.binarization,
+            "seed": self.seed,
+            # Not the bare split: noise that a model seeds with that name would repeat the bits drawn here.
+            "stage": f"data/{split}",
+        }
+
+    def _share(self) -> dict[str, Any]:
+        if self.trainer is None:
+            return {}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def _resident(self, split: str) -> Images:
+        self.setup()
+        device = CPU if self.trainer is None else self.trainer.strategy.root_device
+        self._images[split] = self._images[split].to(device)
+        return self._images[split]
+
+    def _prepared(self, images: Images) -> Images:
+        return Images(self.binarization.prepare(images.x), images.y)
+
+    def _held_out(self, count: int) -> int:
+        share = isinstance(self.validation, float)
+        size = round(self.validation * count) if share else int(self.validation)
+        if not 0 < size < count:
+            raise ConfigurationError(
+                f"data.validation={self.validation} of {count:,} training images of {self.name} leaves "
+                f"a split empty; a number from 1 to {count - 1:,} or a share between 0. and 1. would work"
+            )
+        return size
+
+    def _check(self, splits: Splits) -> None:
+        if min(self.batch_size, self.eval_batch_size) < 1:
+            raise ConfigurationError(
+                f"data.batch_size={self.batch_size}, data.eval_batch_size={self.eval_batch_size}: "
+                "both must be at least 1"
+            )
+        for part, images in (("training", splits.train), ("test", splits.test)):
+            _check_shape(images, self.shape, f"{self.name}, {part} split")
+            _check_labels(images, self.classes, f"{self.name}, {part} split")
+
+
+def _check_shape(images: Images, declared: tuple[int, ...], where: str) -> None:
+    found = tuple(images.x.shape[1:])
+    if len(images) == 0:
+        raise DataError(f"{where}: holds no images; at least one is needed")
+    if found != declared:
+        raise DataError(
+            f"{where}: images are {_times(found)}, data.shape says {_times(declared)}; "
+            f"data.shape={list(found)} would work"
+        )
+
+
+def _check_labels(images: Images, classes: int | None, where: str) -> None:
+    if classes is None:
+        return
+    if images.y is None:
+        raise DataError(f"{where}: has no labels, data.classes says {classes}; data.classes=null would work")
+    low, high = int(images.y.min()), int(images.y.max())
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"{where}: labels are {low} to {high}, data.classes={classes} allows 0 to {classes - 1}; "
+            f"labels from 0 and data.classes={high + 1} would work"
+        )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape)

@@ -1,0 +1,47 @@
+"""Tensors to pictures. Pure: nothing here knows a model, a run or a tracker."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+CELL = 56  # the least side of a shown image, in pixels
+GAP = 4
+INK, PAPER = "#333333", "#ffffff"
+
+
+def grid(rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
+    """Rows of images, each with its caption on the left.
+
+    rows: tensors (N, C, H, W) with values in [0, 1], C of 1 or 3; values outside are clipped.
+    """
+    cells = [[_cell(image) for image in row] for row in rows]
+    height, width = cells[0][0].shape[:2]
+    font = ImageFont.load_default(14)
+    margin = round(max(font.getlength(caption) for caption in captions)) + 3 * GAP
+    columns = max(map(len, cells))
+    canvas = Image.new("RGB", (margin + columns * (width + GAP), GAP + len(cells) * (height + GAP)), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    for i, (row, caption) in enumerate(zip(cells, captions, strict=True)):
+        top = GAP + i * (height + GAP)
+        pen.text((margin - GAP, top + height / 2), caption, INK, font, anchor="rm")
+        for j, cell in enumerate(row):
+            canvas.paste(Image.fromarray(cell), (margin + j * (width + GAP), top))
+    return canvas
+
+
+def bands(rows: Sequence[Tensor], captions: Sequence[str], columns: int) -> Image.Image:
+    """`grid` of long rows, folded after `columns` images: the captions repeat in each band."""
+    folded = [part for parts in zip(*(row.split(columns) for row in rows), strict=True) for part in parts]
+    return grid(folded, list(captions) * (len(folded) // len(captions)))
+
+
+def _cell(image: Tensor) -> np.ndarray:
+    """(C, H, W) -> (h, w, 3) uint8, enlarged by a whole factor so that every pixel stays a square."""
+    factor = max(1, -(-CELL // image.shape[-1]))
+    large = F.interpolate(image[None].float(), scale_factor=factor, mode="nearest")[0]
+    rgb = large.expand(3, -1, -1) if large.shape[0] == 1 else large
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()

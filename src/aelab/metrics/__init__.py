@@ -1,0 +1,1 @@
+"""Estimands: the same numbers for every variant, each from the same `Trace`."""

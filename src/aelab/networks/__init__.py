@@ -1,0 +1,1 @@
+"""Encoders (x, c) -> features, decoders (z, c) -> the likelihood's parameters, corruptions, conditioners."""

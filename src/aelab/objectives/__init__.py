@@ -1,0 +1,1 @@
+"""Objectives: named terms in nats per sample, and their weighted sum."""

@@ -1,0 +1,59 @@
+"""An objective is a sum of weighted terms; each term is a cost in nats per sample."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from aelab.errors import ConfigurationError
+from aelab.models import Autoencoder
+from aelab.records import Trace
+from aelab.schedules import Constant, Schedule
+
+
+class Term(nn.Module, ABC):
+    """forward: (trace, model) -> the unweighted cost, a scalar in nats per sample.
+
+    weight: a number, or a schedule that is called with the optimisation step.
+    """
+
+    def __init__(self, weight: float | Schedule = 1.0) -> None:
+        super().__init__()
+        self.weight = weight if isinstance(weight, Schedule) else Constant(float(weight))
+
+    @abstractmethod
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor: ...
+
+
+class Adversary(Term, ABC):
+    """A term that learns: its critic is its own parameters, trained by `critic_loss` against the model."""
+
+    @abstractmethod
+    def critic_loss(self, trace: Trace, model: Autoencoder) -> Tensor:
+        """The critic's own cost, a scalar; gradients reach the critic alone."""
+
+
+class Objective(nn.Module):
+    """The training criterion: `samples` codes for each observation, and a weighted sum of `terms`."""
+
+    def __init__(self, terms: Mapping[str, Term], samples: int = 1) -> None:
+        super().__init__()
+        if samples < 1:
+            raise ConfigurationError(f"objective.samples={samples}: at least 1 code for each observation")
+        if not terms:
+            raise ConfigurationError("objective.terms is empty: an objective needs at least one term")
+        self.terms: Mapping[str, Term] = nn.ModuleDict(dict(terms))  # type: ignore[assignment]
+        self.samples = samples
+
+    def forward(self, trace: Trace, model: Autoencoder) -> dict[str, Tensor]:
+        """The unweighted terms by name."""
+        return {name: term(trace, model) for name, term in self.terms.items()}
+
+    def weights(self, step: int) -> dict[str, float]:
+        """The terms' weights at an optimisation step."""
+        return {name: term.weight(step) for name, term in self.terms.items()}
+
+    def total(self, values: Mapping[str, Tensor], step: int) -> Tensor:
+        """The weighted sum: what is differentiated."""
+        weighted = [values[name] if w == 1 else w * values[name] for name, w in self.weights(step).items()]
+        return sum(weighted[1:], start=weighted[0])

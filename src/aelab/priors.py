@@ -1,0 +1,49 @@
+"""Priors p(z|c). Each is called with the context and with the model's `encode`, which some of them need."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from aelab.distributions import Gaussian, StandardGaussian
+from aelab.errors import ConfigurationError
+from aelab.posteriors import LOG_VARIANCE_RANGE
+
+Encode = Callable[[Tensor, Tensor | None], Distribution]
+
+
+class StandardNormal(nn.Module):
+    """N(0, I), the same for every context."""
+
+    zero: Tensor
+
+    def __init__(self, latent: int, context: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("zero", torch.zeros(()), persistent=False)
+        self.latent = latent
+
+    def forward(self, context: Tensor | None, encode: Encode) -> StandardGaussian:
+        return StandardGaussian(self.latent, self.zero)
+
+
+class Conditional(nn.Module):
+    """N(m(c), diag(s^2(c))), linear in the context: the prior of a conditional VAE (Sohn, Lee and Yan 2015).
+
+    forward: context (B, C) -> Gaussian over (B, latent). Begins as N(0, I).
+    """
+
+    def __init__(self, latent: int, context: int = 0) -> None:
+        super().__init__()
+        if context < 1:
+            raise ConfigurationError(
+                "prior=conditional needs a context and the model has none: add condition=label, "
+                "or choose prior=standard_normal"
+            )
+        self.projection = nn.Linear(context, 2 * latent)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(self, context: Tensor, encode: Encode) -> Gaussian:
+        loc, log_variance = self.projection(context).float().chunk(2, -1)
+        return Gaussian(loc, log_variance.clamp(*LOG_VARIANCE_RANGE))

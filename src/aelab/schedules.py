@@ -1,0 +1,89 @@
+"""Schedules: functions of the optimisation step, for loss weights and for the learning rate.
+
+They hold no state, so a run continued at any step sees the values that it would have seen.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Schedule(ABC):
+    """step (counted from 0) -> value."""
+
+    @abstractmethod
+    def __call__(self, step: int) -> float: ...
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    value: float = 1.0
+
+    def __call__(self, step: int) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """From `start` to `end` in `steps` steps, constant afterwards: KL warm-up (Bowman et al. 2016)."""
+
+    steps: int
+    start: float = 0.0
+    end: float = 1.0
+
+    def __call__(self, step: int) -> float:
+        return self.start + (self.end - self.start) * min(1.0, step / max(1, self.steps))
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Linear warm-up from 0 in `warmup` steps, then half a cosine from `start` to `end` at `steps`."""
+
+    steps: int
+    start: float = 1.0
+    end: float = 0.0
+    warmup: int = 0
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup:
+            return self.start * (step + 1) / self.warmup
+        progress = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class Cyclic(Schedule):
+    """Repeated linear ramps: `rise` of each `period` climbs from `start` to `end`, the rest stays there
+    (Fu et al. 2019)."""
+
+    period: int
+    rise: float = 0.5
+    start: float = 0.0
+    end: float = 1.0
+
+    def __call__(self, step: int) -> float:
+        progress = (step % self.period) / self.period
+        return self.start + (self.end - self.start) * min(1.0, progress / self.rise)
+
+
+@dataclass(frozen=True)
+class Milestones(Schedule):
+    """`factor` to the power of the number of milestones passed."""
+
+    milestones: Sequence[int]
+    factor: float = 0.1
+
+    def __call__(self, step: int) -> float:
+        return self.factor ** sum(step >= milestone for milestone in self.milestones)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """`factor` to the power of step / `steps`."""
+
+    steps: int
+    factor: float = 0.1
+
+    def __call__(self, step: int) -> float:
+        return self.factor ** (step / self.steps)

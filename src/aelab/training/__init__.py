@@ -1,0 +1,1 @@
+"""Training procedures: the only LightningModules, and how their states are written."""

@@ -1,0 +1,192 @@
+"""What every training procedure shares: seeding, stepping, logging, and evaluation by the estimands."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MetricCollection
+
+from aelab.errors import ConfigurationError, NonFiniteError
+from aelab.metrics.estimands import estimands
+from aelab.models import Autoencoder
+from aelab.objectives.objective import Objective
+from aelab.records import Batch
+from aelab.schedules import Schedule
+from aelab.seeds import seed_generators, step_seed
+from aelab.training.window import Window
+
+
+class Training(LightningModule):
+    """The base of the training procedures; subclasses say what a training step does.
+
+    Optimisation is manual, so that procedures with several optimisers share it and a step costs little:
+    accumulation and clipping are options here, not of the Trainer.
+
+    optimizer: from parameters to a torch optimiser.
+    lr_schedule: a schedule that multiplies the learning rate, completed with the number of `steps`, or None.
+    accumulate_grad_batches: batches for each optimisation step.
+    gradient_clip_val: the largest norm of the gradient, or None.
+    compile: whether encoder and decoder go through torch.compile.
+    """
+
+    def __init__(
+        self,
+        model: Autoencoder,
+        objective: Objective,
+        optimizer: Callable[..., Optimizer],
+        lr_schedule: Callable[..., Schedule] | None,
+        latent: int,
+        seed: int = 0,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_val: float | None = None,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if accumulate_grad_batches < 1:
+            raise ConfigurationError(
+                f"training.accumulate_grad_batches={accumulate_grad_batches}: at least 1 batch for each step"
+            )
+        self.automatic_optimization = False
+        self.model, self.objective = model, objective
+        self.make_optimizer, self.make_lr_schedule = optimizer, lr_schedule
+        self.lr_schedule: Schedule | None = None
+        self.seed, self.accumulate, self.clip = seed, accumulate_grad_batches, gradient_clip_val
+        self.window = Window()
+        self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
+            {"val": estimands(latent), "test": estimands(latent)}
+        )
+        if compile:
+            model.encoder.compile()
+            model.decoder.compile()
+
+    def configure_optimizers(self) -> Optimizer:
+        optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
+        if self.clip and self.trainer.precision == "16-mixed" and optimizer.defaults.get("fused"):
+            raise ConfigurationError(
+                "training.gradient_clip_val with trainer.precision=16-mixed needs unscaled gradients, which a "
+                "fused optimiser does not give: add optimizer.fused=false, or use bf16-mixed"
+            )
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        if self.make_lr_schedule:
+            self.lr_schedule = self.make_lr_schedule(steps=self.total_steps)
+        return optimizer
+
+    @property
+    def total_steps(self) -> int:
+        """Optimisation steps of the whole training; at least 1."""
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            return 2**62
+        epochs = max(1, self.trainer.max_epochs or 1)
+        limited = self.trainer.max_steps
+        planned = epochs * math.ceil(self.trainer.num_training_batches / self.accumulate)
+        return max(1, planned if limited < 0 else min(planned, limited))
+
+    def seed_step(self, batch_idx: int) -> None:
+        """Make the noise of this batch a function of its position alone."""
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed
+        seed_generators(step_seed(self.seed, "train", epoch, batch_idx, self.global_rank), self.device)
+
+    def steps_now(self, batch_idx: int) -> bool:
+        """Whether the optimiser steps after this batch."""
+        if (batch_idx + 1) % self.accumulate == 0:
+            return True
+        return self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+    def step_optimizer(self) -> None:
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        if self.lr_schedule:
+            factor = self.lr_schedule(self.global_step)
+            for group in optimizer.param_groups:
+                group["lr"] = factor * group["initial_lr"]
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip here, where mixed precision has unscaled the gradients."""
+        if self.clip:
+            parameters = (p for group in optimizer.param_groups for p in group["params"])
+            nn.utils.clip_grad_norm_(parameters, self.clip)
+
+    def record(self, values: Mapping[str, Tensor], samples: int) -> None:
+        """Keep a step's values; hand the window to the loggers every `log_every_n_steps` steps."""
+        self.window.append(values, samples)
+        if len(self.window.rows) >= len(values) * self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            self.log_window()
+
+    def log_window(self) -> None:
+        """Log the mean terms since the last time, the weights, the learning rate and the throughput."""
+        if not self.window.rows:
+            return
+        reduce = self.trainer.strategy.reduce
+        means = self.window.flush(self.global_step, lambda v: reduce(v.to(self.device), reduce_op="mean"))
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        self.log_values(
+            {
+                **{f"train/{name}": value for name, value in means.items()},
+                **{f"weight/{k}": w for k, w in self.objective.weights(self.global_step).items()},
+                "train/learning_rate": optimizer.param_groups[0]["lr"],
+                "time/samples_per_second": self.window.samples_per_second() * self.trainer.world_size,
+            }
+        )
+
+    def log_values(self, values: Mapping[str, float]) -> None:
+        """Hand numbers to every logger at once; `self.log` in each step would cost as much as the step."""
+        numbered = {"epoch": self.trainer.current_epoch, **values}
+        for logger in self.trainer.loggers:
+            logger.log_metrics(numbered, step=self.global_step)
+
+    def on_train_epoch_start(self) -> None:
+        self.window.start_clock()
+
+    def on_train_epoch_end(self) -> None:
+        self.log_window()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure("val", batch, batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure("test", batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+        self.window.start_clock()
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _measure(self, stage: str, batch: Batch, batch_idx: int) -> None:
+        if not len(batch.x):  # a process whose share is used up
+            return
+        index = batch_idx * self.trainer.world_size + self.global_rank
+        seed_generators(step_seed(self.seed, stage, batch=index), self.device)
+        self.measures[stage].update(self.model(batch))
+
+    def _report(self, stage: str) -> None:
+        measured = self.measures[stage].compute()
+        self.measures[stage].reset()
+        values = {f"{stage}/{name}": value.item() for name, value in measured.items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise NonFiniteError(
+                    f"{name} is {value} after step {self.global_step}; nothing of it was saved"
+                )
+        self.log_dict({k: torch.tensor(v) for k, v in values.items()}, logger=False, sync_dist=True)
+        self.log_values(values)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to save what is not finite; keep the terms that were not logged yet."""
+        self.window.check(self.global_step)
+        if not all(p.isfinite().all() for p in self.parameters()):
+            raise NonFiniteError(f"a weight is not finite after step {self.global_step}; it was not saved")
+        checkpoint["window"] = self.window.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.window.load_state_dict(checkpoint["window"])

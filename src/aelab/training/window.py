@@ -1,0 +1,78 @@
+"""The terms of the last steps, kept on the device until they are logged together.
+
+A step costs a list append; reading the values back, which waits for a GPU, happens once for each window.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aelab.errors import NonFiniteError
+
+
+class Window:
+    """Scalars by name for each step since the last `flush`, and how many samples they took."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.rows: list[Tensor] = []
+        self.samples = 0
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Begin to measure anew, after something that was not training."""
+        self.samples, self.started = 0, time.perf_counter()
+
+    def append(self, values: Mapping[str, Tensor], samples: int) -> None:
+        self.names = tuple(values)
+        self.rows.extend(value.detach() for value in values.values())
+        self.samples += samples
+
+    def table(self) -> Tensor:
+        """(steps, names), float64 on the CPU."""
+        if not self.rows:
+            return torch.zeros(0, len(self.names), dtype=torch.float64)
+        rows = torch.stack([row.float() for row in self.rows])
+        return rows.reshape(-1, len(self.names)).cpu().double()
+
+    def check(self, last_step: int) -> Tensor:
+        """The table, or NonFiniteError with the first step and the term that is NaN or infinite.
+
+        last_step: the number of the window's last step, counted from 1.
+        """
+        table = self.table()
+        bad = (~table.isfinite()).nonzero()
+        if len(bad):
+            row, column = bad[0].tolist()
+            name, value = self.names[column], table[row, column].item()
+            raise NonFiniteError(
+                f"the training diverged: {name} is {value} at step {last_step - len(table) + 1 + row}; nothing "
+                "of it was saved; try a lower optimizer.lr, or training.gradient_clip_val=1"
+            )
+        return table
+
+    def flush(self, last_step: int, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """The means by name, `reduce`d over the processes; the window is empty afterwards."""
+        table = self.check(last_step)
+        means = reduce(table.mean(0)).tolist()
+        self.rows.clear()
+        if not all(map(math.isfinite, means)):
+            raise NonFiniteError(f"the training diverged in another process before step {last_step}")
+        return dict(zip(self.names, means, strict=True))
+
+    def samples_per_second(self) -> float:
+        """Since the clock was started, in this process."""
+        rate = self.samples / max(1e-9, time.perf_counter() - self.started)
+        self.start_clock()
+        return rate
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"names": list(self.names), "table": self.table().float()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.names = tuple(state["names"])
+        self.rows = list(state["table"].flatten())

@@ -1,0 +1,87 @@
+import gzip
+import hashlib
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aelab.data.sources.idx import Idx, IdxFile
+from aelab.data.splits import Images
+
+ROLES = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """The IDX form of `array`, written after the published description and not with the reader's code."""
+    codes = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+    code = codes[array.dtype.str[1:]]
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A small data set as it would be published: contents by file name, and their checksums."""
+
+    arrays: dict[str, np.ndarray]
+
+    def plain(self, role: str) -> bytes:
+        return idx_bytes(self.arrays[role])
+
+    def packed(self, role: str) -> bytes:
+        return gzip.compress(self.plain(role), mtime=0)
+
+    def write(self, folder: Path, suffix: str = ".gz") -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for role in ROLES:
+            content = self.packed(role) if suffix else self.plain(role)
+            (folder / f"{role}{suffix}").write_bytes(content)
+        return folder
+
+    def files(self, known: str = "unpacked") -> dict[str, IdxFile]:
+        contents = {"unpacked": self.plain, "packed": self.packed}[known]
+        return {role: IdxFile(role, **{known: hashlib.md5(contents(role)).hexdigest()}) for role in ROLES}
+
+    def source(self, root: Path | None = None, mirrors: tuple[str, ...] = (), known: str = "unpacked") -> Idx:
+        return Idx("tiny", self.files(known), mirrors, root)
+
+
+@pytest.fixture
+def to_idx():
+    return idx_bytes
+
+
+@pytest.fixture
+def published():
+    draw = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 40), ("test", 10)):
+        arrays[f"{split}_images"] = draw.integers(0, 256, (count, 4, 3), np.uint8)
+        arrays[f"{split}_labels"] = draw.integers(0, 10, count, np.uint8)
+    return Published(arrays)
+
+
+@pytest.fixture
+def numbered():
+    """Images whose first pixels spell their own number, so that a batch tells where it comes from."""
+
+    def build(count: int, labels: bool = True) -> Images:
+        number = torch.arange(count)
+        x = torch.full((count, 1, 2, 4), 128, dtype=torch.uint8)
+        x[:, 0, 0, 0], x[:, 0, 0, 1] = (number // 256).byte(), (number % 256).byte()
+        return Images(x, number if labels else None)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def mnist_root():
+    default = Path(__file__).parents[2].parent / "shared" / "data"
+    root = Path(os.environ.get("AELAB_TEST_DATA", default))
+    if not (root / "mnist").is_dir():
+        pytest.skip(f"no folder {root}/mnist; set AELAB_TEST_DATA to a folder that holds mnist/")
+    return root

@@ -1,0 +1,222 @@
+from dataclasses import dataclass, replace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aelab.data.binarization import Dynamic, Fixed, Grey
+from aelab.data.module import DataModule
+from aelab.data.sources.digits import Digits
+from aelab.data.splits import Images, Splits
+from aelab.errors import ConfigurationError, DataError
+
+
+@dataclass
+class Given:
+    """A source of images made by the test."""
+
+    train: Images
+    test: Images
+
+    def prepare(self) -> None:
+        pass
+
+    def load(self) -> Splits:
+        return Splits(self.train, self.test, {"given": "md5:0"})
+
+
+def images(count, first=0, classes=10):
+    number = torch.arange(first, first + count)
+    x = torch.full((count, 1, 2, 4), 128, dtype=torch.uint8)
+    x[:, 0, 0, 0], x[:, 0, 0, 1] = (number // 256).byte(), (number % 256).byte()
+    return Images(x, number % classes)
+
+
+def module(train=None, test=None, **options):
+    source = Given(images(50) if train is None else train, images(20, first=50) if test is None else test)
+    defaults = {
+        "name": "given",
+        "source": source,
+        "shape": [1, 2, 4],
+        "classes": 10,
+        "batch_size": 8,
+        "eval_batch_size": 8,
+        "validation": 10,
+        "binarization": Grey(),
+        "seed": 0,
+    }
+    return DataModule(**(defaults | options))
+
+
+def numbers(loader):
+    pixels = torch.cat([batch.x for batch in loader]).mul(255).round().long()
+    return (pixels[:, 0, 0, 0] * 256 + pixels[:, 0, 0, 1]).tolist()
+
+
+def parts(data):
+    return [
+        numbers(loader) for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())
+    ]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 49), st.integers(0, 99))
+def test_the_splits_are_disjoint_and_cover(validation, split_seed):
+    train, val, test = parts(module(validation=validation, split_seed=split_seed))
+    assert sorted(train + val) == list(range(50))
+    assert len(val) == validation
+    assert test == list(range(50, 70))
+
+
+def test_the_cut_depends_on_the_split_seed_and_not_on_the_seed():
+    cut = parts(module())[1]
+    assert parts(module(seed=1))[1] == cut
+    assert parts(module(split_seed=1))[1] != cut
+
+
+def test_a_share_is_that_part_of_the_training_images():
+    assert len(parts(module(validation=0.3))[1]) == 15
+
+
+@pytest.mark.parametrize("validation", [0, 50, 51, -1, 0.0, 1.0, 0.001])
+def test_a_cut_that_empties_a_split_is_refused(validation):
+    with pytest.raises(ConfigurationError, match=r"data\.validation=.*1 to 49"):
+        module(validation=validation).setup()
+
+
+def test_another_shape_is_refused_with_the_one_that_works():
+    with pytest.raises(
+        DataError, match=r"1x2x4, data\.shape says 3x32x32; data\.shape=\[1, 2, 4\] would work"
+    ):
+        module(shape=[3, 32, 32]).setup()
+
+
+def test_labels_beyond_the_classes_are_refused():
+    with pytest.raises(DataError, match=r"test split: labels are 0 to 9, data\.classes=9 allows 0 to 8"):
+        module(train=images(50, classes=9), classes=9).setup()
+    negative = replace(images(50), y=torch.arange(-1, 49) % 10 - 1)
+    with pytest.raises(DataError, match="labels are -1 to 8"):
+        module(train=negative).setup()
+
+
+def test_missing_labels_are_refused_where_classes_are_declared():
+    bare = Images(images(50).x)
+    with pytest.raises(DataError, match=r"data\.classes=null would work"):
+        module(train=bare).setup()
+    assert not module(train=bare, test=Images(images(20).x), classes=None).has_labels
+    assert module().has_labels
+
+
+def test_empty_data_are_refused():
+    with pytest.raises(DataError, match="test split: holds no images"):
+        module(test=images(0)).setup()
+
+
+@pytest.mark.parametrize("option", ["batch_size", "eval_batch_size"])
+def test_a_batch_holds_at_least_one_image(option):
+    with pytest.raises(ConfigurationError, match=f"data.{option}=0"):
+        module(**{option: 0}).setup()
+
+
+def test_checksums_are_those_of_the_source():
+    data = module()
+    data.setup()
+    assert data.checksums == {"given": "md5:0"}
+
+
+def test_examples_are_the_first_images_with_labels_and_the_same_noise_each_time():
+    data = module(binarization=Dynamic())
+    for examples, loader in (
+        (data.val_examples, data.val_dataloader()),
+        (data.test_examples, data.test_dataloader()),
+    ):
+        first, again = examples(5), examples(5)
+        assert torch.equal(first.x, again.x)
+        assert torch.equal(first.y, next(iter(loader)).y[:5])
+    assert not torch.equal(data.val_examples(5).x, module(binarization=Dynamic(), seed=1).val_examples(5).x)
+    assert len(data.test_examples(99).x) == 20
+
+
+def test_a_fixed_binarization_does_not_depend_on_how_the_data_are_cut():
+    alike = Images(torch.full((50, 1, 2, 4), 128, dtype=torch.uint8), torch.arange(50))
+
+    def rows(split_seed):
+        data = module(train=alike, classes=50, binarization=Fixed(1), split_seed=split_seed)
+        batches = [*data.train_dataloader(), *data.val_dataloader()]
+        x, y = torch.cat([batch.x for batch in batches]), torch.cat([batch.y for batch in batches])
+        return x[y.argsort()]
+
+    assert torch.equal(rows(0), rows(1))
+    assert len(rows(0).unique(dim=0)) > 20
+
+
+def test_training_begins_at_the_position():
+    whole = module(binarization=Dynamic()).train_dataloader()
+    whole.set_epoch(2)
+    tail = list(whole)[3:]
+    data = module(binarization=Dynamic())
+    data.position = (2, 3)
+    continued = list(data.train_dataloader())
+    assert len(continued) == len(tail) == 2
+    assert all(torch.equal(a.x, b.x) for a, b in zip(continued, tail, strict=True))
+
+
+class Recorder(pl.LightningModule):
+    """Remembers what Lightning hands to each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.seen = {"train": [], "val": [], "test": []}
+
+    def training_step(self, batch, index):
+        self.seen["train"].append(batch.x)
+        return (self.scale * batch.x).mean()
+
+    def validation_step(self, batch, index):
+        self.seen["val"].append(batch.x)
+
+    def test_step(self, batch, index):
+        self.seen["test"].append(batch.x)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    return pl.Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=tmp_path,
+    )
+
+
+def test_lightning_sees_each_epoch_in_its_own_order_and_the_same_evaluation(trainer):
+    def data():
+        return DataModule("digits", Digits(), [1, 8, 8], 10, 64, 500, 300, Dynamic(), seed=5)
+
+    recorder = Recorder()
+    used, expected = data(), data()
+    trainer.fit(recorder, used)
+    trainer.test(recorder, used, verbose=False)
+    loader, batches = expected.train_dataloader(), []
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        batches += [batch.x for batch in loader]
+    whole = {
+        "train": batches,
+        "val": [batch.x for batch in expected.val_dataloader()] * 3,
+        "test": [batch.x for batch in expected.test_dataloader()],
+    }
+    assert len(batches) == 3 * 19
+    for stage, seen in recorder.seen.items():
+        assert len(seen) == len(whole[stage])
+        assert all(torch.equal(a, b) for a, b in zip(seen, whole[stage], strict=True))
