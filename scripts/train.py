@@ -1,4 +1,4 @@
-"""Train one autoencoder: `python scripts/train.py variant=vae data=mnist`; `--help` lists what can be chosen."""
+"""Train one autoencoder: `python scripts/train.py variant=vae data=mnist`; `--help` lists the choices."""
 
 from omegaconf import DictConfig
 

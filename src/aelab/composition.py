@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,6 +21,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -37,7 +38,7 @@ def conf_dir() -> Path:
 
 
 def compose(overrides: Sequence[str] = (), name: str = "train") -> DictConfig:
-    """The configuration that the command line would compose, resolved: for notebooks and tests.
+    """The configuration that the command line would compose, checked and resolved: for notebooks and tests.
 
     Raises ConfigurationError for what cannot be composed, naming the nearest valid keys.
     """
@@ -45,44 +46,70 @@ def compose(overrides: Sequence[str] = (), name: str = "train") -> DictConfig:
         try:
             config = hydra.compose(name, list(overrides), return_hydra_config=True)
             HydraConfig.instance().set_config(config)
-            return resolved(config)
+            return checked(config)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(explain(error, overrides, name)) from error
 
 
-def resolved(config: DictConfig) -> DictConfig:
-    """A copy without interpolations and without Hydra's own node; ConfigurationError for unknown roots."""
+def checked(config: DictConfig) -> DictConfig:
+    """A copy without interpolations and without Hydra's own node.
+
+    Raises ConfigurationError for a root that no part reads and for words where numbers belong.
+    """
+    job = HydraConfig.get()
+    overrides = list(job.overrides.task)
+    _check_numbers(config, overrides, str(job.job.config_name))
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    roots = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    known = {*OmegaConf.load(conf_dir() / "train.yaml"), *roots, "callbacks"} - {"hydra", "defaults"}
-    for key in plain:
+    known = sorted({*_roots(str(job.job.config_name)), *_groups(), "callbacks"})
+    for key in map(str, plain):
         if key not in known:
-            raise ConfigurationError(f"unknown option {key!r}; {_nearest(str(key), sorted(map(str, known)))}")
+            raise ConfigurationError(f"unknown option {key!r}; {_nearest(key, known)}")
     return plain
 
 
 def command(name: str) -> Callable[[Task], Callable[[], None]]:
     """Make a task of a configuration a command: Hydra's line, our sentences when it fails."""
+    ours = (AelabError, HydraException, OmegaConfBaseException)
 
     def decorate(task: Task) -> Callable[[], None]:
-        entry = hydra.main(str(conf_dir()), name, version_base="1.3")(task)
-
         @functools.wraps(task)
-        def run() -> None:
-            wants_trace = "HYDRA_FULL_ERROR" in os.environ
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra exits before we can say it better
+        def checked_task(config: DictConfig) -> None:
             try:
-                entry()
-            except (AelabError, HydraException, OmegaConfBaseException) as error:
+                task(checked(config))
+            except ours as error:
+                if wants_trace or HydraConfig.get().mode is RunMode.MULTIRUN:
+                    raise
+                _fail(error, name)
+
+        def run() -> None:
+            try:
+                hydra.main(str(conf_dir()), name, version_base="1.3")(checked_task)()
+            except ours as error:
                 if wants_trace:
                     raise
-                print(f"error: {explain(error, sys.argv[1:], name)}", file=sys.stderr)
-                sys.exit(1)
+                _fail(error, name)
 
+        wants_trace = "HYDRA_FULL_ERROR" in os.environ
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra exits before we can say it better
         return run
 
     return decorate
+
+
+def _fail(error: Exception, name: str) -> NoReturn:
+    print(f"error: {explain(error, sys.argv[1:], name)}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> None:
+    """Refuse a word for an option whose default is a number or a truth value."""
+    base = hydra.compose(name, [o for o in overrides if _key(o) in _groups()])
+    for key in (_key(o) for o in overrides if _key(o) not in _groups()):
+        default, value = OmegaConf.select(base, key), OmegaConf.select(config, key)
+        if isinstance(default, int | float) and isinstance(value, str):
+            kind = "true or false" if isinstance(default, bool) else "a number"
+            raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
 
 
 def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:
@@ -94,13 +121,23 @@ def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train"
     if key is not None:
         given = [o for o in overrides if not o.startswith("-") and _key(o) != key]
         return f"unknown option {key!r}; {_nearest(key, list(_valid_keys(given, name)))}"
-    group = re.search(r"Could not find '([^']+)/([^'/]+)'|In '[^']+': Could not find '([^']+)/([^'/]+)'", message)
+    group = re.search(
+        r"Could not find '([^']+)/([^'/]+)'|In '[^']+': Could not find '([^']+)/([^'/]+)'", message
+    )
     if isinstance(error, MissingConfigException) and group:
         found, choice = group.group(1) or group.group(3), group.group(2) or group.group(4)
         return f"unknown {found} {choice!r}; {_nearest(choice, choices(found))}"
     if isinstance(error, OverrideParseException):
         return f"cannot read the override {error.override!r}: {message}"
     return message
+
+
+def _groups() -> set[str]:
+    return {str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*") if path.is_dir()}
+
+
+def _roots(name: str) -> set[str]:
+    return {str(key) for key in OmegaConf.load(conf_dir() / f"{name}.yaml")} - {"hydra", "defaults"}
 
 
 def choices(group: str) -> list[str]:
@@ -140,7 +177,7 @@ def _valid_keys(overrides: Sequence[str], name: str) -> Iterator[str]:
         except Exception:  # another override is wrong too: the defaults still give useful names
             config = hydra.compose(name)
     yield from _flatten(OmegaConf.to_container(config), "")
-    yield from (str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*") if path.is_dir())
+    yield from _groups()
 
 
 def _flatten(node: Any, prefix: str) -> Iterator[str]:
@@ -148,6 +185,8 @@ def _flatten(node: Any, prefix: str) -> Iterator[str]:
         yield prefix
     if isinstance(node, dict):
         for key, value in node.items():
+            if str(key).startswith("_"):
+                continue
             yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
 
 
@@ -159,6 +198,6 @@ def _nearest(key: str, valid: Sequence[str]) -> str:
     ends = {k.rsplit(".", 1)[-1]: k for k in reversed(valid)}
     alike += [ends[e] for e in difflib.get_close_matches(last, list(ends), 3, 0.7) if ends[e] not in alike]
     if alike:
-        return f"did you mean {' or '.join(alike[:3])}?"
+        return f"did you mean {' or '.join(list(dict.fromkeys(alike))[:3])}?"
     shown = [k for k in valid if "." not in k]
     return f"there are {', '.join(shown)}"

@@ -19,11 +19,9 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from aelab.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from wandb import Run
 
 log = logging.getLogger(__name__)
-
 Inner = TypeVar("Inner", bound=Logger)
 
 
@@ -52,9 +50,8 @@ class Tracker(Logger, ABC, Generic[Inner]):
     def _start(self) -> Inner:
         """Build Lightning's logger and connect it."""
 
-    @abstractmethod
     def _show(self, inner: Inner, name: str, path: Path, step: int) -> None:
-        """Hand a picture over."""
+        """Hand a picture over; a tracker that cannot show one passes it by."""
 
     def _close(self, inner: Inner, exit_code: int) -> None:
         """Say how the run ended."""
@@ -79,9 +76,8 @@ class Tracker(Logger, ABC, Generic[Inner]):
     def experiment(self) -> Any:
         """The service's own object, unguarded; one that swallows every call where there is none."""
         self._attempt(lambda inner: inner.experiment)  # type: ignore[attr-defined]
-        if self._over or self._inner is None:
-            return DummyExperiment()
-        return self._inner.experiment  # type: ignore[attr-defined]
+        dead = self._over or self._inner is None
+        return DummyExperiment() if dead else self._inner.experiment  # type: ignore[union-attr]
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Send `metrics` as they stood at `step`."""
@@ -223,8 +219,7 @@ class MLflow(Tracker[MLFlowLogger]):
     """MLflow.
 
     experiment: the MLflow experiment that the run belongs to.
-    tracking_uri: a server or a database; by default MLFLOW_TRACKING_URI, else a database of the run's own in
-        `trackers/mlflow`.
+    tracking_uri: a server or a database; by default MLFLOW_TRACKING_URI, else the run's own in its folder.
     """
 
     def __init__(
@@ -252,8 +247,6 @@ class MLflow(Tracker[MLFlowLogger]):
         self._attempt(send)
 
     def _start(self) -> MLFlowLogger:
-        from mlflow import MlflowClient
-
         # By default a server that is away holds each call up for many minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -263,21 +256,22 @@ class MLflow(Tracker[MLFlowLogger]):
         logger = MLFlowLogger(
             experiment_name=self._experiment,
             run_name=self._name,
-            run_id=self._earlier(MlflowClient(uri)),
+            run_id=self._earlier(uri),
             tracking_uri=uri,
             tags={"aelab.run_id": self._run_id},
             artifact_location=None if self._uri else (files / "artifacts").as_uri(),
         )
-        logger.experiment.set_terminated(logger.run_id, "RUNNING")
+        logger.experiment.update_run(logger.run_id, status="RUNNING")
         return logger
 
-    def _earlier(self, client: "MlflowClient") -> str | None:
+    def _earlier(self, uri: str) -> str | None:
         """MLflow's own id of this run where an earlier process began it."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(self._experiment)
-        if experiment is None:
-            return None
         ours = f"tags.`aelab.run_id` = '{self._run_id}'"
-        found = client.search_runs([experiment.experiment_id], filter_string=ours, max_results=1)
+        found = experiment and client.search_runs([experiment.experiment_id], ours, max_results=1)
         return found[0].info.run_id if found else None
 
     def _show(self, inner: MLFlowLogger, name: str, path: Path, step: int) -> None:
@@ -288,21 +282,17 @@ class MLflow(Tracker[MLFlowLogger]):
 
 
 class Csv(Tracker[CSVLogger]):
-    """A table, `trackers/csv/version_N/metrics.csv`: one for each time the run was started or resumed."""
+    """A table without pictures, `trackers/csv/version_N/metrics.csv`, for each start or resume of the run."""
 
     def _start(self) -> CSVLogger:
         # Written at each call: Lightning's flush at every hundredth *step* may never meet a logged one.
         return CSVLogger(self._home, name="csv", flush_logs_every_n_steps=1)
 
-    def _show(self, inner: CSVLogger, name: str, path: Path, step: int) -> None:
-        """Do nothing: a table holds no pictures, and the run's folder keeps them."""
-
 
 def _wandb_mode() -> str:
-    import wandb
+    from wandb import login
 
-    chosen = os.environ.get("WANDB_MODE")
-    return chosen or ("online" if wandb.login(prompt=False, verify=False) else "offline")
+    return os.environ.get("WANDB_MODE") or ("online" if login(prompt=False, verify=False) else "offline")
 
 
 def _reason(error: Exception) -> str:

@@ -103,7 +103,7 @@ class Reconstruction(_Estimand):
 
 
 class ActiveUnits(_Estimand):
-    """Latent dimensions whose posterior mean varies over the data: Var_x E_q[z_i] > 0.01 (Burda et al. 2016)."""
+    """Latent dimensions whose posterior mean varies: Var_x E_q[z_i] > 0.01 (Burda et al. 2016)."""
 
     total: Tensor
     square: Tensor

@@ -1,4 +1,4 @@
-"""From a resolved configuration to the objects that train: what cannot work is refused here, before a run exists."""
+"""From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
 from dataclasses import dataclass
 from typing import Any

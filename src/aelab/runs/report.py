@@ -39,7 +39,5 @@ def report(folder: RunFolder, hints: Sequence[str]) -> None:
 
 def _shown(folder: RunFolder) -> str:
     """The path as a user would type it from here."""
-    from pathlib import Path
-
     here = Path.cwd()
     return str(folder.path.relative_to(here) if folder.path.is_relative_to(here) else folder.path)

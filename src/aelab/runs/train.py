@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from aelab.callbacks.pictures import Pictures
 from aelab.callbacks.progress import progress
 from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals, Terminated
-from aelab.composition import resolved
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.journal import JsonLines
 from aelab.runs.build import Parts, build, make, make_trainer
@@ -36,16 +35,23 @@ RUN, CHECKPOINT = "AELAB_RUN", "AELAB_CHECKPOINT"
 
 def main(config: DictConfig) -> None:
     """Run, continue, or take part in the training that a composed configuration asks for."""
-    _quieten()
+    quieten()
     with Signals() as signals:
         if RUN in os.environ:
             folder = RunFolder.open(Path(os.environ[RUN]))
             settings = OmegaConf.load(folder.config)
             fit(settings, build(settings), folder, os.environ.get(CHECKPOINT), signals)
         elif config.resume:
+            _check_alone(HydraConfig.get().overrides.task)
             resume(Path(config.resume), signals)
         else:
-            start(resolved(config), signals)
+            start(config, signals)
+
+
+def _check_alone(overrides: Sequence[str]) -> None:
+    extra = [o for o in overrides if not o.startswith("resume=")]
+    if extra:
+        raise ConfigurationError(f"resume= continues a run as it was recorded: leave out {' '.join(extra)}")
 
 
 def start(config: DictConfig, signals: Signals) -> dict[str, float]:
@@ -77,9 +83,6 @@ def resume(path: Path, signals: Signals) -> dict[str, float]:
 
     Raises ResumeError where there is nothing to continue from.
     """
-    extra = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
-    if extra:
-        raise ConfigurationError(f"resume= continues a run as it was recorded: leave out {' '.join(extra)}")
     folder = RunFolder.open(path)
     record = folder.read()
     if folder.status is Status.FINISHED:
@@ -90,8 +93,8 @@ def resume(path: Path, signals: Signals) -> dict[str, float]:
     checkpoint = next(usable(points), None)
     if checkpoint is None:
         raise ResumeError(
-            f"{folder.checkpoints} holds no usable checkpoint ({len(points)} damaged): start the run anew with "
-            f"{' '.join(record['command'][1:])}"
+            f"{folder.checkpoints} holds no usable checkpoint ({len(points)} damaged): start the run anew "
+            f"with {' '.join(record['command'])}"
         )
     for damaged in points[: points.index(checkpoint)]:
         print(f"warning: {damaged} is damaged: continuing from {checkpoint.name}", file=sys.stderr)
@@ -205,7 +208,7 @@ def _status(folder: RunFolder, trainer: Trainer, trackers: list[Tracker[Any]]) -
                 tracker.finish(code)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Leave out what Lightning says of itself at every start."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -67,8 +67,8 @@ class Training(LightningModule):
         optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
         if self.clip and self.trainer.precision == "16-mixed" and optimizer.defaults.get("fused"):
             raise ConfigurationError(
-                "training.gradient_clip_val with trainer.precision=16-mixed needs unscaled gradients, which a "
-                "fused optimiser does not give: add optimizer.fused=false, or use bf16-mixed"
+                "training.gradient_clip_val with trainer.precision=16-mixed needs unscaled gradients, which "
+                "a fused optimiser does not give: add optimizer.fused=false, or use bf16-mixed"
             )
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -154,6 +154,9 @@ class Training(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure("test", batch, batch_idx)
+
+    def on_validation_start(self) -> None:
+        self.log_window()
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")

@@ -50,8 +50,8 @@ class Window:
             row, column = bad[0].tolist()
             name, value = self.names[column], table[row, column].item()
             raise NonFiniteError(
-                f"the training diverged: {name} is {value} at step {last_step - len(table) + 1 + row}; nothing "
-                "of it was saved; try a lower optimizer.lr, or training.gradient_clip_val=1"
+                f"the training diverged: {name} is {value} at step {last_step - len(table) + 1 + row}; "
+                "nothing of it was saved; try a lower optimizer.lr, or training.gradient_clip_val=1"
             )
         return table
 

@@ -1,0 +1,149 @@
+"""Kill trainings at random times, resume them, and compare every bit with a training that was left alone.
+
+`python scripts/check_resume.py --trials 20` exits with 0 if all of them end equal. `--without position`
+leaves out one ingredient of exact resume, to show that the comparison can fail.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aelab.callbacks.signals import Signals
+from aelab.composition import compose
+from aelab.data.module import DataModule
+from aelab.errors import ResumeError
+from aelab.journal import JsonLines
+from aelab.runs.folder import RunFolder, Status
+from aelab.runs.train import quieten, resume, start
+from aelab.training import base
+from aelab.training.checkpoints import load, resume_points
+from aelab.training.window import Window
+
+OVERRIDES = [
+    "variant=vae", "corruption=masking", "binarization=dynamic", "data.batch_size=32", "callback=ema",
+    "lr_schedule=cosine", "training.accumulate_grad_batches=2", "trainer.max_epochs=3", "logger=[]",
+    "trainer.val_check_interval=0.5", "trainer.log_every_n_steps=7", "resume_points.every_batches=3",
+    "model.encoder.widths=[32]", "model.decoder.widths=[32]", "pictures.every_n_epochs=2", "threads=1",
+]  # fmt: skip
+
+INGREDIENTS: dict[str, Callable[[], None]] = {
+    "position": lambda: setattr(DataModule, "position", property(lambda _: (0, 0), lambda *_: None)),
+    "noise": lambda: setattr(base, "seed_generators", lambda *_: None),
+    "window": lambda: setattr(Window, "load_state_dict", lambda *_: None),
+    "journal": lambda: setattr(JsonLines, "truncate", lambda *_: None),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the times at which trainings are killed")
+    parser.add_argument("--without", choices=INGREDIENTS, help="leave out an ingredient of exact resume")
+    parser.add_argument("overrides", nargs="*", help="further overrides of the trained configuration")
+    arguments = parser.parse_args()
+    if arguments.without:
+        INGREDIENTS[arguments.without]()
+    dice = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        began = time.monotonic()
+        whole = _outcome(_train(root / "whole", arguments.overrides, lambda: None))
+        length = time.monotonic() - began
+        equal = 0
+        for trial in range(arguments.trials):
+            kills: list[float] = []
+            run = _train(root / str(trial), arguments.overrides, lambda k=kills: _delay(dice, length, k))
+            different = [name for name, value in _outcome(run).items() if not _same(value, whole[name])]
+            equal += not different
+            verdict = f"different: {', '.join(different)}" if different else "equal"
+            times = " ".join(f"{t:.2f}" for t in kills)
+            print(f"trial {trial + 1}: killed after {times} s of {length:.2f} s: {verdict}", flush=True)
+    print(f"{equal} of {arguments.trials} resumed trainings are equal to the uninterrupted one, bit for bit")
+    return 0 if equal == arguments.trials else 1
+
+
+def _delay(dice: random.Random, length: float, kills: list[float]) -> float | None:
+    """When to kill next, in seconds: at most three times, and then no more."""
+    if len(kills) == 3:
+        return None
+    kills.append(dice.uniform(0, length))
+    return kills[-1]
+
+
+def _train(root: Path, overrides: list[str], delay: Callable[[], float | None]) -> RunFolder:
+    """Train in forked processes, each killed after its delay, until one of them ends by itself."""
+    while True:
+        begun = [RunFolder(path.parent) for path in root.rglob("record.json")]
+        points = [run for run in begun if resume_points(run.checkpoints)]
+        killed = _fork(lambda run=points: _work(root, overrides, run), delay())
+        for record in root.rglob("record.json"):
+            if RunFolder(record.parent).status is Status.FINISHED:
+                return RunFolder(record.parent)
+        if not killed:
+            raise ResumeError(f"a training in {root} ended by itself without finishing")
+
+
+def _work(root: Path, overrides: list[str], begun: list[RunFolder]) -> None:
+    quieten()
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        if begun:
+            resume(begun[0].path, Signals())
+        else:
+            start(compose([*OVERRIDES, *overrides, f"outputs={root}"]), Signals())
+
+
+def _fork(work: Callable[[], Any], delay: float | None) -> bool:
+    """Whether the forked process had to be killed after `delay` seconds."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + (float("inf") if delay is None else delay)
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def _outcome(run: RunFolder) -> dict[str, Any]:
+    """All that the seed determines: weights, optimiser, the chosen weights, every logged number."""
+    last = load(resume_points(run.checkpoints)[0])
+    return {
+        "weights": last["state_dict"],
+        "optimiser": last["optimizer_states"],
+        "average": last.get("averaging_state"),
+        "step": last["global_step"],
+        "best": load(run.checkpoints / "best.ckpt")["state_dict"],
+        "metrics": run.metrics.read_bytes(),
+        "test": run.read()["metrics"],
+        "pictures": {path.name: path.read_bytes() for path in sorted(run.pictures.glob("*.png"))},
+    }
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+if __name__ == "__main__":
+    sys.exit(main())
