@@ -46,14 +46,12 @@ class ResumePoints(Checkpoint):
         self.folder, self.fingerprint = folder, fingerprint
         self.journal, self.signals = journal, signals
         self.every_seconds, self.every_batches, self.keep = every_seconds, every_batches, keep
-        self.position = (0, 0)
         self.stopping = False
         self.saved_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "fingerprint": self.fingerprint,
-            "position": list(self.position),
             "journal": self.journal.position(),
             "stopping": self.stopping,
         }
@@ -63,12 +61,10 @@ class ResumePoints(Checkpoint):
             raise ResumeError(
                 f"the checkpoints in {self.folder} belong to another configuration than its run's"
             )
-        self.position = tuple(state_dict["position"])
         self.stopping = state_dict["stopping"]
         self.journal.truncate(state_dict["journal"])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.datamodule.position = self.position  # type: ignore[attr-defined]
         trainer.should_stop = self.stopping
         self.saved_at = time.monotonic()
 
@@ -113,7 +109,7 @@ class ResumePoints(Checkpoint):
         return wish
 
     def _take(self, trainer: Trainer, epoch: int, batch: int) -> None:
-        self.position = (epoch, batch)
+        trainer.datamodule.position = (epoch, batch)  # type: ignore[attr-defined]
         trainer.save_checkpoint(self.folder / f"resume-{epoch:05d}-{batch:07d}.ckpt")
         self.saved_at = time.monotonic()
         if trainer.is_global_zero:

@@ -111,6 +111,14 @@ class DataModule(LightningDataModule):
         """The first `count` test images with the same noise at every call, on every rank."""
         return self._examples("test", count)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where a training continues from; Lightning keeps it in its checkpoints."""
+        return {"position": list(self.position)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin the next training loader at a checkpoint's position."""
+        self.position = tuple(state_dict["position"])
+
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The batch itself: loaders make it on the device."""
         return batch
