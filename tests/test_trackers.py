@@ -30,6 +30,7 @@ from aelab.trackers import Csv, MLflow, TensorBoard, Wandb, new_run_id
 ALL = (Wandb, TensorBoard, MLflow, Csv)
 CONF = Path(__file__).parents[1] / "conf" / "logger"
 UNREACHABLE = "http://127.0.0.1:9"
+MLFLOW_VARIABLES = ("TRACKING_URI", "HTTP_REQUEST_TIMEOUT", "HTTP_REQUEST_MAX_RETRIES")
 KEY = "0123456789" * 4
 
 
@@ -42,7 +43,7 @@ def _no_account(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name in [key for key in os.environ if key.startswith(("WANDB_", "MLFLOW_"))]:
             patch.delenv(name)
-        for name in ("WANDB_DATA_DIR", "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
+        for name in ("WANDB_DATA_DIR", *(f"MLFLOW_{name}" for name in MLFLOW_VARIABLES)):
             patch.setenv(name, "")
             patch.delenv(name)
         for name in ("NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR"):
@@ -348,7 +349,9 @@ for step in range(100):
 tracker.finish(0)
 print("the run went on")
 """
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    own = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}
+    call = [sys.executable, "-c", script]
+    answer = subprocess.run(call, env=own, capture_output=True, text=True, timeout=60)
     assert "the run went on" in answer.stdout, answer.stderr
     assert answer.stderr.count("Wandb is switched off") == 1
 
@@ -402,6 +405,18 @@ def test_an_unreachable_mlflow_server_does_not_hold_the_run_up(tmp_path, caplog)
     tracker.finish(0)
     assert time.monotonic() - begun < 15
     assert len(warned(caplog, MLflow)) == 1
+
+
+def test_mlflow_follows_the_environment_and_leaves_it_as_it_is(tmp_path, monkeypatch):
+    for name, uri in {"a": None, "b": f"sqlite:///{tmp_path / 'shared.db'}", "c": None}.items():
+        with monkeypatch.context() as patch:
+            if uri:
+                patch.setenv("MLFLOW_TRACKING_URI", uri)
+            tracker = MLflow(tmp_path / name, "run", name)
+            tracker.log_metrics({"x": 1.0}, 0)
+            assert os.environ.get("MLFLOW_TRACKING_URI", "") == (uri or "")
+    assert [(tmp_path / name / "trackers/mlflow/mlflow.db").exists() for name in "abc"] == [True, False, True]
+    assert (tmp_path / "shared.db").exists()
 
 
 def test_a_resumed_mlflow_run_is_the_same_one(tmp_path, caplog):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
@@ -61,6 +62,7 @@ def checked(config: DictConfig) -> DictConfig:
     _check_numbers(config, overrides, str(job.job.config_name))
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    assert isinstance(plain, DictConfig)
     known = sorted({*_roots(str(job.job.config_name)), *_groups(), "callbacks"})
     for key in map(str, plain):
         if key not in known:
@@ -159,8 +161,7 @@ def _missing_key(error: BaseException) -> str | None:
     """The key that Hydra or OmegaConf could not find, if that is what went wrong."""
     if isinstance(error, ConfigCompositionException):
         match = re.search(r"Could not override '([^']+)'", str(error))
-        unknown_group = re.search(r"Could not override '[^']+'\.\s*No match in the defaults list", str(error))
-        return _key(match.group(1)) if match or unknown_group else None
+        return _key(match.group(1)) if match else None
     return None
 
 
@@ -170,7 +171,7 @@ def _key(override: str) -> str:
 
 def _valid_keys(overrides: Sequence[str], name: str) -> Iterator[str]:
     """Every key that can be overridden, given the overrides that could be composed."""
-    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             config = hydra.compose(name, list(overrides))

@@ -14,6 +14,7 @@ from torch.distributions import Distribution, constraints, kl_divergence, regist
 
 LOG_2PI = math.log(2 * math.pi)
 ONE = Size()  # the shape of a single sample
+Shape = Size | list[int] | tuple[int, ...]
 
 
 class PointMass(Distribution):
@@ -32,7 +33,7 @@ class PointMass(Distribution):
     def mean(self) -> Tensor:
         return self.value
 
-    def rsample(self, sample_shape: Size = ONE) -> Tensor:
+    def rsample(self, sample_shape: Shape = ONE) -> Tensor:
         return self.value.expand(*sample_shape, *self.value.shape)
 
 
@@ -59,7 +60,7 @@ class Gaussian(Distribution):
     def variance(self) -> Tensor:
         return self.log_variance.exp().expand(self.loc.shape)
 
-    def rsample(self, sample_shape: Size = ONE) -> Tensor:
+    def rsample(self, sample_shape: Shape = ONE) -> Tensor:
         noise = torch.randn(*sample_shape, *self.loc.shape, device=self.loc.device, dtype=self.loc.dtype)
         return torch.addcmul(self.loc, noise, (0.5 * self.log_variance).exp())
 
@@ -104,7 +105,7 @@ class Bernoulli(Distribution):
     def variance(self) -> Tensor:
         return self.mean * (1 - self.mean)
 
-    def sample(self, sample_shape: Size = ONE) -> Tensor:
+    def sample(self, sample_shape: Shape = ONE) -> Tensor:
         with torch.no_grad():
             return torch.bernoulli(self.mean.expand(*sample_shape, *self.logits.shape))
 

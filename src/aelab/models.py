@@ -1,6 +1,7 @@
 """The autoencoder: slots for its parts, and one pass through them."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -97,7 +98,7 @@ def autoencoder(
     """
     check_latent(latent)
     conditioned = None if conditioner is None else conditioner(classes=classes)
-    context = 0 if conditioned is None else int(conditioned.features)
+    context: Any = 0 if conditioned is None else conditioned.features
     encoded = encoder(shape=shape, context=context)
     output = (likelihood.parameters_per_value * shape[0], *shape[1:])
     return Autoencoder(

@@ -10,16 +10,15 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import numpy as np
+from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import DummyExperiment, Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from aelab.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from wandb import Run
 
 log = logging.getLogger(__name__)
 Inner = TypeVar("Inner", bound=Logger)
@@ -93,18 +92,15 @@ class Tracker(Logger, ABC, Generic[Inner]):
 
     def save(self) -> None:
         """Write out what is buffered."""
-        if self._inner is not None:
-            self._attempt(lambda inner: inner.save())
+        self._attempt(lambda inner: inner.save(), start=False)
 
     def finalize(self, status: str) -> None:
         """Write out the end of one of Lightning's loops; the tracker stays open until `finish`."""
-        if self._inner is not None:
-            self._attempt(lambda inner: inner.finalize(status))
+        self._attempt(lambda inner: inner.finalize(status), start=False)
 
     def finish(self, exit_code: int) -> None:
         """Close the tracker with the run's exit status, 0 for success; later calls do nothing."""
-        if self._inner is not None:
-            self._attempt(lambda inner: self._close(inner, exit_code))
+        self._attempt(lambda inner: self._close(inner, exit_code), start=False)
         self._over = True
 
     def hint(self) -> str | None:
@@ -112,8 +108,8 @@ class Tracker(Logger, ABC, Generic[Inner]):
         return None
 
     @rank_zero_only
-    def _attempt(self, action: Callable[[Inner], object]) -> None:
-        if self._over:
+    def _attempt(self, action: Callable[[Inner], object], start: bool = True) -> None:
+        if self._over or not (start or self._inner):
             return
         try:
             if self._inner is None:
@@ -163,26 +159,25 @@ class Wandb(Tracker[WandbLogger]):
         return shlex.join(["wandb", "sync", *waiting]) if waiting else None
 
     def _start(self) -> WandbLogger:
-        from wandb.errors import Error
+        import wandb
 
         # Without it artifacts are staged in the home folder, and no setting of wandb.init says so.
         os.environ["WANDB_DATA_DIR"] = str(self._home)
         try:
-            run = self._connect(_wandb_mode() if self._mode == "auto" else self._mode)
-        except Error as error:
+            return self._connect(_wandb_mode() if self._mode == "auto" else self._mode)
+        except wandb.Error as error:
             log.warning("W&B is not reached and the run is logged offline: %s", _reason(error))
-            run = self._connect("offline")
-        run.define_metric("trainer/global_step")
-        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-        return WandbLogger(experiment=run)
+            # Only the end of its service makes W&B give back the id of a run that it could not open.
+            wandb.teardown(1)
+            return self._connect("offline")
 
-    def _connect(self, mode: str) -> "Run":
+    def _connect(self, mode: str) -> WandbLogger:
         import wandb
 
         # W&B waits for minutes at the start, and at the end for as long as the network is away.
         patience: dict[str, Any] = {"init_timeout": 20.0, "finish_timeout": 120.0}
         waits = {key: value for key, value in patience.items() if f"WANDB_{key.upper()}" not in os.environ}
-        return wandb.init(
+        run = wandb.init(
             dir=self._home,
             id=self._run_id,
             name=self._name,
@@ -193,6 +188,9 @@ class Wandb(Tracker[WandbLogger]):
             settings=wandb.Settings(quiet=True, **waits),
             **self._filing,
         )
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return WandbLogger(experiment=run)
 
     def _show(self, inner: WandbLogger, name: str, path: Path, step: int) -> None:
         inner.log_image(name, [str(path)], step=step)
@@ -208,9 +206,6 @@ class TensorBoard(Tracker[TensorBoardLogger]):
         return TensorBoardLogger(self._home, name="tensorboard", version="")
 
     def _show(self, inner: TensorBoardLogger, name: str, path: Path, step: int) -> None:
-        import numpy as np
-        from PIL import Image
-
         with Image.open(path) as image:
             inner.experiment.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
@@ -261,7 +256,12 @@ class MLflow(Tracker[MLFlowLogger]):
             tags={"aelab.run_id": self._run_id},
             artifact_location=None if self._uri else (files / "artifacts").as_uri(),
         )
-        logger.experiment.update_run(logger.run_id, status="RUNNING")
+        given = os.environ.pop("MLFLOW_TRACKING_URI", "")
+        try:
+            logger.experiment.update_run(logger.run_id, status="RUNNING")
+        finally:
+            # The logger exported its address, which the next run of this process would take for the user's.
+            os.environ["MLFLOW_TRACKING_URI"] = given
         return logger
 
     def _earlier(self, uri: str) -> str | None:
@@ -275,8 +275,6 @@ class MLflow(Tracker[MLFlowLogger]):
         return found[0].info.run_id if found else None
 
     def _show(self, inner: MLFlowLogger, name: str, path: Path, step: int) -> None:
-        from PIL import Image
-
         with Image.open(path) as image:
             inner.experiment.log_image(inner.run_id, image.convert("RGB"), key=name, step=step)
 

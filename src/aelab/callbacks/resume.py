@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.errors import ConfigurationError, ResumeError
+from aelab.training.base import epoch_of
 from aelab.training.checkpoints import resume_points
 
 
@@ -82,10 +83,10 @@ class ResumePoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if _is_between_steps(trainer, pl_module, batch_idx) and self._is_asked(trainer, batch_idx):
-            self._take(trainer, trainer.fit_loop.epoch_progress.current.processed, batch_idx + 1)
+            self._take(trainer, epoch_of(trainer), batch_idx + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epoch = trainer.fit_loop.epoch_progress.current.processed
+        epoch = epoch_of(trainer)
         self.stopping = trainer.should_stop
         last = self.stopping or epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
         if last or self._agree(trainer, self._is_due()):

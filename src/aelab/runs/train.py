@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 
 from aelab.callbacks.pictures import Pictures
 from aelab.callbacks.progress import progress
@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
     with Signals() as signals:
         if RUN in os.environ:
             folder = RunFolder.open(Path(os.environ[RUN]))
-            settings = OmegaConf.load(folder.config)
+            settings = settings_of(folder)
             fit(settings, build(settings), folder, os.environ.get(CHECKPOINT), signals)
         elif config.resume:
             _check_alone(HydraConfig.get().overrides.task)
@@ -57,7 +57,9 @@ def _check_alone(overrides: Sequence[str]) -> None:
 def start(config: DictConfig, signals: Signals) -> dict[str, float]:
     """Train from nothing in a new folder; the test metrics by name."""
     parts = build(config)
-    make_trainer(config, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    _trainer(
+        config, RunFolder(Path(config.outputs)), "", signals
+    )  # refuses what cannot run, and writes nothing
     folder = RunFolder.create(Path(config.outputs), config.name)
     OmegaConf.save(config, folder.config)
     where = Path.cwd()
@@ -98,11 +100,11 @@ def resume(path: Path, signals: Signals) -> dict[str, float]:
         )
     for damaged in points[: points.index(checkpoint)]:
         print(f"warning: {damaged} is damaged: continuing from {checkpoint.name}", file=sys.stderr)
-    config = OmegaConf.load(folder.config)
-    assert isinstance(config, DictConfig)
+    config = settings_of(folder)
     torch.set_num_threads(record["threads"])
     parts = build(config)
     folder.resume()
+    folder.update(resumes=record.get("resumes", 0) + 1)
     return fit(config, parts, folder, str(checkpoint), signals)
 
 
@@ -110,63 +112,55 @@ def fit(
     config: DictConfig, parts: Parts, folder: RunFolder, checkpoint: str | None, signals: Signals
 ) -> dict[str, float]:
     """Train from a resume point or from nothing, test the weights that validation chose, and record both."""
-    journal = JsonLines(folder.path, config.name, folder.read()["run_id"])
-    trackers = _trackers(config, folder)
-    best = _best(config, folder)
-    callbacks = _callbacks(config, folder, journal, signals, best)
-    trainer = make_trainer(
-        config,
-        logger=[journal, *trackers],
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=folder.path,
-        enable_progress_bar=any("ProgressBar" in type(c).__name__ for c in callbacks),
-    )
-    with _status(folder, trainer, trackers), _announced(folder, checkpoint):
-        for tracker in trackers:
-            tracker.log_hyperparams(OmegaConf.to_container(config))  # type: ignore[arg-type]
+    trainer = _trainer(config, folder, folder.read()["run_id"], signals)
+    with _status(folder, trainer), _announced(folder, checkpoint):
+        settings: Any = OmegaConf.to_container(config)
+        for logger in trainer.loggers:
+            logger.log_hyperparams(settings)
         trainer.fit(parts.training, datamodule=parts.data, ckpt_path=checkpoint)
-        if best.best_model_path:
-            parts.training.load_state_dict(load(Path(best.best_model_path))["state_dict"])
+        best = getattr(trainer.checkpoint_callback, "best_model_path", None)
+        if best:
+            parts.training.load_state_dict(load(Path(best))["state_dict"])
         trainer.test(parts.training, datamodule=parts.data, verbose=False)
         metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
         if trainer.is_global_zero:
             folder.update(metrics=metrics)
     if trainer.is_global_zero:
-        report(folder, [hint for tracker in trackers if (hint := tracker.hint())])
+        report(folder, [hint for tracker in _trackers(trainer) if (hint := tracker.hint())])
     return metrics
 
 
-def _trackers(config: DictConfig, folder: RunFolder) -> list[Tracker[Any]]:
-    run_id = folder.read()["run_id"]
-    return [
-        make(node)(folder=folder.path, name=config.name, run_id=run_id)
-        for node in (config.get("logger") or {}).values()
+def _trainer(config: DictConfig, folder: RunFolder, run_id: str, signals: Signals) -> Trainer:
+    """The Trainer with its loggers and callbacks; nothing is written before it trains."""
+    identity = {"folder": folder.path, "name": config.name, "run_id": run_id}
+    journal = JsonLines(**identity)
+    trackers = [make(node)(**identity) for node in (config.get("logger") or {}).values()]
+    bar = progress(sys.stdout.isatty())
+    callbacks = [
+        bar,
+        Pictures(folder.pictures, **config.pictures),
+        *(make(node) for node in (config.get("callbacks") or {}).values()),
+        ModelCheckpoint(
+            dirpath=folder.checkpoints,
+            filename="best",
+            monitor=config.monitor.metric,
+            mode=config.monitor.mode,
+            enable_version_counter=False,
+        ),
+        ResumePoints(folder.checkpoints, fingerprint(config), journal, signals, **config.resume_points),
     ]
-
-
-def _best(config: DictConfig, folder: RunFolder) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=folder.checkpoints,
-        filename="best",
-        monitor=config.monitor.metric,
-        mode=config.monitor.mode,
-        save_weights_only=True,
-        enable_version_counter=False,
+    return make_trainer(
+        config,
+        logger=[journal, *trackers],
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder.path,
+        enable_progress_bar=isinstance(bar, ProgressBar),
     )
 
 
-def _callbacks(
-    config: DictConfig, folder: RunFolder, journal: JsonLines, signals: Signals, best: ModelCheckpoint
-) -> list[Callback]:
-    points = ResumePoints(folder.checkpoints, fingerprint(config), journal, signals, **config.resume_points)
-    return [
-        progress(sys.stdout.isatty()),
-        Pictures(folder.pictures, **config.pictures),
-        *(make(node) for node in (config.get("callbacks") or {}).values()),
-        best,
-        points,
-    ]
+def _trackers(trainer: Trainer) -> list[Tracker[Any]]:
+    return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
 
 
 def fingerprint(config: DictConfig) -> str:
@@ -189,7 +183,7 @@ def _announced(folder: RunFolder, checkpoint: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _status(folder: RunFolder, trainer: Trainer, trackers: list[Tracker[Any]]) -> Iterator[None]:
+def _status(folder: RunFolder, trainer: Trainer) -> Iterator[None]:
     """Record how the run ended, whatever ended it, and close its trackers with the same verdict."""
     status, code, error = Status.FAILED, 1, None
     try:
@@ -197,6 +191,7 @@ def _status(folder: RunFolder, trainer: Trainer, trackers: list[Tracker[Any]]) -
         status, code = Status.FINISHED, 0
     except Terminated as signal:
         status, code = Status.KILLED, int(signal.code or 0)
+        print(f"stopped by signal {signal.signum}: continue with resume={folder.path}", file=sys.stderr)
         raise
     except BaseException as reason:
         error = f"{type(reason).__name__}: {reason}"
@@ -204,7 +199,7 @@ def _status(folder: RunFolder, trainer: Trainer, trackers: list[Tracker[Any]]) -
     finally:
         if trainer.is_global_zero:
             folder.update(status=status, exit_code=code, error=error)
-            for tracker in trackers:
+            for tracker in _trackers(trainer):
                 tracker.finish(code)
 
 
@@ -217,6 +212,8 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
 
 
-def settings_of(folder: RunFolder) -> dict[str, Any]:
-    """The composed configuration of a run, as plain containers."""
-    return OmegaConf.to_container(OmegaConf.load(folder.config))  # type: ignore[return-value]
+def settings_of(folder: RunFolder) -> DictConfig:
+    """The composed configuration of a run."""
+    config = OmegaConf.load(folder.config)
+    assert isinstance(config, DictConfig)
+    return config

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
@@ -18,6 +18,11 @@ from aelab.records import Batch
 from aelab.schedules import Schedule
 from aelab.seeds import seed_generators, step_seed
 from aelab.training.window import Window
+
+
+def epoch_of(trainer: Trainer) -> int:
+    """The epoch under way, from 0; unlike `trainer.current_epoch` also right after a resume."""
+    return trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
 
 
 class Training(LightningModule):
@@ -89,8 +94,8 @@ class Training(LightningModule):
 
     def seed_step(self, batch_idx: int) -> None:
         """Make the noise of this batch a function of its position alone."""
-        epoch = self.trainer.fit_loop.epoch_progress.current.processed
-        seed_generators(step_seed(self.seed, "train", epoch, batch_idx, self.global_rank), self.device)
+        seed = step_seed(self.seed, "train", epoch_of(self.trainer), batch_idx, self.global_rank)
+        seed_generators(seed, self.device)
 
     def steps_now(self, batch_idx: int) -> bool:
         """Whether the optimiser steps after this batch."""

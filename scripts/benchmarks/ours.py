@@ -1,0 +1,130 @@
+"""The contenders that are aelab, built from its configuration as a user's run is."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Callback
+
+from aelab.callbacks.signals import Signals
+from aelab.composition import compose
+from aelab.data.splits import Images, Splits
+from aelab.runs.build import Parts, build, make_trainer
+from aelab.runs.folder import RunFolder
+from aelab.runs.train import fit
+from aelab.seeds import seed_generators, step_seed
+from aelab.trackers import new_run_id
+from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, pixels, timed, timed_trainer, warmup
+
+CPU = torch.device("cpu")
+HELD_OUT, CLASSES = 500, 10
+
+
+class Synthetic:
+    """A source of random labelled images, in memory."""
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    def load(self) -> Splits:
+        x = pixels(IMAGES + HELD_OUT)
+        y = torch.arange(len(x)) % CLASSES
+        return Splits(Images(x[:IMAGES], y[:IMAGES]), Images(x[IMAGES:], y[IMAGES:]), {})
+
+
+def batches(case: Case) -> int:
+    """In the one epoch that a measurement may use."""
+    return math.ceil((IMAGES - HELD_OUT) / case.batch_size)
+
+
+def configuration(case: Case, steps: int) -> DictConfig:
+    """What `train.py` would compose, for one epoch that ends after the measured steps."""
+    return compose(
+        [
+            *case.overrides,
+            "name=benchmark",
+            "data.name=synthetic",
+            "data.source._target_=benchmarks.ours.Synthetic",
+            f"data.shape=[1,{SIDE},{SIDE}]",
+            f"data.classes={CLASSES}",
+            f"data.validation={HELD_OUT}",
+            f"data.batch_size={case.batch_size}",
+            "binarization=grey",
+            "logger.wandb.mode=offline",
+            "trainer.max_epochs=1",
+            f"trainer.limit_train_batches={warmup(steps) + steps + 1}",
+            f"trainer.log_every_n_steps={LOG_EVERY}",
+        ]
+    )
+
+
+def check_equal(case: Case, tolerance: float = 1e-4) -> None:
+    """AssertionError unless floor and aelab have the same loss for the same weights, images and noise."""
+    parts = build(configuration(case, case.steps))
+    ours, theirs = parts.training, case.hand_written()
+    with torch.no_grad():
+        for mine, copied in zip(ours.model.parameters(), theirs.parameters(), strict=True):
+            copied.copy_(mine)
+        batch = next(iter(parts.data.train_dataloader()))
+        torch.manual_seed(0)
+        expected = ours.objective.total(ours.objective(ours.model(batch), ours.model), 0).item()
+        torch.manual_seed(0)
+        found = sum(part.item() for part in theirs(batch.x.view(-1, *case.event)))
+    if not math.isclose(expected, found, rel_tol=tolerance):
+        raise AssertionError(f"{case.name}: aelab's loss is {expected}, the floor's {found}")
+
+
+def bare(case: Case, steps: int) -> float:
+    """aelab's loader, model and objective in a plain loop, without Lightning."""
+    parts = build(configuration(case, steps))
+    return timed(bare_step(parts), steps)
+
+
+def bare_step(parts: Parts) -> Callable[[int], None]:
+    """One step of the plain loop, given its number; as in a run, its noise follows from its position."""
+    model, objective, seed = parts.training.model, parts.training.objective, parts.training.seed
+    optimizer = parts.training.make_optimizer(list(model.parameters()))
+    loader = iter(parts.data.train_dataloader())
+
+    def step(index: int) -> None:
+        batch = next(loader)
+        seed_generators(step_seed(seed, "train", 0, index), CPU)
+        values = objective(model(batch, objective.samples), model)
+        objective.total(values, index).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def quiet(case: Case, steps: int) -> float:
+    """aelab in Lightning's Trainer, with neither logger nor callback."""
+    config = configuration(case, steps)
+    parts = build(config)
+
+    def train(span: Callback) -> None:
+        trainer = make_trainer(
+            config, logger=False, callbacks=[span], enable_checkpointing=False, enable_progress_bar=False
+        )
+        trainer.fit(parts.training, datamodule=parts.data)
+
+    return timed_trainer(train, steps)
+
+
+def logged(case: Case, steps: int) -> float:
+    """A user's run: journal, W&B offline, pictures, best weights, resume points, progress."""
+    return timed_trainer(lambda span: train_logged(case, steps, span), steps)
+
+
+def train_logged(case: Case, steps: int, span: Callback) -> None:
+    """Train as `train.py` does, in a folder of its own, with one more callback."""
+    config = configuration(case, steps)
+    parts = build(config)
+    parts.training.configure_callbacks = lambda: [span]
+    with TemporaryDirectory() as root:
+        folder = RunFolder.create(Path(root), config.name)
+        folder.update(run_id=new_run_id())
+        fit(config, parts, folder, None, Signals())

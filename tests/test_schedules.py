@@ -1,0 +1,89 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aelab.schedules import Constant, Cosine, Cyclic, Exponential, Linear, Milestones
+
+steps = st.integers(0, 10_000)
+lengths = st.integers(1, 5_000)
+values = st.floats(-10, 10)
+schedules = st.one_of(
+    st.builds(Constant, values),
+    st.builds(Linear, lengths, values, values),
+    st.builds(Cosine, lengths, values, values, st.integers(0, 100)),
+    st.builds(Cyclic, lengths, st.floats(0.01, 1), values, values),
+    st.builds(Milestones, st.lists(steps, max_size=4), st.floats(0.1, 1)),
+    st.builds(Exponential, lengths, st.floats(0.1, 1)),
+)
+
+
+@given(schedules, st.lists(steps, min_size=1, max_size=20))
+def test_a_schedule_is_a_function_of_the_step_alone(schedule, visited):
+    first = [schedule(step) for step in visited]
+    assert [schedule(step) for step in reversed(visited)] == first[::-1]
+    assert all(map(math.isfinite, first))
+
+
+@given(values, steps)
+def test_constant(value, step):
+    assert Constant(value)(step) == value
+
+
+@given(lengths, values, values, steps)
+def test_linear_goes_from_start_to_end_and_stays(length, start, end, step):
+    schedule = Linear(length, start, end)
+    assert schedule(0) == pytest.approx(start)
+    assert schedule(length + step) == pytest.approx(end)
+    assert schedule(length) - schedule(length - 1) == pytest.approx((end - start) / length, abs=1e-9)
+
+
+@pytest.mark.parametrize("build", [Linear, Cosine])
+@given(length=lengths, start=values, end=values, a=steps, b=steps)
+def test_ramps_are_monotonic_and_stay_between_their_ends(build, length, start, end, a, b):
+    schedule = build(length, start, end)
+    first, second = schedule(min(a, b)), schedule(max(a, b))
+    assert (second - first) * (end - start) >= -1e-9
+    assert min(start, end) - 1e-9 <= first <= max(start, end) + 1e-9
+
+
+@given(lengths, values, values, st.integers(0, 4_000), steps)
+def test_cosine_warms_up_to_its_start_then_falls_to_its_end(length, start, end, warmup, step):
+    schedule = Cosine(warmup + length, start, end, warmup)
+    assert schedule(warmup) == pytest.approx(start)
+    assert schedule(warmup + length + step) == pytest.approx(end, abs=1e-9)
+    if warmup:
+        assert schedule(warmup - 1) == pytest.approx(start)
+        assert schedule(0) == pytest.approx(start / warmup)
+
+
+@given(st.integers(1, 500), values, values)
+def test_cosine_is_symmetric_about_its_middle(half, start, end):
+    schedule = Cosine(2 * half, start, end)
+    assert schedule(half) == pytest.approx((start + end) / 2, abs=1e-9)
+    assert schedule(half // 2) + schedule(2 * half - half // 2) == pytest.approx(start + end, abs=1e-9)
+
+
+@given(lengths, st.floats(0.01, 1), values, values, steps)
+def test_cyclic_repeats_itself_and_begins_at_its_start(period, rise, start, end, step):
+    schedule = Cyclic(period, rise, start, end)
+    assert schedule(step) == schedule(step + period)
+    assert schedule(period * step) == pytest.approx(start)
+    if step % period >= math.ceil(rise * period):
+        assert schedule(step) == pytest.approx(end)
+
+
+@given(st.lists(steps, min_size=1, max_size=5, unique=True), st.floats(0.1, 0.9))
+def test_milestones_multiply_at_each_milestone(milestones, factor):
+    schedule = Milestones(milestones, factor)
+    for passed, milestone in enumerate(sorted(milestones)):
+        assert schedule(milestone) == pytest.approx(factor ** (passed + 1))
+    assert schedule(min(milestones) - 1) == 1
+
+
+@given(st.integers(1, 100), st.floats(0.1, 1), st.integers(0, 300), st.integers(0, 300))
+def test_exponential_turns_sums_of_steps_into_products(length, factor, a, b):
+    schedule = Exponential(length, factor)
+    assert schedule(length) == pytest.approx(factor)
+    assert schedule(a + b) == pytest.approx(schedule(a) * schedule(b))
