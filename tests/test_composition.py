@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aelab.composition import choices, compose, conf_dir
 from aelab.errors import ConfigurationError
@@ -77,13 +75,11 @@ def test_command_line_choices_win_over_a_variants():
     assert config.model.prior is None
 
 
-@given(weight=st.floats(0, 100), latent=st.integers(1, 99), epochs=st.integers(1, 999))
-def test_overrides_arrive(weight, latent, epochs):
-    config = compose(
-        [f"objective.terms.kl.weight={weight}", f"latent={latent}", f"trainer.max_epochs={epochs}"]
-    )
-    assert config.objective.terms.kl.weight == pytest.approx(weight)
-    assert (config.model.latent, config.trainer.max_epochs) == (latent, epochs)
+def test_values_arrive_where_they_are_read():
+    config = compose(["objective.terms.kl.weight=0.25", "latent=7", "data.batch_size=9"])
+    assert config.objective.terms.kl.weight == 0.25
+    assert config.model.latent == config.training.latent == 7
+    assert config.data.batch_size == 9
 
 
 def test_several_of_a_group_can_be_chosen():

@@ -190,7 +190,9 @@ def divergent(kind, dims=1):
 KINDS = ["to standard", "from standard", "one scale to standard", "general", "to one scale", "from one scale"]
 
 
-@pytest.mark.parametrize(("kind", "dims"), [*((kind, 1) for kind in KINDS), *((kind, 3) for kind in KINDS[3:])])
+@pytest.mark.parametrize(
+    ("kind", "dims"), [*((kind, 1) for kind in KINDS), *((kind, 3) for kind in KINDS[3:])]
+)
 def test_divergence_and_its_gradients_are_torchs(kind, dims):
     q, p, q_torch, p_torch, parameters = divergent(kind, dims)
     values = divergence(q, p, torch.tensor(torch.nan)), td.kl_divergence(q_torch, p_torch)
@@ -203,7 +205,7 @@ def test_divergence_and_its_gradients_are_torchs(kind, dims):
     assert_close(*gradients)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "from standard"])
 def test_divergence_is_the_mean_log_ratio(kind):
     q, p, *_ = divergent(kind)
     z = q.sample((COUNT,))
@@ -219,8 +221,8 @@ def test_the_gradient_of_the_divergence_to_the_standard_is_the_analytic_one():
     assert_close(by_log_variance, 0.5 * (log_variance.exp() - 1))
 
 
-@given(*[st.floats(-5, 5)] * 4)
-def test_divergence_is_never_negative_and_zero_to_itself(*values):
+@given(values=st.lists(st.floats(-5, 5), min_size=4, max_size=4))
+def test_divergence_is_never_negative_and_zero_to_itself(values):
     a, b, c, d = torch.tensor(values, dtype=torch.float64)[:, None, None]
     q, p = Gaussian(a, b), Gaussian(c, d)
     assert divergence(q, p, a) >= -1e-12

@@ -101,7 +101,8 @@ def test_continuous_bernoulli_is_a_density_with_its_mean(logit):
 
 
 @pytest.mark.parametrize(
-    ("family", "optimum"), [(Gaussian, lambda e: e.square().mean().sqrt()), (Laplace, lambda e: e.abs().mean())]
+    ("family", "optimum"),
+    [(Gaussian, lambda e: e.square().mean().sqrt()), (Laplace, lambda e: e.abs().mean())],
 )
 def test_the_learned_scale_is_best_at_the_size_of_the_error(family, optimum):
     params, x = torch.randn(1, 50, 4), torch.rand(50, 4)

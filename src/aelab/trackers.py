@@ -175,7 +175,7 @@ class Wandb(Tracker[WandbLogger]):
         import wandb
 
         # W&B waits for minutes at the start, and at the end for as long as the network is away.
-        patience: dict[str, Any] = {"init_timeout": 20.0, "finish_timeout": 120.0}
+        patience: dict[str, Any] = {"init_timeout": 15.0, "finish_timeout": 120.0}
         waits = {key: value for key, value in patience.items() if f"WANDB_{key.upper()}" not in os.environ}
         run = wandb.init(
             dir=self._home,

@@ -87,15 +87,26 @@ def test_the_patch_is_the_whole_repositorys_from_any_folder_of_it(repository):
     assert changes_patch(repository / "new dir") == changes_patch(repository) != b""
 
 
-SETTINGS = """diff.noprefix=true diff.external=false diff.mnemonicPrefix=true diff.renames=copies color.ui=always
-core.safecrlf=true core.quotePath=false status.showUntrackedFiles=no""".split()
-
-
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "setting", ["noprefix=true", "external=false", "mnemonicPrefix=true", "renames=copies"]
+)
 def test_the_users_settings_change_nothing(repository, tmp_path, setting):
-    git(repository, "config", *setting.split("="))
+    git(repository, "config", *f"diff.{setting}".split("="))
+    git(repository, "config", "color.ui", "always")
     change(repository)
     assert applied(repository, changes_patch(repository), tmp_path) == tree(repository)
+
+
+def test_rules_on_line_endings_do_not_stop_the_patch(repository):
+    git(repository, "config", "core.autocrlf", "input")
+    git(repository, "config", "core.safecrlf", "true")
+    (repository / "text.txt").write_bytes(b"one\r\nTWO\r\n")
+    assert b"+TWO" in changes_patch(repository)
+
+
+def test_an_untracked_file_makes_a_repository_dirty_whatever_status_shows(repository):
+    git(repository, "config", "status.showUntrackedFiles", "no")
+    (repository / "new.py").write_text("")
     assert git_state(repository)["dirty"]
 
 
@@ -114,12 +125,16 @@ def test_the_repository_is_left_untouched(repository):
     assert {path: path.read_bytes() for path in (repository / ".git").rglob("*") if path.is_file()} == before
 
 
-def test_a_change_of_equal_size_just_after_a_commit_is_seen(repository):
-    for count in range(5):
-        (repository / "text.txt").write_text(f"{count}a\n")
-        git(repository, "commit", "--quiet", "--all", "--message=more")
-        (repository / "text.txt").write_text(f"{count}b\n")
-        assert f"+{count}b".encode() in changes_patch(repository)
+def test_a_change_of_equal_size_and_time_is_seen(repository):
+    """Git looks into a file no older than its index, so the copy of the index must keep the time."""
+    git(repository, "config", "core.trustctime", "false")
+    text, moment = repository / "text.txt", (10**18, 10**18)
+    os.utime(text, ns=moment)
+    git(repository, "update-index", "--refresh")
+    text.write_text("ONE\nTWO\n")
+    for path in (text, repository / ".git" / "index"):
+        os.utime(path, ns=moment)
+    assert b"+ONE" in changes_patch(repository)
 
 
 def test_before_the_first_commit_the_patch_is_against_nothing(tmp_path):

@@ -13,6 +13,9 @@ from aelab.data.module import DataModule
 from aelab.errors import ConfigurationError
 from aelab.training.base import Training
 
+# Densities are float32 whatever the weights are: half or double precision throughout makes no sense here.
+PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -60,10 +63,11 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
         raise ConfigurationError(
             "trainer.accelerator=gpu, and torch finds no GPU on this machine: choose trainer=cpu"
         )
-    if config.trainer.accelerator == "cpu" and str(config.trainer.precision) == "16-mixed":
-        raise ConfigurationError(
-            "trainer.precision=16-mixed needs a GPU: on a CPU choose bf16-mixed or 32-true"
-        )
+    precision = str(config.trainer.precision)
+    if precision not in PRECISIONS:
+        raise ConfigurationError(f"trainer.precision={precision}: choose one of {', '.join(PRECISIONS)}")
+    if config.trainer.accelerator == "cpu" and precision == "16-mixed":
+        raise ConfigurationError("trainer.precision=16-mixed needs a GPU: on a CPU choose bf16-mixed or 32-true")
     try:
         return make(config.trainer, enable_model_summary=False, **arguments)
     except Exception as error:

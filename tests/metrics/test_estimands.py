@@ -1,0 +1,211 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import distributions as td
+from torch import nn
+from torchmetrics.image import PeakSignalNoiseRatio
+from torchmetrics.regression import MeanSquaredError
+
+from aelab.distributions import Bernoulli, Gaussian, PointMass, StandardGaussian
+from aelab.likelihoods import ContinuousBernoulli
+from aelab.metrics.estimands import ActiveUnits, Evidence, Reconstruction, estimands
+from aelab.records import Trace
+
+EVENT, LATENT, COUNT = (1, 4, 3), 3, 24
+
+
+few = settings(max_examples=20, deadline=None)
+
+
+def traces(sizes=(COUNT,), samples=2, likelihood="bernoulli", prior="standard", point=False):
+    """The same observations, cut into batches of the given sizes."""
+    draw = {"generator": torch.Generator().manual_seed(0), "dtype": torch.float64}
+    x = torch.rand(COUNT, *EVENT, **draw)
+    loc, log_variance = torch.randn(2, COUNT, LATENT, **draw)
+    z = torch.randn(samples, COUNT, LATENT, **draw)
+    params = torch.randn(samples, COUNT, *EVENT, **draw)
+    means = torch.tensor([[-1.0], [1.0]]).double().expand(2, LATENT)
+    mixture = td.MixtureSameFamily(
+        td.Categorical(torch.ones(2).double()), td.Independent(td.Normal(means, 1.0), 1)
+    )
+    priors = {"standard": StandardGaussian(LATENT, x), "mixture": mixture, "none": None}
+    densities = {
+        "bernoulli": lambda p: Bernoulli(p, len(EVENT)),
+        "gaussian": lambda p: Gaussian(p, p.new_zeros(()), len(EVENT)),
+    }
+    for part in torch.arange(COUNT).split(list(sizes)):
+        yield Trace(
+            x=x[part],
+            corrupted=x[part],
+            context=None,
+            posterior=PointMass(loc[part]) if point else Gaussian(loc[part], log_variance[part]),
+            prior=priors[prior],
+            z=z[:, part],
+            likelihood=densities[likelihood](params[:, part]),
+        )
+
+
+def measured(metric, parts):
+    for part in parts:
+        metric.update(part)
+    return {name: value.item() for name, value in metric.compute().items()}
+
+
+@st.composite
+def cuts(draw):
+    inner = sorted(draw(st.sets(st.integers(1, COUNT - 1), max_size=8)))
+    return [b - a for a, b in zip([0, *inner], [*inner, COUNT], strict=True)]
+
+
+@pytest.mark.parametrize("prior", ["standard", "mixture", "none"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@few
+@given(sizes=cuts())
+def test_measures_do_not_depend_on_the_batch_size(prior, likelihood, sizes):
+    options = {"prior": prior, "likelihood": likelihood}
+    whole = measured(estimands(LATENT), traces(**options))
+    assert measured(estimands(LATENT), traces(sizes, **options)) == pytest.approx(whole, rel=1e-9)
+
+
+@few
+@given(sizes=cuts())
+def test_measures_do_not_depend_on_how_processes_share_the_work(sizes):
+    for build in (Evidence, Reconstruction, lambda: ActiveUnits(LATENT)):
+        processes = [build() for _ in sizes]
+        for process, part in zip(processes, traces(sizes), strict=True):
+            process.update(part)
+        shared = processes.pop()
+        for process in processes:
+            shared.merge_state(process)
+        values = {name: value.item() for name, value in shared.compute().items()}
+        assert values == pytest.approx(measured(build(), traces()), rel=1e-9)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_evidence_is_its_formula(likelihood):
+    (trace,) = traces(likelihood=likelihood)
+    loc, variance = trace.posterior.loc.numpy(), trace.posterior.variance.numpy()
+    x, params = trace.x.numpy(), trace.likelihood.mean.numpy()
+    cost = {
+        "bernoulli": lambda: -(x * np.log(params) + (1 - x) * np.log1p(-params)),
+        "gaussian": lambda: 0.5 * ((x - params) ** 2 + np.log(2 * np.pi)),
+    }[likelihood]()
+    distortion = cost.sum((2, 3, 4)).mean()
+    kl = 0.5 * (loc**2 + variance - 1 - np.log(variance)).sum(1).mean()
+    bits = (distortion + kl) / np.log(2) / x[0].size + (8 if likelihood == "gaussian" else 0)
+    expected = {"elbo": -distortion - kl, "distortion": distortion, "kl": kl, "bits_per_dim": bits}
+    assert measured(Evidence(), [trace]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_evidence_without_a_closed_form_is_estimated_from_the_codes():
+    (trace,) = traces(prior="mixture", samples=5)
+    kl = (trace.posterior.log_prob(trace.z) - trace.prior.log_prob(trace.z)).mean().item()
+    assert measured(Evidence(), [trace])["kl"] == pytest.approx(kl, rel=1e-5)
+
+
+def test_a_uniform_density_costs_the_eight_bits_of_a_grey_level():
+    x = torch.rand(5, *EVENT)
+    standard = torch.zeros(5, LATENT)
+    trace = Trace(
+        x=x,
+        corrupted=x,
+        context=None,
+        posterior=Gaussian(standard, standard),
+        prior=StandardGaussian(LATENT, x),
+        z=standard[None],
+        likelihood=ContinuousBernoulli()(torch.zeros(1, 5, *EVENT)),
+    )
+    values = measured(Evidence(), [trace])
+    assert values["bits_per_dim"] == pytest.approx(8, abs=1e-5)
+    assert values["elbo"] == pytest.approx(0, abs=1e-4)
+
+
+def test_fair_coins_cost_one_bit_each():
+    (trace,) = traces(likelihood="bernoulli")
+    trace.likelihood.logits.zero_()
+    trace.posterior.loc.zero_()
+    trace.posterior.log_variance.zero_()
+    assert measured(Evidence(), [trace])["bits_per_dim"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"prior": "none"}, {"point": True}, {"prior": "none", "point": True}])
+def test_what_is_undefined_is_absent_and_the_rest_is_there(options):
+    values = measured(estimands(LATENT), traces(**options))
+    assert set(values) == {"distortion", "mse", "squared_error", "psnr", "active_units"}
+    whole = measured(estimands(LATENT), traces())
+    assert values == pytest.approx({name: whole[name] for name in values})
+
+
+def test_reconstruction_is_that_of_torchmetrics():
+    (trace,) = traces()
+    shown = trace.likelihood.mean.mean(0)
+    values = measured(Reconstruction(), [trace])
+    mse = MeanSquaredError()(shown.flatten(), trace.x.flatten()).item()
+    psnr = [PeakSignalNoiseRatio(data_range=1.0)(a, b).item() for a, b in zip(shown, trace.x, strict=True)]
+    assert values["mse"] == pytest.approx(mse, rel=1e-5)
+    assert values["squared_error"] == pytest.approx(mse * math.prod(EVENT), rel=1e-5)
+    assert values["psnr"] == pytest.approx(sum(psnr) / COUNT, rel=1e-5)
+
+
+def test_perfect_images_have_a_hundred_decibels():
+    (trace,) = traces(samples=1)
+    trace.x.copy_(trace.likelihood.mean[0])
+    values = measured(Reconstruction(), [trace])
+    assert values == pytest.approx({"mse": 0, "squared_error": 0, "psnr": 100})
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=12), st.floats(-1e3, 1e3))
+def test_active_units_are_the_dimensions_whose_mean_varies(active, shift):
+    mean = torch.where(torch.tensor(active), 0.11, 0.09) * torch.tensor([[-1.0], [1.0]]).repeat(50, 1)
+    x = torch.zeros(100, 1)
+    trace = Trace(x, x, None, PointMass(mean.double() + shift), None, mean[None], Bernoulli(x[None]))
+    assert measured(ActiveUnits(len(active)), [trace]) == {"active_units": sum(active)}
+
+
+@pytest.mark.parametrize("threshold", [0.001, 0.5, 2.0])
+def test_active_units_are_counted_as_numpy_would(threshold):
+    (trace,) = traces()
+    variance = trace.posterior.mean.numpy().var(0)
+    values = measured(ActiveUnits(LATENT, threshold), [trace])
+    assert values == {"active_units": (variance > threshold).sum()}
+
+
+def test_nothing_of_the_measures_enters_a_checkpoint():
+    metric = estimands(LATENT)
+    measured(metric, traces())
+    assert not metric.state_dict()
+    assert not list(metric.parameters())
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        nn.Module.half,
+        nn.Module.float,
+        *(
+            pytest.param(
+                lambda module, dtype=dtype: module.to(dtype),
+                marks=pytest.mark.xfail(strict=True, reason="the sums follow module.to(dtype)"),
+            )
+            for dtype in (torch.bfloat16, torch.float16, torch.float32)
+        ),
+    ],
+)
+def test_the_sums_stay_in_double_precision_whatever_the_model_is_cast_to(cast):
+    model = nn.ModuleDict({"network": nn.Linear(1, 1), "measures": estimands(LATENT)})
+    cast(model)
+    for _ in range(2):
+        values = measured(model["measures"], traces([1] * COUNT))
+        assert values == pytest.approx(measured(estimands(LATENT), traces()), rel=1e-9)
+        model["measures"].reset()
+
+
+def test_a_measure_begins_anew_after_its_reset():
+    metric = estimands(LATENT)
+    first = measured(metric, traces())
+    metric.reset()
+    assert measured(metric, traces([5, COUNT - 5])) == pytest.approx(first, rel=1e-9)
