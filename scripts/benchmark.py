@@ -26,12 +26,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from benchmarks import hand, ours
-from benchmarks.hand import Case
 from rich.console import Console
 from rich.table import Table
 
 from aelab.runs.train import quieten
+from benchmarks import hand, ours
+from benchmarks.hand import Case
 
 Contender = Callable[[Case, int], float]
 Rounds = Sequence[Mapping[str, float]]  # for each round, seconds for a step by contender
@@ -92,11 +92,13 @@ def main() -> int:
         profile(case, arguments.steps or case.steps)
         return 0
     console = Console(width=110, highlight=False)
-    console.print(f"{_processor()}, torch {torch.__version__}, 1 thread; load average before {_load()}")
+    load = _load()
+    console.print(f"{_processor()}, torch {torch.__version__}, 1 thread; load average before {load}")
     results = {name: _measured(CASES[name], arguments, console) for name in arguments.models}
     console.print(f"load average after {_load()}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(_report(results), indent=2) + "\n")
+        report = {"load_average_before": load, "load_average_after": _load(), **_report(results)}
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0 if all(not noise(rounds) for rounds in results.values()) else 2
 
 
@@ -111,15 +113,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="where every measurement is written")
     parser.add_argument("--profile", choices=CASES, help="profile aelab with logging on, and stop")
     arguments = parser.parse_args()
-    chosen = [arguments.profile] if arguments.profile else arguments.models
-    most = min(ours.batches(CASES[name]) for name in chosen) * 10 // 11 - 1
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
-    if arguments.steps is not None and not (
-        0 < arguments.steps <= most and arguments.steps % hand.LOG_EVERY == 0
-    ):
+    most = _most_steps([arguments.profile] if arguments.profile else arguments.models)
+    if arguments.steps is not None and arguments.steps not in range(hand.LOG_EVERY, most + 1, hand.LOG_EVERY):
         parser.error(f"--steps must be a multiple of {hand.LOG_EVERY} and at most {most}, one epoch's")
     return arguments
+
+
+def _most_steps(models: Sequence[str]) -> int:
+    """That an epoch has room for in all these models, with the warm-up and one step after the last."""
+    return (min(ours.batches(CASES[name]) for name in models) - 1) * 10 // 11
 
 
 def contenders() -> dict[str, Contender]:
@@ -145,6 +149,7 @@ def _measured(case: Case, arguments: argparse.Namespace, console: Console) -> Ro
     dice = random.Random(f"{arguments.seed}/{case.name}")
     with _silence():
         ours.check_equal(case)
+        _round(case, hand.LOG_EVERY, dice)  # not counted: it imports what only a first log line or step needs
         rounds = [_round(case, steps, dice) for _ in range(arguments.rounds)]
     console.print(table(case, steps, rounds))
     for line in (*targets(case, rounds), *noise(rounds)):
@@ -252,7 +257,6 @@ def _report(results: Mapping[str, Rounds]) -> dict[str, object]:
     return {
         "processor": _processor(),
         "torch": torch.__version__,
-        "load_average_after": os.getloadavg(),
         "seconds_per_step": {name: list(rounds) for name, rounds in results.items()},
         "of_fused_floor": {
             name: {contender: statistics.median(ratios(rounds, contender)) for contender in contenders()}

@@ -6,20 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from small import SMALL
 
 from aelab.callbacks.signals import Signals
 from aelab.composition import compose
 from aelab.runs.folder import RunFolder
 from aelab.runs.train import quieten, start
-
-SMALL = [
-    "logger=[]",
-    "threads=1",
-    "trainer.max_epochs=1",
-    "trainer.limit_train_batches=3",
-    "model.encoder.widths=[16]",
-    "model.decoder.widths=[16]",
-]
 
 torch.set_num_threads(1)
 quieten()

@@ -4,11 +4,10 @@ import json
 from itertools import product
 
 import pytest
+from small import SMALL
 
 from aelab.composition import choices
 from aelab.runs.folder import Status
-
-from conftest import SMALL
 
 BATCHES = [o for o in SMALL if not o.startswith("model.")]
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -123,7 +124,8 @@ def train_logged(case: Case, steps: int, span: Callback) -> None:
     """Train as `train.py` does, in a folder of its own, with one more callback."""
     config = configuration(case, steps)
     parts = build(config)
-    parts.training.configure_callbacks = lambda: [span]
+    training: Any = parts.training
+    training.configure_callbacks = lambda: [span]
     with TemporaryDirectory() as root:
         folder = RunFolder.create(Path(root), config.name)
         folder.update(run_id=new_run_id())

@@ -18,7 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
-    InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
@@ -116,8 +115,6 @@ def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> N
 
 def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:
     """One sentence for an error of the configuration."""
-    if isinstance(error, InstantiationException):
-        return _explain_part(error)
     message = " ".join(str(error).split())
     key = _missing_key(error)
     if key is not None:
@@ -145,16 +142,6 @@ def _roots(name: str) -> set[str]:
 def choices(group: str) -> list[str]:
     """The options of a configuration group."""
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-
-
-def _explain_part(error: InstantiationException) -> str:
-    """The reason that a part gave itself, and where the part stands in the configuration."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    where = re.search(r"full_key: (\S+)", str(error))
-    place = f" (in {where.group(1)})" if where else ""
-    return f"{' '.join(str(cause).split())}{place}"
 
 
 def _missing_key(error: BaseException) -> str | None:

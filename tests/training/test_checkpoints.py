@@ -76,17 +76,34 @@ def test_a_save_that_fails_leaves_the_old_file(path):
     assert same(load(path), CONTENT)
 
 
+@pytest.mark.xfail(strict=True, reason="the unfinished file stays")
+def test_a_save_that_fails_leaves_nothing_behind(path):
+    with pytest.raises((pickle.PicklingError, TypeError, AttributeError)):
+        save(path, {"lock": threading.Lock()})
+    assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a temporary file is its owner's alone, and so is what it is renamed to"
+)
+def test_a_checkpoint_can_be_read_by_whom_the_umask_allows(path):
+    (path.parent / "plain").touch()
+    assert path.stat().st_mode == (path.parent / "plain").stat().st_mode
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file_or_the_new(tmp_path):
     path, wait, seen = tmp_path / "last.ckpt", random.Random(0), set()
+    save(path, {"n": -1, "w": torch.full((200_000,), -1)})
     for _ in range(12):
         child = os.fork()
         if not child:
-            for n in count():
-                save(path, {"n": n, "w": torch.full((200_000,), n)})
-        while not path.exists():
-            time.sleep(0.001)
-        time.sleep(wait.uniform(0.01, 0.05))
+            try:
+                for n in count():
+                    save(path, {"n": n, "w": torch.full((200_000,), n)})
+            finally:
+                os._exit(1)
+        time.sleep(wait.uniform(0.02, 0.06))
         os.kill(child, signal.SIGKILL)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
         content = load(path)

@@ -8,13 +8,17 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 
 class Lines(Callback):
-    """Prints epoch, step, the validation's numbers and the elapsed time."""
+    """Prints epoch, step, the validation's numbers and the elapsed time, at most once a second."""
 
     def __init__(self) -> None:
-        self.started = time.monotonic()
+        self.started = self.printed = time.monotonic()
 
     @rank_zero_only
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if time.monotonic() - self.printed < 1 and not last:
+            return
+        self.printed = time.monotonic()
         values = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         epochs = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"

@@ -1,16 +1,19 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from aelab.data.module import DataModule
-from aelab.errors import ConfigurationError
+from aelab.errors import AelabError, ConfigurationError
+from aelab.records import Batch
 from aelab.training.base import Training
 
 # Densities are float32 whatever the weights are: half or double precision throughout makes no sense here.
@@ -26,7 +29,7 @@ class Parts:
 
 
 def build(config: DictConfig) -> Parts:
-    """Build and try the parts on two validation images.
+    """Build the parts and try them on two validation images.
 
     Raises ConfigurationError or DataError where they do not fit together or with the data.
     """
@@ -44,34 +47,61 @@ def build(config: DictConfig) -> Parts:
         optimizer=make(config.optimizer),
         lr_schedule=make(config.lr_schedule),
     )
-    with torch.no_grad():
-        training.objective(training.model(data.val_examples(2)), training.model)
+    _try(training, data.val_examples(2), config.monitor.metric)
     return Parts(data, training)
 
 
+@torch.no_grad()
+def _try(training: Training, batch: Batch, monitor: str) -> None:
+    trace = training.model(batch)
+    training.objective(trace, training.model)
+    measure = training.measures["val"].clone()
+    measure.update(trace)
+    measured = [f"val/{name}" for name in measure.compute()]
+    if monitor not in measured:
+        raise ConfigurationError(
+            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(measured)}"
+        )
+    try:
+        training.make_optimizer(list(training.model.parameters()))
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{error} (in optimizer)") from error
+
+
 def make(node: Any, **arguments: Any) -> Any:
-    """Instantiate a node of the configuration with plain containers, which checkpoints can hold."""
-    return None if node is None else instantiate(node, _convert_="all", **arguments)
+    """Instantiate a node of the configuration with plain containers, which checkpoints can hold.
+
+    Raises ConfigurationError with the reason of the part that refused its arguments.
+    """
+    try:
+        return None if node is None else instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if not isinstance(cause, AelabError | ValueError | TypeError | MisconfigurationException):
+            raise
+        where = re.search(r"full_key: (\S+)", str(error))
+        place = f" (in {where.group(1)})" if where else ""
+        raise ConfigurationError(f"{' '.join(str(cause).split())}{place}") from cause
 
 
 def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
     """The Trainer of a configuration.
 
-    Raises ConfigurationError for hardware or a precision that is not there.
+    Raises ConfigurationError for hardware or a precision that is not there, and for no training at all.
     """
-    if config.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+    chosen, precision = config.trainer, str(config.trainer.precision)
+    if chosen.accelerator == "gpu" and not torch.accelerator.is_available():
         raise ConfigurationError(
             "trainer.accelerator=gpu, and torch finds no GPU on this machine: choose trainer=cpu"
         )
-    precision = str(config.trainer.precision)
     if precision not in PRECISIONS:
         raise ConfigurationError(f"trainer.precision={precision}: choose one of {', '.join(PRECISIONS)}")
-    if config.trainer.accelerator == "cpu" and precision == "16-mixed":
-        raise ConfigurationError("trainer.precision=16-mixed needs a GPU: on a CPU choose bf16-mixed or 32-true")
-    try:
-        return make(config.trainer, enable_model_summary=False, **arguments)
-    except Exception as error:
-        cause = error.__cause__
-        if isinstance(cause, MisconfigurationException | ValueError):
-            raise ConfigurationError(f"{' '.join(str(cause).split())} (in trainer)") from error
-        raise
+    if chosen.accelerator == "cpu" and precision == "16-mixed":
+        raise ConfigurationError("trainer.precision=16-mixed needs a GPU: on a CPU choose bf16-mixed")
+    if 0 in (chosen.max_epochs, chosen.max_steps, chosen.limit_train_batches):
+        raise ConfigurationError(
+            "nothing would be trained: trainer.max_epochs, max_steps and limit_train_batches must not be 0"
+        )
+    return make(chosen, enable_model_summary=False, **arguments)
