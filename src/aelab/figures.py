@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-CELL = 56  # the least side of a shown image, in pixels
+CELL = 56  # at least so many pixels is the longer side of a shown image
 GAP = 4
 INK, PAPER = "#333333", "#ffffff"
 
@@ -41,7 +41,7 @@ def bands(rows: Sequence[Tensor], captions: Sequence[str], columns: int) -> Imag
 
 def _cell(image: Tensor) -> np.ndarray:
     """(C, H, W) -> (h, w, 3) uint8, enlarged by a whole factor so that every pixel stays a square."""
-    factor = max(1, -(-CELL // image.shape[-1]))
+    factor = max(1, -(-CELL // max(image.shape[-2:])))
     large = F.interpolate(image[None].float(), scale_factor=factor, mode="nearest")[0]
     rgb = large.expand(3, -1, -1) if large.shape[0] == 1 else large
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()

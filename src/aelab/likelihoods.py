@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import ContinuousBernoulli as _ContinuousBernoulli
 from torch.distributions import Distribution, Independent
 from torch.distributions import Laplace as _Laplace
 
@@ -40,16 +39,15 @@ class Bernoulli(Likelihood):
 class ContinuousBernoulli(Likelihood):
     """A density on [0, 1] in place of the cross-entropy (Loaiza-Ganem and Cunningham 2019)."""
 
-    def forward(self, params: Tensor) -> Distribution:
-        density = _ContinuousBernoulli(logits=params.float(), validate_args=False)
-        return Independent(density, params.dim() - 2, validate_args=False)
+    def forward(self, params: Tensor) -> distributions.ContinuousBernoulli:
+        return distributions.ContinuousBernoulli(params.float(), params.dim() - 2)
 
 
 class _LocationScale(Likelihood, ABC):
     def __init__(self, scale: float, learned: bool, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
-        if scale <= 0:
-            raise ConfigurationError(f"likelihood.scale={scale}: the scale must be above 0")
+        if not 0 < scale < math.inf:
+            raise ConfigurationError(f"likelihood.scale={scale}: the scale must be finite and above 0")
         self.activation = activation()
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learned)
 

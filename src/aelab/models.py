@@ -74,6 +74,8 @@ class Autoencoder(nn.Module):
         """
         if self.prior is None:
             raise ConfigurationError("a model without a prior cannot be sampled: choose a prior")
+        if y is not None and len(y) != count:
+            raise ConfigurationError(f"{count} samples need {count} labels, and there are {len(y)}")
         context = self.context(y)
         prior = self.prior(context, self.encode)
         z = prior.sample(() if prior.batch_shape else (count,))

@@ -13,7 +13,7 @@ LOG_VARIANCE_RANGE = (-30.0, 20.0)
 
 def check_latent(latent: int) -> int:
     """The latent size if it is a positive integer; ConfigurationError otherwise."""
-    if not isinstance(latent, int) or latent < 1:
+    if not isinstance(latent, int) or isinstance(latent, bool) or latent < 1:
         raise ConfigurationError(f"latent={latent}: the latent size must be an integer of at least 1")
     return latent
 

@@ -16,15 +16,14 @@ Encode = Callable[[Tensor, Tensor | None], Distribution]
 class StandardNormal(nn.Module):
     """N(0, I), the same for every context."""
 
-    zero: Tensor
+    zeros: Tensor
 
     def __init__(self, latent: int, context: int = 0) -> None:
         super().__init__()
-        self.register_buffer("zero", torch.zeros(()), persistent=False)
-        self.latent = latent
+        self.register_buffer("zeros", torch.zeros(latent), persistent=False)
 
     def forward(self, context: Tensor | None, encode: Encode) -> StandardGaussian:
-        return StandardGaussian(self.latent, self.zero)
+        return StandardGaussian(self.zeros)
 
 
 class Conditional(nn.Module):

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aelab.errors import ConfigurationError
+
 
 class Schedule(ABC):
     """step (counted from 0) -> value."""
@@ -33,7 +35,7 @@ class Linear(Schedule):
     end: float = 1.0
 
     def __call__(self, step: int) -> float:
-        return self.start + (self.end - self.start) * min(1.0, step / max(1, self.steps))
+        return self.start + (self.end - self.start) * (min(1.0, step / self.steps) if self.steps else 1.0)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class Cyclic(Schedule):
     start: float = 0.0
     end: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.period < 1 or not 0 < self.rise <= 1:
+            raise ConfigurationError(
+                f"a cyclic schedule needs a period of at least 1 step and a rise in (0, 1], not {self}"
+            )
+
     def __call__(self, step: int) -> float:
         progress = (step % self.period) / self.period
         return self.start + (self.end - self.start) * min(1.0, progress / self.rise)
@@ -84,6 +92,10 @@ class Exponential(Schedule):
 
     steps: int
     factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigurationError(f"an exponential schedule needs at least 1 step, not {self.steps}")
 
     def __call__(self, step: int) -> float:
         return self.factor ** (step / self.steps)

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.training.base import epoch_of
-from aelab.training.checkpoints import resume_points
+from aelab.training.checkpoints import PARTIAL, resume_points
 
 
 class Journal(Protocol):
@@ -68,6 +68,9 @@ class ResumePoints(Checkpoint):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.should_stop = self.stopping
         self.saved_at = time.monotonic()
+        if trainer.is_global_zero:
+            for left_by_a_kill in self.folder.glob(f"*{PARTIAL}"):
+                left_by_a_kill.unlink()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.signals.install()

@@ -6,10 +6,11 @@ autoencoder, say) is left out, never reported as 0.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from aelab.distributions import divergence, has_density
@@ -29,8 +30,11 @@ class _Estimand(Metric):
         for name, shape in {"count": (), **sums}.items():
             self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> nn.Module:
+        """Move with the model, but stay in float64 whatever it is cast to."""
+        return super()._apply(lambda sums: sums.to(fn(sums).device), *args, **kwargs)
+
     def set_dtype(self, dst_type: Any) -> "_Estimand":
-        """The sums stay in float64 whatever the model is cast to."""
         return self
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from aelab.distributions import divergence, has_density
+from aelab.distributions import distortion, divergence, has_density
 from aelab.errors import ConfigurationError
 from aelab.models import Autoencoder
 from aelab.objectives.objective import Term
@@ -13,7 +13,7 @@ class Reconstruction(Term):
     """-E_q log p(x|z,c), the distortion, averaged over codes and batch."""
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        return -trace.likelihood.log_prob(trace.x).mean()
+        return distortion(trace.likelihood, trace.x)
 
 
 class KL(Term):

@@ -119,18 +119,18 @@ class Training(LightningModule):
             parameters = (p for group in optimizer.param_groups for p in group["params"])
             nn.utils.clip_grad_norm_(parameters, self.clip)
 
-    def record(self, values: Mapping[str, Tensor], samples: int) -> None:
-        """Keep a step's values; hand the window to the loggers every `log_every_n_steps` steps."""
-        self.window.append(values, samples)
-        if len(self.window.rows) >= len(values) * self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
+    def record(self, values: Mapping[str, Tensor], step: int, samples: int) -> None:
+        """Keep a batch's values; hand the window to the loggers every `log_every_n_steps` batches."""
+        self.window.append(values, step, samples)
+        if len(self.window) >= self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             self.log_window()
 
     def log_window(self) -> None:
         """Log the mean terms since the last time, the weights, the learning rate and the throughput."""
-        if not self.window.rows:
+        if not len(self.window):
             return
         reduce = self.trainer.strategy.reduce
-        means = self.window.flush(self.global_step, lambda v: reduce(v.to(self.device), reduce_op="mean"))
+        means = self.window.flush(lambda v: reduce(v.to(self.device), reduce_op="mean"))
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         self.log_values(
@@ -191,7 +191,7 @@ class Training(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to save what is not finite; keep the terms that were not logged yet."""
-        self.window.check(self.global_step)
+        self.window.check()
         if not all(p.isfinite().all() for p in self.parameters()):
             raise NonFiniteError(f"a weight is not finite after step {self.global_step}; it was not saved")
         checkpoint["window"] = self.window.state_dict()

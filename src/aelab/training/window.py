@@ -20,6 +20,7 @@ class Window:
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
         self.rows: list[Tensor] = []
+        self.steps: list[int] = []
         self.samples = 0
         self.start_clock()
 
@@ -27,41 +28,44 @@ class Window:
         """Begin to measure anew, after something that was not training."""
         self.samples, self.started = 0, time.perf_counter()
 
-    def append(self, values: Mapping[str, Tensor], samples: int) -> None:
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def append(self, values: Mapping[str, Tensor], step: int, samples: int) -> None:
+        """Keep the scalars of a batch; step: the optimisation step it belongs to, counted from 1."""
         self.names = tuple(values)
+        self.steps.append(step)
         self.rows.extend(value.detach() for value in values.values())
         self.samples += samples
 
     def table(self) -> Tensor:
-        """(steps, names), float64 on the CPU."""
+        """(batches, names), float64 on the CPU."""
         if not self.rows:
             return torch.zeros(0, len(self.names), dtype=torch.float64)
         rows = torch.stack([row.float() for row in self.rows])
         return rows.reshape(-1, len(self.names)).cpu().double()
 
-    def check(self, last_step: int) -> Tensor:
-        """The table, or NonFiniteError with the first step and the term that is NaN or infinite.
-
-        last_step: the number of the window's last step, counted from 1.
-        """
+    def check(self) -> Tensor:
+        """The table, or NonFiniteError with the first step and the term that is NaN or infinite."""
         table = self.table()
         bad = (~table.isfinite()).nonzero()
         if len(bad):
             row, column = bad[0].tolist()
             name, value = self.names[column], table[row, column].item()
             raise NonFiniteError(
-                f"the training diverged: {name} is {value} at step {last_step - len(table) + 1 + row}; "
-                "nothing of it was saved; try a lower optimizer.lr, or training.gradient_clip_val=1"
+                f"the training diverged: {name} is {value} at step {self.steps[row]}; nothing "
+                " of it was saved; try a lower optimizer.lr, or training.gradient_clip_val=1"
             )
         return table
 
-    def flush(self, last_step: int, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    def flush(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
         """The means by name, `reduce`d over the processes; the window is empty afterwards."""
-        table = self.check(last_step)
+        table = self.check()
         means = reduce(table.mean(0)).tolist()
-        self.rows.clear()
         if not all(map(math.isfinite, means)):
-            raise NonFiniteError(f"the training diverged in another process before step {last_step}")
+            raise NonFiniteError(f"the training diverged in another process before step {self.steps[-1] + 1}")
+        self.rows.clear()
+        self.steps.clear()
         return dict(zip(self.names, means, strict=True))
 
     def samples_per_second(self) -> float:
@@ -71,8 +75,9 @@ class Window:
         return rate
 
     def state_dict(self) -> dict[str, Any]:
-        return {"names": list(self.names), "table": self.table().float()}
+        return {"names": list(self.names), "steps": list(self.steps), "table": self.table().float()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.names = tuple(state["names"])
+        self.steps = list(state["steps"])
         self.rows = list(state["table"].flatten())
