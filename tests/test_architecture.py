@@ -19,7 +19,7 @@ SEES = {
     "records": set(),
     "seeds": set(),
     "errors": set(),
-    "schedules": set(),
+    "schedules": {"errors"},
     "figures": set(),
     "distributions": GROUND,
     **dict.fromkeys(PARTS, GROUND | {"distributions"} | PARTS),

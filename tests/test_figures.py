@@ -54,13 +54,14 @@ def test_every_image_is_shown_whole_in_its_row_and_column(channels):
 
 @few
 @given(height=sides, width=sides)
-def test_an_image_is_enlarged_by_the_least_whole_factor_that_makes_it_wide_enough(height, width):
+def test_an_image_is_enlarged_by_the_least_whole_factor_that_makes_it_large_enough(height, width):
     one, two = (grid([noise(n, 1, height, width)], [""]).size for n in (1, 2))
     gap = grid([noise(1)] * 2, ["", ""]).size[1] - grid([noise(1)], [""]).size[1] - 56
     factor, rest = divmod(two[0] - one[0] - gap, width)
     assert rest == 0
-    assert factor * width >= 56
-    assert factor == 1 or (factor - 1) * width < 56
+    longer = max(height, width)
+    assert factor * longer >= 56
+    assert factor == 1 or (factor - 1) * longer < 56
     assert one[1] == two[1] == factor * height + 2 * gap
 
 

@@ -1,0 +1,100 @@
+"""Two processes on one CPU, over gloo, started by the command that a user gives."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aelab.journal import rows
+from aelab.runs.build import build, make_trainer
+from aelab.runs.folder import RunFolder, Status
+from aelab.runs.train import settings_of
+from aelab.training.checkpoints import load, resume_points
+
+ROOT = Path(__file__).parents[1]
+DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "threads=1", "logger=[]"]
+# 283 validation images in batches of 100 leave three batches for two processes, the last of 83.
+UNEVEN = ["data.validation=283", "data.eval_batch_size=100", "binarization=dynamic"]
+
+
+def command(folder: Path, *overrides: str) -> list[str]:
+    return [sys.executable, str(ROOT / "scripts/train.py"), *DDP, *overrides, f"outputs={folder}"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, list[dict]]:
+    """A run of two processes, and what each of them saw."""
+    folder = tmp_path_factory.mktemp("ddp")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
+    probe = ["+callbacks.probe._target_=probe.Probe", f"+callbacks.probe.folder={folder}"]
+    line = command(folder, *UNEVEN, *probe, "trainer.max_epochs=2")
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = folder.rglob("record.json")
+    seen = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    return RunFolder.open(record.parent), seen
+
+
+def test_the_processes_share_one_folder_and_one_record(finished):
+    run, _ = finished
+    assert run.status is Status.FINISHED
+    assert len([row for row in rows(run.metrics) if "val/elbo" in row]) == 2
+
+
+def test_weights_are_equal_and_noise_differs(finished):
+    _, (first, second) = finished
+    assert first["weights"] == second["weights"]
+    assert len(first["noise"]) == len(second["noise"]) > 0
+    assert not set(first["noise"]) & set(second["noise"])
+
+
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_numbers_equal_those_of_one_process(finished, stage):
+    run, _ = finished
+    best = load(run.checkpoints / "best.ckpt")
+    measured = [
+        row for row in rows(run.metrics) if f"{stage}/elbo" in row and row["step"] == best["global_step"]
+    ]
+    config = settings_of(run)
+    config.trainer.update({"strategy": "auto", "devices": 1})
+    parts = build(config)
+    parts.training.load_state_dict(best["state_dict"])
+    trainer = make_trainer(config, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    evaluate = {"val": trainer.validate, "test": trainer.test}[stage]
+    (alone,) = evaluate(parts.training, datamodule=parts.data, verbose=False)
+    together = measured[0] if stage == "val" else run.read()["metrics"]
+    for name, value in alone.items():
+        assert together[name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_sigterm_to_the_first_process_ends_both_and_the_run_resumes_to_the_same_bits(tmp_path):
+    overrides = ["trainer.max_epochs=3", "data.batch_size=16", "trainer.log_every_n_steps=5"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
+
+    def run(line: list[str]) -> int:
+        return subprocess.run(line, env=environment, capture_output=True, timeout=300).returncode
+
+    assert run(command(tmp_path / "whole", *overrides)) == 0
+    process = subprocess.Popen(
+        command(tmp_path / "killed", *overrides), env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size for path in tmp_path.glob("killed/**/metrics.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=120) == 143
+    whole, killed = (
+        RunFolder.open(next((tmp_path / name).rglob("record.json")).parent) for name in ("whole", "killed")
+    )
+    assert killed.status is Status.KILLED
+    assert run([sys.executable, str(ROOT / "scripts/train.py"), f"resume={killed.path}"]) == 0
+    assert killed.metrics.read_bytes() == whole.metrics.read_bytes()
+    ends = [load(resume_points(r.checkpoints)[0])["state_dict"] for r in (whole, killed)]
+    assert all(v.equal(ends[1][k]) for k, v in ends[0].items())

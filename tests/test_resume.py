@@ -1,0 +1,43 @@
+"""Killed at random times and resumed, a training ends with the bits of one that was left alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "scripts/check_resume.py"
+
+
+def check(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+
+
+def test_twenty_killed_trainings_end_bit_equal(script_environment):
+    done = check(script_environment, "--trials", "20")
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "20 of 20 trainings are bit for bit equal" in done.stdout
+
+
+@pytest.mark.parametrize("ingredient", ["position", "noise", "window", "journal"])
+def test_the_comparison_fails_when_an_ingredient_is_left_out(script_environment, ingredient):
+    done = check(script_environment, "--trials", "6", "--without", ingredient)
+    print(done.stdout)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "different" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["variant=ae", "callback=[]", "training.accumulate_grad_batches=1"],
+        ["variant=cvae", "network=conv", "optimizer=sgd", "callback=early_stopping"],
+        ["callback=[]", "trainer.max_epochs=-1", "trainer.max_steps=45", "trainer.val_check_interval=1.0"],
+    ],
+)
+def test_other_trainings_resume_too(script_environment, overrides):
+    done = check(script_environment, "--trials", "8", *overrides)
+    assert done.returncode == 0, done.stdout + done.stderr
