@@ -22,8 +22,6 @@ def finished(run):
 
 @pytest.mark.parametrize(("variant", "network"), product(choices("variant"), choices("network")))
 def test_every_variant_with_every_network(train, variant, network):
-    if network == "code_relu":
-        pytest.skip("a fragment that the presets share, no network of its own")
     finished(train(f"variant={variant}", f"network={network}", base=BATCHES))
 
 

@@ -132,7 +132,9 @@ def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train"
 
 
 def _groups() -> set[str]:
-    return {str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*") if path.is_dir()}
+    """All that can be chosen on the command line; a folder `base` holds what choices share."""
+    folders = (path for path in conf_dir().rglob("*") if path.is_dir() and path.name != "base")
+    return {str(path.relative_to(conf_dir())) for path in folders}
 
 
 def _roots(name: str) -> set[str]:

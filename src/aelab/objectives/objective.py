@@ -25,14 +25,6 @@ class Term(nn.Module, ABC):
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor: ...
 
 
-class Adversary(Term, ABC):
-    """A term that learns: its critic is its own parameters, trained by `critic_loss` against the model."""
-
-    @abstractmethod
-    def critic_loss(self, trace: Trace, model: Autoencoder) -> Tensor:
-        """The critic's own cost, a scalar; gradients reach the critic alone."""
-
-
 class Objective(nn.Module):
     """The training criterion: `samples` codes for each observation, and a weighted sum of `terms`."""
 
