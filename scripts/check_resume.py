@@ -32,7 +32,7 @@ from aelab.training.window import Window
 
 OVERRIDES = [
     "variant=vae", "corruption=masking", "binarization=dynamic", "data.batch_size=32", "callback=ema",
-    "lr_schedule=cosine", "training.accumulate_grad_batches=2", "trainer.max_epochs=3", "logger=[]",
+    "lr_schedule=cosine", "training.accumulate_grad_batches=2", "trainer.max_epochs=4", "logger=[]",
     "trainer.val_check_interval=0.5", "trainer.log_every_n_steps=7", "resume_points.every_batches=3",
     "model.encoder.widths=[32]", "model.decoder.widths=[32]", "pictures.every_n_epochs=2", "threads=1",
 ]  # fmt: skip
@@ -79,7 +79,7 @@ def _delay(dice: random.Random, length: float, kills: list[float]) -> float | No
     """When to kill next, in seconds: at most three times, and then no more."""
     if len(kills) == 3:
         return None
-    kills.append(dice.uniform(0.2, 1) * length)
+    kills.append(dice.uniform(0.4, 1) * length)
     return kills[-1]
 
 
