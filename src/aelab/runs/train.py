@@ -20,6 +20,7 @@ from aelab.callbacks.pictures import Pictures
 from aelab.callbacks.progress import progress
 from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals, Terminated
+from aelab.composition import conf_dir
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.journal import JsonLines
 from aelab.runs.build import Parts, build, make, make_trainer
@@ -57,27 +58,28 @@ def _check_alone(overrides: Sequence[str]) -> None:
 def start(config: DictConfig, signals: Signals) -> dict[str, float]:
     """Train from nothing in a new folder; the test metrics by name."""
     parts = build(config)
-    _trainer(
-        config, RunFolder(Path(config.outputs)), "", signals
-    )  # refuses what cannot run, and writes nothing
+    # Once without a run, so that what it refuses leaves no folder behind.
+    _trainer(config, RunFolder(Path(config.outputs)), "", signals)
     folder = RunFolder.create(Path(config.outputs), config.name)
     OmegaConf.save(config, folder.config)
-    where = Path.cwd()
-    git = git_state(where)
-    if git is not None:
-        folder.patch.write_bytes(changes_patch(where))
-    folder.update(
-        run_id=new_run_id(),
-        seed=config.seed,
-        command=command(),
-        git=git,
-        packages=packages(),
-        hardware=hardware(),
-        threads=torch.get_num_threads(),
-        data={"name": parts.data.name, "checksums": parts.data.checksums},
-        parameters=sum(p.numel() for p in parts.training.model.parameters()),
-    )
+    folder.patch.write_bytes(changes_patch(conf_dir()))
+    folder.update(**_circumstances(config, parts))
     return fit(config, parts, folder, None, signals)
+
+
+def _circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
+    """What a run's numbers depend on, apart from its configuration."""
+    return {
+        "run_id": new_run_id(),
+        "seed": config.seed,
+        "command": command(),
+        "git": git_state(conf_dir()),
+        "packages": packages(),
+        "hardware": hardware(),
+        "threads": torch.get_num_threads(),
+        "data": {"name": parts.data.name, "checksums": parts.data.checksums},
+        "parameters": sum(p.numel() for p in parts.training.model.parameters()),
+    }
 
 
 def resume(path: Path, signals: Signals) -> dict[str, float]:
