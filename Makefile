@@ -6,7 +6,7 @@ TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 .PHONY: train test test-all lint format benchmark clean
 
 train: .venv/ready
-	$(BIN)/python scripts/train.py trainer.max_epochs=100 pictures.every_n_epochs=50
+	$(BIN)/python scripts/train.py trainer.max_epochs=100 pictures.every_n_epochs=50 threads=1
 
 test: lint
 	$(TESTS) -m "not slow"
