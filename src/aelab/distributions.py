@@ -159,6 +159,11 @@ class ContinuousBernoulli(Distribution):
         return _sum_event(value * logits - normaliser, len(self.event_shape))
 
 
+def bounded(log_variance: Tensor) -> Tensor:
+    """Wide enough for any useful Gaussian, narrow enough that its exponential stays finite in float32."""
+    return log_variance.clamp(-30.0, 20.0)
+
+
 def _sum_event(values: Tensor, dims: int) -> Tensor:
     return values.flatten(-dims).sum(-1) if dims > 1 else values.sum(-1)
 

@@ -4,11 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from aelab.distributions import Gaussian, PointMass
+from aelab.distributions import Gaussian, PointMass, bounded
 from aelab.errors import ConfigurationError
-
-# Wide enough for any useful posterior, narrow enough that its exponential stays finite in float32.
-LOG_VARIANCE_RANGE = (-30.0, 20.0)
 
 
 def check_latent(latent: int) -> int:
@@ -46,4 +43,4 @@ class DiagonalGaussian(nn.Module):
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Gaussian:
         loc, log_variance = self.projection(h).float().chunk(2, -1)
-        return Gaussian(self.activation(loc), log_variance.clamp(*LOG_VARIANCE_RANGE))
+        return Gaussian(self.activation(loc), bounded(log_variance))

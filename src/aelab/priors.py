@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from aelab.distributions import Gaussian, StandardGaussian
+from aelab.distributions import Gaussian, StandardGaussian, bounded
 from aelab.errors import ConfigurationError
-from aelab.posteriors import LOG_VARIANCE_RANGE
 
 Encode = Callable[[Tensor, Tensor | None], Distribution]
 
@@ -45,4 +44,4 @@ class Conditional(nn.Module):
 
     def forward(self, context: Tensor, encode: Encode) -> Gaussian:
         loc, log_variance = self.projection(context).float().chunk(2, -1)
-        return Gaussian(loc, log_variance.clamp(*LOG_VARIANCE_RANGE))
+        return Gaussian(loc, bounded(log_variance))
