@@ -15,6 +15,7 @@ from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError
 from aelab.records import Batch
 from aelab.training.base import Training
+from aelab.training.loop import EpochLoop
 
 # Densities are float32 whatever the weights are: half or double precision throughout makes no sense here.
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
@@ -104,4 +105,4 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
         raise ConfigurationError(
             "nothing would be trained: trainer.max_epochs, max_steps and limit_train_batches must not be 0"
         )
-    return make(chosen, enable_model_summary=False, **arguments)
+    return EpochLoop.install(make(chosen, enable_model_summary=False, **arguments))

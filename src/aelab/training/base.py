@@ -17,6 +17,7 @@ from aelab.objectives.objective import Objective
 from aelab.records import Batch
 from aelab.schedules import Schedule
 from aelab.seeds import seed_generators, step_seed
+from aelab.training.loop import lean_loop
 from aelab.training.window import Window
 
 
@@ -103,14 +104,25 @@ class Training(LightningModule):
             return True
         return self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if lean_loop(self.trainer):
+            loss.backward(*args, **kwargs)
+        else:
+            super().manual_backward(loss, *args, **kwargs)
+
     def step_optimizer(self) -> None:
-        optimizer = self.optimizers()
-        assert not isinstance(optimizer, list)
+        wrapped = self.optimizers()
+        assert not isinstance(wrapped, list)
+        optimizer, loop = wrapped.optimizer, lean_loop(self.trainer)
         if self.lr_schedule:
             factor = self.lr_schedule(self.global_step)
             for group in optimizer.param_groups:
                 group["lr"] = factor * group["initial_lr"]
-        optimizer.step()
+        if loop:
+            self.on_before_optimizer_step(optimizer)
+            loop.step(optimizer)
+        else:
+            wrapped.step()
         optimizer.zero_grad()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

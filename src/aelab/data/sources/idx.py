@@ -109,8 +109,10 @@ class Idx:
             try:
                 pooch.retrieve(url, None, packed, self.folder, downloader=_verified(file))
                 return
-            except (OSError, DataError) as error:
+            except DataError as error:
                 failures.append(str(error))
+            except OSError as error:
+                failures.append(f"{mirror}: {type(error).__name__}")
         raise DataError(self._wanted(missing, "no mirror served them: " + "; ".join(failures)))
 
     def _wanted(self, files: Sequence[IdxFile], why: str) -> str:
