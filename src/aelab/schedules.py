@@ -18,6 +18,11 @@ class Schedule(ABC):
     def __call__(self, step: int) -> float: ...
 
 
+def _check_steps(steps: int, least: int) -> None:
+    if steps < least:
+        raise ConfigurationError(f"a schedule of {steps} steps: at least {least} are needed")
+
+
 @dataclass(frozen=True)
 class Constant(Schedule):
     value: float = 1.0
@@ -34,6 +39,9 @@ class Linear(Schedule):
     start: float = 0.0
     end: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check_steps(self.steps, 0)
+
     def __call__(self, step: int) -> float:
         return self.start + (self.end - self.start) * (min(1.0, step / self.steps) if self.steps else 1.0)
 
@@ -46,6 +54,10 @@ class Cosine(Schedule):
     start: float = 1.0
     end: float = 0.0
     warmup: int = 0
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps, 0)
+        _check_steps(self.warmup, 0)
 
     def __call__(self, step: int) -> float:
         if step < self.warmup:
@@ -94,8 +106,7 @@ class Exponential(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ConfigurationError(f"an exponential schedule needs at least 1 step, not {self.steps}")
+        _check_steps(self.steps, 1)
 
     def __call__(self, step: int) -> float:
         return self.factor ** (step / self.steps)

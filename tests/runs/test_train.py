@@ -162,6 +162,11 @@ def test_a_diverging_loss_names_step_and_term_and_saves_nothing_of_it(train, tmp
         (["likelihood=gaussian", "model.likelihood.scale=-1"], ConfigurationError, "above 0"),
         (["optimizer.lr=-1"], ConfigurationError, "learning rate"),
         (["resume_points.keep=0"], ConfigurationError, "at least 1"),
+        (["pictures.every_n_epochs=0"], ConfigurationError, "null draws at the end"),
+        (["pictures.columns=1"], ConfigurationError, "at least 2"),
+        (["seed=-1"], ConfigurationError, "a seed lies between"),
+        (["corruption=gaussian", "model.corruption.scale=-1"], ConfigurationError, "not negative"),
+        (["lr_schedule=cosine", "lr_schedule.warmup=-1"], ConfigurationError, "at least 0"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_before_a_run_exists(train, tmp_path, overrides, error, sentence):
@@ -226,7 +231,7 @@ def test_another_runs_checkpoint_is_refused(train):
         path.unlink()
     stranger = resume_points(other.checkpoints)[0]
     (one.checkpoints / stranger.name).write_bytes(stranger.read_bytes())
-    with pytest.raises(ResumeError, match="belong to another configuration"):
+    with pytest.raises(ResumeError, match="another configuration"):
         resume(one.path, Signals())
 
 
@@ -270,3 +275,47 @@ def test_the_composed_configuration_is_frozen_with_the_run(train):
     assert "weight: 0.125" in run.config.read_text()
     assert "${" not in run.config.read_text()
     assert json.loads(run.record.read_text())["command"]
+
+
+def test_a_moved_run_resumes_to_the_same_end(train, tmp_path):
+    """Its best weights come before the resume, so that they must be found in the new place."""
+    run = killed(train("resume_points.every_batches=1", "trainer.max_epochs=2", "monitor.mode=min"))
+    (tmp_path / "elsewhere").mkdir()
+    moved = RunFolder(run.path.rename(tmp_path / "elsewhere" / "copy"))
+    newest = resume_points(moved.checkpoints)[0]
+    newest.unlink()
+    before = moved.read()["metrics"]
+    assert resume(moved.path, Signals()) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda run: run.config.unlink(), "cannot be read"),
+        (lambda run: run.config.write_text("a: [b"), "cannot be read"),
+        (lambda run: run.record.write_text("{"), "damaged"),
+    ],
+)
+def test_a_damaged_run_folder_says_what_is_wrong(train, damage, sentence):
+    run = killed(train())
+    damage(run)
+    with pytest.raises(ResumeError, match=sentence):
+        resume(run.path, Signals())
+
+
+def test_another_models_checkpoint_is_refused_before_it_is_loaded(train):
+    one, other = killed(train()), train("latent=3")
+    for path in resume_points(one.checkpoints):
+        path.unlink()
+    stranger = resume_points(other.checkpoints)[0]
+    (one.checkpoints / stranger.name).write_bytes(stranger.read_bytes())
+    with pytest.raises(ResumeError, match="another configuration"):
+        resume(one.path, Signals())
+
+
+def test_a_rate_schedule_ends_with_the_steps_where_epochs_have_no_end(train):
+    run = train(
+        "lr_schedule=linear", "trainer.max_epochs=-1", "trainer.max_steps=4", "trainer.log_every_n_steps=1"
+    )
+    rates = [row["train/learning_rate"] for row in rows(run.metrics) if "train/learning_rate" in row]
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])

@@ -95,7 +95,7 @@ def left_behind(run):
     """Every checkpoint of a run, apart from paths and times, and every number that it logged."""
     points = {path.name: load(path) for path in run.checkpoints.glob("*.ckpt")}
     for point in points.values():
-        point["callbacks"] = {k: v for k, v in point["callbacks"].items() if "ModelCheckpoint" not in k}
+        point["callbacks"] = {k: v for k, v in point["callbacks"].items() if not k.startswith("Best")}
         del point["callbacks"]["ResumePoints"]["journal"]["timing.jsonl"]
     return points, run.metrics.read_bytes(), run.read()["metrics"]
 

@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from aelab.errors import ConfigurationError
 from aelab.figures import bands, grid
 from aelab.models import Autoencoder
 from aelab.records import Batch, Trace
@@ -17,17 +18,24 @@ from aelab.seeds import seed_generators, step_seed
 
 
 class Pictures(Callback):
-    """Draws at every `every_n_epochs`-th validation and, with the weights kept at the end, at the test.
+    """Draws at every `every_n_epochs`-th validation (None: never) and, with the kept weights, at the test.
 
     count: validation images beside their reconstructions. columns: images in a row.
     """
 
-    def __init__(self, folder: Path, every_n_epochs: int = 5, count: int = 32, columns: int = 16) -> None:
+    def __init__(
+        self, folder: Path, every_n_epochs: int | None = 5, count: int = 32, columns: int = 16
+    ) -> None:
+        if (every_n_epochs is not None and every_n_epochs < 1) or count < 1 or columns < 2:
+            raise ConfigurationError(
+                "pictures.every_n_epochs and pictures.count must be at least 1, pictures.columns at least 2; "
+                "pictures.every_n_epochs=null draws at the end alone"
+            )
         self.folder, self.every, self.count, self.columns = folder, every_n_epochs, count, columns
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        if trainer.is_global_zero and epoch % self.every == 0:
+        if trainer.is_global_zero and self.every and epoch % self.every == 0:
             self._draw(trainer, pl_module, f"epoch_{epoch:04d}_")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

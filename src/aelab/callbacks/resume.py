@@ -9,12 +9,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from aelab.callbacks.signals import Signals, Terminated
-from aelab.errors import ConfigurationError, ResumeError
+from aelab.errors import ConfigurationError
 from aelab.training.base import epoch_of
 from aelab.training.checkpoints import PARTIAL, resume_points
+
+
+class Best(ModelCheckpoint):
+    """Keeps the weights that validation likes best, in `folder`, also where a run was moved or copied."""
+
+    def __init__(self, folder: Path, metric: str, mode: str) -> None:
+        super().__init__(folder, "best", monitor=metric, mode=mode, enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning forgets the best score when the folder is another one than it was."""
+        here = Path(str(self.dirpath))
+        paths = {
+            key: str(here / Path(value).name)
+            for key, value in state_dict.items()
+            if key.endswith("_path") and value
+        }
+        best = {str(here / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": str(here)})
 
 
 class Journal(Protocol):
@@ -28,7 +46,7 @@ class Journal(Protocol):
 class ResumePoints(Checkpoint):
     """Saves a point every `every_seconds`, or every `every_batches` batches, and when a signal asks to stop.
 
-    fingerprint: of the configuration; a checkpoint of another run is refused with ResumeError.
+    fingerprint: of the configuration, kept in every point.
     keep: how many points stay on disk, so that a damaged one leaves another.
     """
 
@@ -58,10 +76,6 @@ class ResumePoints(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict["fingerprint"] != self.fingerprint:
-            raise ResumeError(
-                f"the checkpoints in {self.folder} belong to another configuration than its run's"
-            )
         self.stopping = state_dict["stopping"]
         self.journal.truncate(state_dict["journal"])
 

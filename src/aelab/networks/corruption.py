@@ -1,5 +1,7 @@
 """Corruptions of the encoder's input; the target stays clean (Vincent et al. 2010)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,8 @@ class GaussianNoise(nn.Module):
 
     def __init__(self, scale: float = 0.3) -> None:
         super().__init__()
+        if not 0 <= scale < math.inf:
+            raise ConfigurationError(f"corruption.scale={scale}: the scale must be finite and not negative")
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:

@@ -40,6 +40,8 @@ def build(config: DictConfig) -> Parts:
     data = make(config.data)
     data.prepare_data()
     data.setup()
+    if not 0 <= config.seed < 2**32:
+        raise ConfigurationError(f"seed={config.seed}: a seed lies between 0 and {2**32 - 1}")
     seed_everything(config.seed, verbose=False)
     training = make(
         config.training,
@@ -65,6 +67,8 @@ def _try(training: Training, batch: Batch, monitor: str) -> None:
         )
     try:
         training.make_optimizer(list(training.model.parameters()))
+        if training.make_lr_schedule:
+            training.make_lr_schedule(steps=1)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{error} (in optimizer)") from error
 
@@ -81,7 +85,7 @@ def make(node: Any, **arguments: Any) -> Any:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         if not isinstance(cause, AelabError | ValueError | TypeError | MisconfigurationException):
-            raise
+            raise cause from None  # a defect of the part: its own traceback tells most
         where = re.search(r"full_key: (\S+)", str(error))
         place = f" (in {where.group(1)})" if where else ""
         raise ConfigurationError(f"{' '.join(str(cause).split())}{place}") from cause

@@ -144,9 +144,12 @@ class RunFolder:
         Raises:
             ResumeError: another process is still at work on it.
         """
-        process = self.read().get("process")
+        process = self.read().get("process") or {}
         if self.status is Status.RUNNING and process != _this_process():
-            raise ResumeError(f"{self.path} is still being run by {process}: wait for it, or end it first.")
+            raise ResumeError(
+                f"{self.path} is still being run by process {process.get('pid')} on {process.get('host')}: "
+                f"wait for it or end it; if its machine is gone, write killed for running in {self.record}."
+            )
         self.update(status=Status.RUNNING, process=_this_process())
 
     @property

@@ -12,13 +12,15 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import ProgressBar
+from yaml import YAMLError
 
 from aelab.callbacks.pictures import Pictures
 from aelab.callbacks.progress import progress
-from aelab.callbacks.resume import ResumePoints
+from aelab.callbacks.resume import Best, ResumePoints
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.composition import conf_dir
 from aelab.errors import ConfigurationError, ResumeError
@@ -42,8 +44,15 @@ def main(config: DictConfig) -> None:
             folder = RunFolder.open(Path(os.environ[RUN]))
             settings = settings_of(folder)
             fit(settings, build(settings), folder, os.environ.get(CHECKPOINT), signals)
-        elif config.resume:
-            _check_alone(HydraConfig.get().overrides.task)
+            return
+        job = HydraConfig.get()
+        if job.mode is RunMode.MULTIRUN and config.trainer.devices != 1:
+            raise ConfigurationError(
+                f"a sweep (-m) trains on one device and trainer.devices={config.trainer.devices}: "
+                "run its lines one by one, or choose trainer.devices=1"
+            )
+        if config.resume:
+            _check_alone(job.overrides.task)
             resume(Path(config.resume), signals)
         else:
             start(config, signals)
@@ -60,11 +69,20 @@ def start(config: DictConfig, signals: Signals) -> dict[str, float]:
     parts = build(config)
     # Once without a run, so that what it refuses leaves no folder behind.
     _trainer(config, RunFolder(Path(config.outputs)), "", signals)
-    folder = RunFolder.create(Path(config.outputs), config.name)
+    circumstances, patch = _circumstances(config, parts), _changes()
+    folder = RunFolder.create(Path(config.outputs), str(config.name))
     OmegaConf.save(config, folder.config)
-    folder.patch.write_bytes(changes_patch(conf_dir()))
-    folder.update(**_circumstances(config, parts))
+    folder.patch.write_bytes(patch)
+    folder.update(**circumstances)
     return fit(config, parts, folder, None, signals)
+
+
+def _changes() -> bytes:
+    try:
+        return changes_patch(conf_dir())
+    except ConfigurationError as error:
+        print(f"warning: the record will lack the uncommitted changes: {error}", file=sys.stderr)
+        return b""
 
 
 def _circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
@@ -98,11 +116,13 @@ def resume(path: Path, signals: Signals) -> dict[str, float]:
     if checkpoint is None:
         raise ResumeError(
             f"{folder.checkpoints} holds no usable checkpoint ({len(points)} damaged): start the run anew "
-            f"with {' '.join(record['command'])}"
+            f"with {' '.join(record.get('command', []))}"
         )
     for damaged in points[: points.index(checkpoint)]:
         print(f"warning: {damaged} is damaged: continuing from {checkpoint.name}", file=sys.stderr)
     config = settings_of(folder)
+    if load(checkpoint)["callbacks"][ResumePoints.__qualname__]["fingerprint"] != fingerprint(config):
+        raise ResumeError(f"{checkpoint} belongs to another configuration than the run's own {folder.config}")
     torch.set_num_threads(record["threads"])
     parts = build(config)
     folder.resume()
@@ -142,13 +162,7 @@ def _trainer(config: DictConfig, folder: RunFolder, run_id: str, signals: Signal
         bar,
         Pictures(folder.pictures, **config.pictures),
         *(make(node) for node in (config.get("callbacks") or {}).values()),
-        ModelCheckpoint(
-            dirpath=folder.checkpoints,
-            filename="best",
-            monitor=config.monitor.metric,
-            mode=config.monitor.mode,
-            enable_version_counter=False,
-        ),
+        Best(folder.checkpoints, **config.monitor),
         ResumePoints(folder.checkpoints, fingerprint(config), journal, signals, **config.resume_points),
     ]
     return make_trainer(
@@ -216,6 +230,11 @@ def quieten() -> None:
 
 def settings_of(folder: RunFolder) -> DictConfig:
     """The composed configuration of a run."""
-    config = OmegaConf.load(folder.config)
+    try:
+        config = OmegaConf.load(folder.config)
+    except (OSError, YAMLError) as error:
+        raise ResumeError(
+            f"{folder.config} cannot be read ({error}): restore it, or start a new run"
+        ) from error
     assert isinstance(config, DictConfig)
     return config

@@ -84,14 +84,17 @@ class Training(LightningModule):
 
     @property
     def total_steps(self) -> int:
-        """Optimisation steps of the whole training; at least 1."""
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):
-            return 2**62
-        epochs = max(1, self.trainer.max_epochs or 1)
-        limited = self.trainer.max_steps
+        """Optimisation steps of the whole training; ConfigurationError where it has no end."""
+        limited, epochs = self.trainer.max_steps, self.trainer.max_epochs
+        if epochs in (None, -1):
+            if limited < 1:
+                raise ConfigurationError(
+                    "lr_schedule needs to know the end of the training: set trainer.max_epochs or max_steps"
+                )
+            return limited
+        _ = self.trainer.estimated_stepping_batches  # this counts the batches of an epoch
         planned = epochs * math.ceil(self.trainer.num_training_batches / self.accumulate)
-        return max(1, planned if limited < 0 else min(planned, limited))
+        return planned if limited < 0 else min(planned, limited)
 
     def seed_step(self, batch_idx: int) -> None:
         """Make the noise of this batch a function of its position alone."""

@@ -1,5 +1,6 @@
 """MNIST and the data sets published in its form: four IDX files, on disk or downloaded and verified."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,8 @@ import torch
 from aelab.data.sources.idx_format import GZIP_MAGIC, parse, unpack
 from aelab.data.splits import Images, Splits, checksum
 from aelab.errors import DataError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class IdxFile:
             _compare(content, self.packed, where)
         unpacked = unpack(content, where)
         _compare(unpacked, self.unpacked, where)
+        if self.unpacked is None and unpacked is content:
+            log.warning("%s is used unverified: only the checksum of its published .gz is known", where)
         return unpacked
 
 
