@@ -66,7 +66,10 @@ class Gaussian(Distribution):
 
     def rsample(self, sample_shape: Shape = ONE) -> Tensor:
         noise = torch.randn(*sample_shape, *self.loc.shape, device=self.loc.device, dtype=self.loc.dtype)
-        return torch.addcmul(self.loc, noise, (0.5 * self.log_variance).exp())
+        scale = (0.5 * self.log_variance).exp()
+        if tuple(sample_shape) == (1,):  # without broadcasting, whose gradient is two more sums
+            return torch.addcmul(self.loc, noise[0], scale)[None]
+        return torch.addcmul(self.loc, noise, scale)
 
     def log_prob(self, value: Tensor) -> Tensor:
         square = (value - self.loc).square() * (-self.log_variance).exp()
