@@ -34,7 +34,7 @@ def test_the_comparison_fails_when_an_ingredient_is_left_out(script_environment,
     "overrides",
     [
         ["variant=ae", "callback=[]", "training.accumulate_grad_batches=1"],
-        ["variant=cvae", "network=conv", "optimizer=sgd", "callback=early_stopping"],
+        ["variant=cvae", "optimizer=sgd", "callback=early_stopping"],
         ["callback=[]", "trainer.max_epochs=-1", "trainer.max_steps=45", "trainer.val_check_interval=1.0"],
     ],
 )

@@ -15,6 +15,7 @@ from aelab.figures import bands, grid
 from aelab.models import Autoencoder
 from aelab.records import Batch, Trace
 from aelab.seeds import seed_generators, step_seed
+from aelab.training.base import epoch_of
 
 
 class Pictures(Callback):
@@ -34,7 +35,7 @@ class Pictures(Callback):
         self.folder, self.every, self.count, self.columns = folder, every_n_epochs, count, columns
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epoch = trainer.current_epoch + 1
+        epoch = epoch_of(trainer) + 1
         if trainer.is_global_zero and self.every and epoch % self.every == 0:
             self._draw(trainer, pl_module, f"epoch_{epoch:04d}_")
 

@@ -140,7 +140,7 @@ class Training(LightningModule):
         if len(self.window) >= self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             self.log_window()
 
-    def log_window(self) -> None:
+    def log_window(self, epoch: int | None = None) -> None:
         """Log the mean terms since the last time, the weights, the learning rate and the throughput."""
         if not len(self.window):
             return
@@ -154,12 +154,13 @@ class Training(LightningModule):
                 **{f"weight/{k}": w for k, w in self.objective.weights(self.global_step).items()},
                 "train/learning_rate": optimizer.param_groups[0]["lr"],
                 "time/samples_per_second": self.window.samples_per_second() * self.trainer.world_size,
-            }
+            },
+            epoch,
         )
 
-    def log_values(self, values: Mapping[str, float]) -> None:
+    def log_values(self, values: Mapping[str, float], epoch: int | None = None) -> None:
         """Hand numbers to every logger at once; `self.log` in each step would cost as much as the step."""
-        numbered = {"epoch": self.trainer.current_epoch, **values}
+        numbered = {"epoch": epoch_of(self.trainer) if epoch is None else epoch, **values}
         for logger in self.trainer.loggers:
             logger.log_metrics(numbered, step=self.global_step)
 
@@ -167,7 +168,7 @@ class Training(LightningModule):
         self.window.start_clock()
 
     def on_train_epoch_end(self) -> None:
-        self.log_window()
+        self.log_window(epoch_of(self.trainer) - 1)  # it counts as done already
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure("val", batch, batch_idx)
