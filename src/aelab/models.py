@@ -1,85 +1,110 @@
 """The autoencoder: slots for its parts, and one pass through them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from aelab.errors import ConfigurationError
 from aelab.likelihoods import Likelihood
-from aelab.posteriors import check_latent
+from aelab.networks.conditioning import Conditioner
+from aelab.posteriors import Posterior, check_latent
+from aelab.priors import Prior
 from aelab.records import Batch, Trace
 
 
 class Autoencoder(nn.Module):
     """A latent variable model p(z|c) p(x|z,c) with an encoder and posterior q(z|x,c), in seven slots.
 
-    encoder: (x, context) -> features. posterior: (features, context) -> q(z|x,c).
+    encoder: (x, context) -> features. posterior: (features, context, step) -> q(z|x,c).
     decoder: (z, context) -> params. likelihood: params -> p(x|z,c).
     prior: (context, encode) -> p(z|c); None where the model has none, as a plain autoencoder.
-    corruption: x -> what the encoder sees. conditioner: labels -> context.
+    corruption: x -> what the encoder sees. conditioner: batch -> context.
     """
 
     def __init__(
         self,
         encoder: nn.Module,
-        posterior: nn.Module,
+        posterior: Posterior,
         decoder: nn.Module,
         likelihood: Likelihood,
-        prior: nn.Module | None = None,
+        prior: Prior | None = None,
         corruption: nn.Module | None = None,
-        conditioner: nn.Module | None = None,
+        conditioner: Conditioner | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood = decoder, likelihood
         self.prior, self.corruption, self.conditioner = prior, corruption, conditioner
 
-    def forward(self, batch: Batch, samples: int = 1) -> Trace:
-        """One pass with `samples` codes for each observation (S in `Trace`)."""
-        context = self.context(batch.y)
+    @property
+    def latent(self) -> int:
+        """The size of a code."""
+        return self.posterior.latent
+
+    def forward(self, batch: Batch, samples: int = 1, step: int = 0) -> Trace:
+        """One pass with `samples` codes for each observation (S in `Trace`), at an optimisation step."""
+        context = self.context(batch)
         corrupted = batch.x if self.corruption is None else self.corruption(batch.x)
-        posterior = self.encode(corrupted, context)
+        prior = None if self.prior is None else self.prior(context, self.encode)
+        posterior = self.infer(corrupted, context, step, prior)
         z = posterior.rsample((samples,))
         return Trace(
             x=batch.x,
             corrupted=corrupted,
             context=context,
             posterior=posterior,
-            prior=None if self.prior is None else self.prior(context, self.encode),
+            prior=prior,
             z=z,
-            likelihood=self.decode(z, context),
+            likelihood=self.describe(batch.x, z, context),
+            step=step,
         )
 
-    def context(self, y: Tensor | None) -> Tensor | None:
-        """Labels (B,) -> c (B, C); None for an unconditional model."""
-        return None if self.conditioner is None else self.conditioner(y)
+    def context(self, batch: Batch) -> Tensor | None:
+        """What the model is told of each observation, c (B, C); None for an unconditional model."""
+        return None if self.conditioner is None else self.conditioner(batch)
 
-    def encode(self, x: Tensor, context: Tensor | None = None) -> Distribution:
+    def encode(self, x: Tensor, context: Tensor | None = None, step: int = 0) -> Distribution:
         """x (B, *event) -> q(z|x,c), batch shape (B,)."""
-        return self.posterior(self.encoder(x, context), context)
+        return self.posterior(self.encoder(x, context), context, step)
+
+    def infer(
+        self, x: Tensor, context: Tensor | None, step: int = 0, prior: Distribution | None = None
+    ) -> Distribution:
+        """`encode`, with the prior at hand: for structures whose inference reads the generative model."""
+        return self.encode(x, context, step)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """z (S, B, latent), context (B, C) -> p(x|z,c), batch shape (S, B)."""
         if context is not None:
             context = context.expand(*z.shape[:2], -1).flatten(0, 1)
-        params = self.decoder(z.flatten(0, 1), context)
+        read = z if self.posterior.decoded == self.posterior.latent else z[..., : self.posterior.decoded]
+        params = self.decoder(read.flatten(0, 1), context)
         return self.likelihood(params.unflatten(0, z.shape[:2]))
 
-    def sample(self, count: int, y: Tensor | None = None) -> Tensor:
-        """Means of p(x|z,c) for `count` codes of the prior: (count, *event); y (count,) if conditional.
+    def describe(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> Distribution:
+        """p(x|z,c), as `decode`, of what the condition leaves unknown of x (B, *event)."""
+        likelihood = self.decode(z, context)
+        return likelihood if self.conditioner is None else self.conditioner.reveal(likelihood, x)
 
+    def sample(self, count: int, given: Batch | None = None) -> Tensor:
+        """Means of p(x|z,c) for `count` codes of the prior: (count, *event).
+
+        given: `count` observations whose labels, attributes or images a conditional model is told.
         Raises ConfigurationError for a model without a prior.
         """
         if self.prior is None:
             raise ConfigurationError("a model without a prior cannot be sampled: choose a prior")
-        if y is not None and len(y) != count:
-            raise ConfigurationError(f"{count} samples need {count} labels, and there are {len(y)}")
-        context = self.context(y)
+        if self.conditioner is None:
+            context = None
+        elif given is None or len(given.x) != count:
+            raise ConfigurationError(f"{count} samples of a conditional model need {count} conditions")
+        else:
+            context = self.context(given)
         prior = self.prior(context, self.encode)
-        z = prior.sample(() if prior.batch_shape else (count,))
-        return self.decode(z[None], context).mean[0]
+        z = prior.sample(() if prior.batch_shape else (count,))[None]
+        likelihood = self.decode(z, context) if given is None else self.describe(given.x, z, context)
+        return likelihood.mean[0]
 
 
 def autoencoder(
@@ -87,28 +112,33 @@ def autoencoder(
     latent: int,
     classes: int | None,
     encoder: Callable[..., nn.Module],
-    posterior: Callable[..., nn.Module],
+    posterior: Callable[..., Posterior],
     decoder: Callable[..., nn.Module],
     likelihood: Likelihood,
-    prior: Callable[..., nn.Module] | None = None,
+    prior: Callable[..., Prior] | None = None,
     corruption: nn.Module | None = None,
-    conditioner: Callable[..., nn.Module] | None = None,
+    conditioner: Callable[..., Conditioner] | None = None,
+    attributes: int | None = None,
+    structure: Callable[..., Autoencoder] = Autoencoder,
 ) -> Autoencoder:
     """Join partly configured parts into an `Autoencoder`, giving each the sizes that others decide.
 
-    shape: of one observation, as (C, H, W). latent: the size of z. classes: the number of labels, or None.
+    shape: of one observation, as (C, H, W). latent: the size of z, or of its first layer.
+    classes: the number of labels, attributes: of attributes; None without them.
+    structure: the class of the model, where inference is more than encoder and posterior.
     """
     check_latent(latent)
-    conditioned = None if conditioner is None else conditioner(classes=classes)
-    context: Any = 0 if conditioned is None else conditioned.features
+    condition = conditioner and conditioner(shape=shape, classes=classes, attributes=attributes)
+    context = condition.features if condition else 0
     encoded = encoder(shape=shape, context=context)
-    output = (likelihood.parameters_per_value * shape[0], *shape[1:])
-    return Autoencoder(
+    inference = posterior(features=encoded.features, latent=latent)
+    output = (likelihood.parameters_for(shape[0]), *shape[1:])
+    return structure(
         encoder=encoded,
-        posterior=posterior(features=encoded.features, latent=latent),
-        decoder=decoder(latent=latent, context=context, shape=output),
+        posterior=inference,
+        decoder=decoder(latent=inference.decoded, context=context, shape=output),
         likelihood=likelihood,
-        prior=None if prior is None else prior(latent=latent, context=context),
+        prior=prior and prior(latent=inference.latent, context=context, shape=shape),
         corruption=corruption,
-        conditioner=conditioned,
+        conditioner=condition,
     )

@@ -31,6 +31,7 @@ class Trace:
     prior: p(z|c), batch shape (B,) or (); None where the model has none.
     z: (S, B, *latent), samples of the posterior.
     likelihood: p(x|z,c), batch shape (S, B).
+    step: the optimisation step, for what follows a schedule.
     """
 
     x: Tensor
@@ -40,3 +41,4 @@ class Trace:
     prior: Distribution | None
     z: Tensor
     likelihood: Distribution
+    step: int = 0

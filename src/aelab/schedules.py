@@ -110,3 +110,8 @@ class Exponential(Schedule):
 
     def __call__(self, step: int) -> float:
         return self.factor ** (step / self.steps)
+
+
+def constant(value: float | Schedule) -> Schedule:
+    """A number as a schedule; a schedule as it is."""
+    return value if isinstance(value, Schedule) else Constant(float(value))

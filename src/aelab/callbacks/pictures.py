@@ -13,6 +13,7 @@ from torch import Tensor
 from aelab.errors import ConfigurationError
 from aelab.figures import bands, grid
 from aelab.models import Autoencoder
+from aelab.networks.conditioning import OneHot
 from aelab.records import Batch, Trace
 from aelab.seeds import seed_generators, step_seed
 from aelab.training.base import epoch_of
@@ -49,7 +50,7 @@ class Pictures(Callback):
         examples = _to(data.val_examples(self.count), module.device)
         seed_generators(step_seed(module.seed, "pictures"), module.device)  # type: ignore[arg-type]
         model: Any = module.model
-        for name, picture in pictures(model, examples, data.classes, self.columns):
+        for name, picture in pictures(model, examples, self.columns):
             path = self.folder / f"{prefix}{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
@@ -59,7 +60,7 @@ class Pictures(Callback):
 
 
 def pictures(
-    model: Autoencoder, examples: Batch, classes: int | None, columns: int
+    model: Autoencoder, examples: Batch, columns: int
 ) -> Iterator[tuple[str, Image.Image]]:
     """The pictures that are defined for this model, by name."""
     yield "reconstructions", reconstructions(model(examples), columns)
@@ -68,8 +69,10 @@ def pictures(
     if model.conditioner is None:
         samples = model.sample(columns * columns // 2)
         yield "samples", grid(samples.split(columns), [""] * (columns // 2))
-    elif classes:
-        yield "samples", samples_by_class(model, classes, columns, examples.x.device)
+    elif isinstance(model.conditioner, OneHot):
+        yield "samples", samples_by_class(model, model.conditioner.features, columns, examples.x)
+    else:
+        yield "samples", samples_by_example(model, examples, columns)
 
 
 def reconstructions(trace: Trace, columns: int) -> Image.Image:
@@ -80,10 +83,22 @@ def reconstructions(trace: Trace, columns: int) -> Image.Image:
     return bands(list(rows.values()), list(rows), columns)
 
 
-def samples_by_class(model: Autoencoder, classes: int, columns: int, device: torch.device) -> Image.Image:
-    """One row of samples for each label."""
-    labels = torch.arange(classes, device=device).repeat_interleave(columns)
-    return grid(model.sample(len(labels), labels).split(columns), [str(c) for c in range(classes)])
+def samples_by_class(model: Autoencoder, classes: int, columns: int, like: Tensor) -> Image.Image:
+    """One row of samples for each label; like: (B, *event), images of the size and on the device."""
+    labels = torch.arange(classes, device=like.device).repeat_interleave(columns)
+    given = Batch(like[:1].expand(len(labels), *like.shape[1:]), labels)
+    samples = model.sample(len(labels), given)
+    return grid(samples.split(columns), [str(c) for c in range(classes)])
+
+
+def samples_by_example(model: Autoencoder, examples: Batch, columns: int, rows: int = 8) -> Image.Image:
+    """An image, and beside it samples under the condition that it gives."""
+    count = min(rows, len(examples.x))
+    index = torch.arange(count, device=examples.x.device).repeat_interleave(columns - 1)
+    given = Batch(*(None if value is None else value[index] for value in examples))  # type: ignore[arg-type]
+    samples = model.sample(len(index), given).split(columns - 1)
+    shown = [torch.cat([x[None], row]) for x, row in zip(examples.x, samples, strict=False)]
+    return grid(shown, [""] * count)
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:

@@ -8,18 +8,23 @@ from torch import Tensor, nn
 from aelab.errors import ConfigurationError
 from aelab.models import Autoencoder
 from aelab.records import Trace
-from aelab.schedules import Constant, Schedule
+from aelab.schedules import Schedule, constant
 
 
 class Term(nn.Module, ABC):
     """forward: (trace, model) -> the unweighted cost, a scalar in nats per sample.
 
     weight: a number, or a schedule that is called with the optimisation step.
+    reads_codes: whether it is a function of the trace, not of the weights alone.
+    alone: whether it changes the codes' gradient, so that no other term may read them.
     """
+
+    reads_codes = True
+    alone = False
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
         super().__init__()
-        self.weight = weight if isinstance(weight, Schedule) else Constant(float(weight))
+        self.weight = constant(weight)
 
     @abstractmethod
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor: ...
@@ -34,6 +39,12 @@ class Objective(nn.Module):
             raise ConfigurationError(f"objective.samples={samples}: at least 1 code for each observation")
         if not terms:
             raise ConfigurationError("objective.terms is empty: an objective needs at least one term")
+        readers = [name for name, term in terms.items() if term.reads_codes]
+        if any(terms[name].alone for name in readers) and len(readers) > 1:
+            raise ConfigurationError(
+                f"objective.terms {', '.join(readers)}: one of them rescales the gradient of the codes, so it "
+                "must be the only one that reads them; penalties on the weights may stand beside it"
+            )
         self.terms: Mapping[str, Term] = nn.ModuleDict(dict(terms))  # type: ignore[assignment]
         self.samples = samples
 

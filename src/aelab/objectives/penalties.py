@@ -18,12 +18,16 @@ def weight_tensors(model: nn.Module) -> Iterator[Tensor]:
 class L1(Term):
     """The sum of |w|: a Laplace prior on the weights."""
 
+    reads_codes = False
+
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         return torch.stack([p.abs().sum() for p in weight_tensors(model)]).sum()
 
 
 class L2(Term):
     """The sum of w^2: a Gaussian prior on the weights."""
+
+    reads_codes = False
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         return torch.stack([p.square().sum() for p in weight_tensors(model)]).sum()

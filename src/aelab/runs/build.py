@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from aelab.data.module import DataModule
+from aelab.distributions import check_same_space
 from aelab.errors import AelabError, ConfigurationError
 from aelab.records import Batch
 from aelab.training.base import Training
@@ -50,16 +51,23 @@ def build(config: DictConfig) -> Parts:
         optimizer=make(config.optimizer),
         lr_schedule=make(config.lr_schedule),
     )
+    prior = training.model.prior
+    if prior is not None and prior.examples:
+        prior.initialise(data.train_examples(prior.examples).x)
     _try(training, data.val_examples(2), config.monitor.metric)
     return Parts(data, training)
 
 
 @torch.no_grad()
 def _try(training: Training, batch: Batch, monitor: str) -> None:
-    trace = training.model(batch)
+    trace = training.model(batch, training.objective.samples)
+    if trace.prior is not None:
+        check_same_space(trace.posterior, trace.prior)
     training.objective(trace, training.model)
+    training.eval()
     measure = training.measures["val"].clone()
-    measure.update(trace)
+    measure.update(training.model(batch))
+    training.train()
     measured = [f"val/{name}" for name in measure.compute()]
     if monitor not in measured:
         raise ConfigurationError(

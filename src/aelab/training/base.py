@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -45,7 +46,6 @@ class Training(LightningModule):
         objective: Objective,
         optimizer: Callable[..., Optimizer],
         lr_schedule: Callable[..., Schedule] | None,
-        latent: int,
         seed: int = 0,
         accumulate_grad_batches: int = 1,
         gradient_clip_val: float | None = None,
@@ -63,7 +63,7 @@ class Training(LightningModule):
         self.seed, self.accumulate, self.clip = seed, accumulate_grad_batches, gradient_clip_val
         self.window = Window()
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
-            {"val": estimands(latent), "test": estimands(latent)}
+            {"val": estimands(model.latent), "test": estimands(model.latent)}
         )
         if compile:
             model.encoder.compile()
@@ -100,6 +100,11 @@ class Training(LightningModule):
         """Make the noise of this batch a function of its position alone."""
         seed = step_seed(self.seed, "train", epoch_of(self.trainer), batch_idx, self.global_rank)
         seed_generators(seed, self.device)
+
+    def in_float32(self) -> AbstractContextManager[Any]:
+        """Where mixed precision is off: for densities, which half precision is too coarse for."""
+        kind = self.device.type
+        return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
     def steps_now(self, batch_idx: int) -> bool:
         """Whether the optimiser steps after this batch."""
@@ -191,7 +196,9 @@ class Training(LightningModule):
             return
         index = batch_idx * self.trainer.world_size + self.global_rank
         seed_generators(step_seed(self.seed, stage, batch=index), self.device)
-        self.measures[stage].update(self.model(batch))
+        trace = self.model(batch, step=self.global_step)
+        with self.in_float32():
+            self.measures[stage].update(trace)
 
     def _report(self, stage: str) -> None:
         measured = self.measures[stage].compute()

@@ -10,8 +10,10 @@ class Standard(Training):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         self.seed_step(batch_idx)
         step = self.global_step
-        values = self.objective(self.model(batch, self.objective.samples), self.model)
-        loss = self.objective.total(values, step)
+        trace = self.model(batch, self.objective.samples, step)
+        with self.in_float32():
+            values = self.objective(trace, self.model)
+            loss = self.objective.total(values, step)
         self.manual_backward(loss / self.accumulate if self.accumulate > 1 else loss)
         if self.steps_now(batch_idx):
             self.step_optimizer()

@@ -1,23 +1,21 @@
-"""Priors p(z|c). Each is called with the context and with the model's `encode`, which some of them need."""
+"""Gaussian priors, the same for every context or linear in it."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from aelab.distributions import Gaussian, StandardGaussian, bounded
 from aelab.errors import ConfigurationError
+from aelab.priors.base import Encode, Prior
 
-Encode = Callable[[Tensor, Tensor | None], Distribution]
 
-
-class StandardNormal(nn.Module):
+class StandardNormal(Prior):
     """N(0, I), the same for every context."""
 
     zeros: Tensor
 
-    def __init__(self, latent: int, context: int = 0) -> None:
+    def __init__(self, latent: int, context: int = 0, shape: Sequence[int] = ()) -> None:
         super().__init__()
         self.register_buffer("zeros", torch.zeros(latent), persistent=False)
 
@@ -25,13 +23,13 @@ class StandardNormal(nn.Module):
         return StandardGaussian(self.zeros)
 
 
-class Conditional(nn.Module):
+class Conditional(Prior):
     """N(m(c), diag(s^2(c))), linear in the context: the prior of a conditional VAE (Sohn, Lee and Yan 2015).
 
     forward: context (B, C) -> Gaussian over (B, latent). Begins as N(0, I).
     """
 
-    def __init__(self, latent: int, context: int = 0) -> None:
+    def __init__(self, latent: int, context: int = 0, shape: Sequence[int] = ()) -> None:
         super().__init__()
         if context < 1:
             raise ConfigurationError(
@@ -42,6 +40,7 @@ class Conditional(nn.Module):
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 
-    def forward(self, context: Tensor, encode: Encode) -> Gaussian:
+    def forward(self, context: Tensor | None, encode: Encode) -> Gaussian:
+        assert context is not None
         loc, log_variance = self.projection(context).float().chunk(2, -1)
         return Gaussian(loc, bounded(log_variance))

@@ -1,0 +1,145 @@
+"""What is asked of all codes together: of the aggregate posterior q(z), the mean of q(z|x) over the data.
+
+The decomposition KL = mutual information + total correlation + dimension-wise KL (Hoffman and Johnson 2016;
+Chen et al. 2018) is estimated with the batch as the data: its own q(z) is exact, so the three sum to the KL's
+Monte-Carlo estimate. Estimators that scale by the size of the training set (minibatch weighted sampling)
+differ from it in constants, not in gradients; the mutual information seen here is at most log(batch size).
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from aelab.distributions import Gaussian
+from aelab.errors import ConfigurationError
+from aelab.models import Autoencoder
+from aelab.objectives.bounds import required_prior
+from aelab.objectives.kernels import InverseMultiquadric
+from aelab.objectives.objective import Term
+from aelab.records import Trace
+from aelab.schedules import Schedule
+
+
+class MutualInformation(Term):
+    """E log q(z|x) / q(z), in nats."""
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        _, pairs = _pairwise(trace)
+        return (pairs.sum(-1).diagonal() - _mean(pairs.sum(-1))).mean()
+
+
+class TotalCorrelation(Term):
+    """E log q(z) / prod_i q(z_i), in nats; beta-TCVAE weighs it by beta - 1 on top of the ELBO (Chen et al. 2018)."""
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        _, pairs = _pairwise(trace)
+        return (_mean(pairs.sum(-1)) - _mean(pairs).sum(-1)).mean()
+
+
+class DimensionwiseKL(Term):
+    """E log prod_i q(z_i) / p(z), in nats."""
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        z, pairs = _pairwise(trace)
+        prior = required_prior(trace, "objective.terms.dimensionwise_kl")
+        return (_mean(pairs).sum(-1) - prior.log_prob(z)).mean()
+
+
+def _pairwise(trace: Trace) -> tuple[Tensor, Tensor]:
+    """One code of each observation (B, latent), and log q(z_b,i | x_a) of each under all: (b, a, i)."""
+    q = _gaussian(trace)
+    z = trace.z[0]
+    return z, Gaussian(q.loc, q.log_variance).each(z[:, None])
+
+
+def _mean(log_densities: Tensor) -> Tensor:
+    """log mean over the observations that codes are held against: (b, a, ...) -> (b, ...)."""
+    return log_densities.logsumexp(1) - math.log(log_densities.shape[1])
+
+
+class DIPI(Term):
+    """Distance of the covariance of the posterior means from the identity (Kumar et al. 2018, DIP-VAE-I).
+
+    off_diagonal, diagonal: the weights of its two squared parts.
+    """
+
+    def __init__(
+        self, off_diagonal: float = 10.0, diagonal: float = 100.0, weight: float | Schedule = 1.0
+    ) -> None:
+        super().__init__(weight)
+        self.off_diagonal, self.diagonal = off_diagonal, diagonal
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        covariance = torch.cov(_gaussian(trace).loc.T, correction=0)
+        return _from_identity(covariance, self.off_diagonal, self.diagonal)
+
+
+class DIPII(Term):
+    """Distance of the covariance of the codes, cov of the means plus mean of the variances, from the identity
+    (Kumar et al. 2018, DIP-VAE-II)."""
+
+    def __init__(
+        self, off_diagonal: float = 10.0, diagonal: float = 10.0, weight: float | Schedule = 1.0
+    ) -> None:
+        super().__init__(weight)
+        self.off_diagonal, self.diagonal = off_diagonal, diagonal
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        q = _gaussian(trace)
+        covariance = torch.cov(q.loc.T, correction=0) + q.variance.mean(0).diag()
+        return _from_identity(covariance, self.off_diagonal, self.diagonal)
+
+
+def _from_identity(covariance: Tensor, off_diagonal: float, diagonal: float) -> Tensor:
+    covariance = torch.atleast_2d(covariance)
+    variances = covariance.diagonal()
+    off = covariance.square().sum() - variances.square().sum()
+    return off_diagonal * off + diagonal * (variances - 1).square().sum()
+
+
+def _gaussian(trace: Trace) -> Gaussian:
+    if not isinstance(trace.posterior, Gaussian):
+        raise ConfigurationError(
+            "a term of the aggregate posterior reads a diagonal Gaussian: choose posterior=diagonal_gaussian"
+        )
+    return trace.posterior
+
+
+class MMD(Term):
+    """The squared maximum mean discrepancy between codes and prior, unbiased, so that it can be below 0
+    (Gretton et al. 2012; for autoencoders Zhao, Song and Ermon 2019, Tolstikhin et al. 2018).
+
+    kernel: (N, latent), (M, latent) -> (N, M). As it compares codes of different observations, it asks nothing
+    of the posterior's density, and of a conditional prior that it be met on average.
+    """
+
+    def __init__(
+        self,
+        weight: float | Schedule = 1.0,
+        kernel: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__(weight)
+        self.kernel = kernel or InverseMultiquadric()
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        if trace.prior is None:
+            raise ConfigurationError(
+                "objective.terms.mmd compares codes with a prior: choose prior=standard_normal"
+            )
+        codes = trace.z[0]
+        drawn = trace.prior.sample(() if trace.prior.batch_shape else (len(codes),))
+        return mmd(codes, drawn, self.kernel)
+
+
+def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The unbiased squared MMD of two samples (N, D) and (M, D): a scalar."""
+    return _off_diagonal(kernel(x, x)) + _off_diagonal(kernel(y, y)) - 2 * kernel(x, y).mean()
+
+
+def _off_diagonal(gram: Tensor) -> Tensor:
+    count = len(gram)
+    if count < 2:
+        raise ConfigurationError("objective.terms.mmd compares at least two observations: raise data.batch_size")
+    return (gram.sum() - gram.diagonal().sum()) / (count * (count - 1))

@@ -1,0 +1,68 @@
+"""Other prices for the rate than a weight: a capacity to meet, a floor for each dimension."""
+
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+from aelab.distributions import Gaussian, Joint, divergence
+from aelab.errors import ConfigurationError
+from aelab.models import Autoencoder
+from aelab.objectives.bounds import required_prior
+from aelab.objectives.objective import Term
+from aelab.records import Trace
+from aelab.schedules import Schedule, constant
+
+
+class Capacity(Term):
+    """|KL(q(z|x,c) || p(z|c)) - capacity|, capacity in nats and usually rising (Burgess et al. 2018).
+
+    part: of a joint code, `continuous` or the beginning of its name, as `discrete`; None: the whole code
+    (JointVAE, Dupont 2018).
+    """
+
+    def __init__(
+        self, capacity: float | Schedule, weight: float | Schedule = 1.0, part: str | None = None
+    ) -> None:
+        super().__init__(weight)
+        self.capacity, self.part = constant(capacity), part
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        prior = required_prior(trace, "objective.terms.kl")
+        if self.part is None:
+            rate = divergence(trace.posterior, prior, trace.z)
+        else:
+            rate = _rate_of(self.part, trace.posterior, prior)
+        return (rate.mean() - self.capacity(trace.step)).abs()
+
+
+def _rate_of(part: str, q: Distribution, p: Distribution) -> Tensor:
+    if not isinstance(q, Joint) or not isinstance(p, Joint):
+        raise ConfigurationError(
+            f"a term reads the part {part!r} of a joint code: choose posterior=joint with prior=joint"
+        )
+    rates = [kl_divergence(d, p.parts[name]) for name, d in q.parts.items() if name.startswith(part)]
+    if not rates:
+        raise ConfigurationError(f"no part of the code begins with {part!r}: there are {', '.join(q.parts)}")
+    return sum(rates[1:], start=rates[0])
+
+
+class FreeBits(Term):
+    """The rate, at least `floor` nats in each latent dimension on average over the batch (Kingma et al. 2016)."""
+
+    def __init__(self, floor: float | Schedule = 0.1, weight: float | Schedule = 1.0) -> None:
+        super().__init__(weight)
+        self.floor = constant(floor)
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        q, p = trace.posterior, required_prior(trace, "objective.terms.kl")
+        if not isinstance(q, Gaussian) or not isinstance(p, Gaussian):
+            raise ConfigurationError(
+                "free bits need a diagonal Gaussian posterior and prior: choose posterior=diagonal_gaussian "
+                "with prior=standard_normal or conditional"
+            )
+        rates = kl_divergence(_single(q), _single(p))
+        return rates.mean(0).clamp_min(self.floor(trace.step)).sum()
+
+
+def _single(gaussian: Gaussian) -> Gaussian:
+    """Each latent dimension as a distribution of its own."""
+    return Gaussian(gaussian.loc[..., None], gaussian.log_variance[..., None])
