@@ -12,11 +12,13 @@ class Batch(NamedTuple):
 
     x: (B, *event), values in [0, 1] for images.
     y: (B,) integer labels, or None.
+    attributes: (B, A) float32, continuous attributes or generative factors scaled to [0, 1], or None.
     mask: (B, T), True where a sequence holds data, or None where every event is whole.
     """
 
     x: Tensor
     y: Tensor | None = None
+    attributes: Tensor | None = None
     mask: Tensor | None = None
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from aelab.data.sources.idx import Idx, IdxFile
+from aelab.data.sources.idx import Idx
+from aelab.data.sources.published import PublishedFile
 from aelab.data.splits import Images
 
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")
@@ -42,9 +43,11 @@ class Published:
             (folder / f"{role}{suffix}").write_bytes(content)
         return folder
 
-    def files(self, known: str = "unpacked") -> dict[str, IdxFile]:
+    def files(self, known: str = "unpacked") -> dict[str, PublishedFile]:
         contents = {"unpacked": self.plain, "packed": self.packed}[known]
-        return {role: IdxFile(role, **{known: hashlib.md5(contents(role)).hexdigest()}) for role in ROLES}
+        return {
+            role: PublishedFile(role, **{known: hashlib.md5(contents(role)).hexdigest()}) for role in ROLES
+        }
 
     def source(self, root: Path | None = None, mirrors: tuple[str, ...] = (), known: str = "unpacked") -> Idx:
         return Idx("tiny", self.files(known), mirrors, root)

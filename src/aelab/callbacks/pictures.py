@@ -105,4 +105,4 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     def move(value: Tensor | None) -> Tensor | None:
         return None if value is None else value.to(device)
 
-    return Batch(batch.x.to(device), move(batch.y), move(batch.mask))
+    return Batch(batch.x.to(device), move(batch.y), move(batch.attributes), move(batch.mask))

@@ -1,5 +1,7 @@
 """Batches from tensors that are on the device already: an `index_select` or a slice, and a cast.
 
+Of a memory map only the batch's pixels are read, and moved to the device.
+
 The order of training follows from (seed, epoch), the noise of a batch from its position, so that a run can
 be continued at any batch to the same bits.
 """
@@ -17,11 +19,12 @@ from aelab.seeds import step_seed
 
 
 class Loader(ABC):
-    """One rank's share of `images`, in batches on the device where they are.
+    """One rank's share of `images`, in batches on `device`.
 
     values: makes pixels (B, C, H, W) uint8 into values (B, C, H, W) float32.
     batch_size: images in a batch of one rank.
     stage: keeps the noise apart from all else that is drawn with `seed`; name nothing else like it.
+    device: of the batches; None: where the images are. Only the batches of a memory map are moved.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Loader(ABC):
         stage: str,
         rank: int = 0,
         world_size: int = 1,
+        device: torch.device | None = None,
     ) -> None:
         self.images = images
         self.values = values
@@ -42,7 +46,8 @@ class Loader(ABC):
         self.stage = stage
         self.rank = rank
         self.world_size = world_size
-        self._generator = torch.Generator(images.x.device)
+        self.device = images.x.device if device is None else device
+        self._generator = torch.Generator(self.device)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -52,9 +57,12 @@ class Loader(ABC):
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
 
-    def _batch(self, x: Tensor, y: Tensor | None, epoch: int, batch: int, rank: int) -> Batch:
+    def _batch(self, part: Tensor | slice, epoch: int, batch: int, rank: int) -> Batch:
+        images = self.images.at(part)
+        if self.images.rows is not None:
+            images = images.to(self.device)
         self._generator.manual_seed(step_seed(self.seed, self.stage, epoch, batch, rank))
-        return Batch(self.values(x, self._generator), y)
+        return Batch(self.values(images.x, self._generator), images.y, images.attributes)
 
 
 class TrainLoader(Loader):
@@ -86,11 +94,9 @@ class TrainLoader(Loader):
         # A generator: Lightning calls iter() before it sets the epoch, and nothing here runs until next().
         epoch, start = self._epoch, self._skipped()
         order = self._order(epoch)
-        x, y = self.images.x, self.images.y
         for batch in range(start, len(self)):
             index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            labels = None if y is None else y.index_select(0, index)
-            yield self._batch(x.index_select(0, index), labels, epoch, batch, self.rank)
+            yield self._batch(index, epoch, batch, self.rank)
 
     def _skipped(self) -> int:
         epoch, batch = self._position
@@ -120,8 +126,7 @@ class EvalLoader(Loader):
     def __iter__(self) -> Iterator[Batch]:
         for batch in range(self.rank, len(self) * self.world_size, self.world_size):
             part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            labels = None if self.images.y is None else self.images.y[part]
-            yield self._batch(self.images.x[part], labels, 0, batch, 0)
+            yield self._batch(part, 0, batch, 0)
 
 
 def _ceil(count: int, size: int) -> int:

@@ -1,6 +1,7 @@
 """The data of a run: a source cut into train, validation and test, and the loaders of each."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from pytorch_lightning import LightningDataModule
 
 from aelab.data.binarization import Binarization
 from aelab.data.loader import EvalLoader, TrainLoader
-from aelab.data.splits import Images, Source, Splits
+from aelab.data.splits import Images, Source, Splits, cut
 from aelab.errors import ConfigurationError, DataError
 from aelab.records import Batch
 
@@ -23,7 +24,9 @@ class DataModule(LightningDataModule):
     shape: (C, H, W), checked against the source's.
     classes: labels are in range(classes), checked; None where they are not used.
     batch_size, eval_batch_size: images in one process's batch.
-    validation: how many images, or which share in (0, 1), are cut from the source's training images.
+    attributes: how many attributes each image has, checked; None where they are not used.
+    validation: how many images, or which share in (0, 1), are cut from the source's training images; None:
+        the validation split that was published with them.
     seed: the run's, for order and noise. split_seed: which images are validation, the same in all runs.
 
     `position` is the (epoch, batch) at which training begins, set to continue a run.
@@ -38,16 +41,18 @@ class DataModule(LightningDataModule):
         classes: int | None,
         batch_size: int,
         eval_batch_size: int,
-        validation: int | float,
+        validation: int | float | None,
         binarization: Binarization,
         seed: int,
         split_seed: int = 0,
+        attributes: int | None = None,
     ) -> None:
         super().__init__()
         self.name = name
         self.source = source
         self.shape = tuple(shape)
         self.classes = classes
+        self.attributes = attributes
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.validation = validation
@@ -73,14 +78,8 @@ class DataModule(LightningDataModule):
             return
         splits = self.source.load()
         self._check(splits)
-        train = self._prepared(splits.train)
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(self.split_seed))
-        held_out, kept = order.tensor_split([self._held_out(len(train))])
-        self._images = {
-            "train": train.take(kept),
-            "val": train.take(held_out),
-            "test": self._prepared(splits.test),
-        }
+        train, val = self._cut(splits)
+        self._images = {"train": train, "val": val, "test": self._prepared(splits.test)}
         self.checksums = splits.checksums
 
     @property
@@ -136,6 +135,7 @@ class DataModule(LightningDataModule):
             "seed": self.seed,
             # Not the bare split: noise that a model seeds with that name would repeat the bits drawn here.
             "stage": f"data/{split}",
+            "device": self._device,
         }
 
     def _share(self) -> dict[str, Any]:
@@ -143,24 +143,49 @@ class DataModule(LightningDataModule):
             return {}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
+    @property
+    def _device(self) -> torch.device:
+        return CPU if self.trainer is None else self.trainer.strategy.root_device
+
     def _resident(self, split: str) -> Images:
         self.setup()
-        device = CPU if self.trainer is None else self.trainer.strategy.root_device
-        self._images[split] = self._images[split].to(device)
+        self._images[split] = self._images[split].to(self._device)
         return self._images[split]
 
     def _prepared(self, images: Images) -> Images:
-        return Images(self.binarization.prepare(images.x), images.y)
-
-    def _held_out(self, count: int) -> int:
-        share = isinstance(self.validation, float)
-        size = round(self.validation * count) if share else int(self.validation)
-        if not 0 < size < count:
+        if images.rows is None:
+            return replace(images, x=self.binarization.prepare(images.x))
+        one = images.x[:1]
+        if self.binarization.prepare(one) is not one:
             raise ConfigurationError(
-                f"data.validation={self.validation} of {count:,} training images of {self.name} leaves "
-                f"a split empty; a number from 1 to {count - 1:,} or a share between 0. and 1. would work"
+                f"data.binarization would copy all images of {self.name}, which stay on disk, into memory: "
+                "choose binarization=grey or dynamic"
             )
-        return size
+        return images
+
+    def _cut(self, splits: Splits) -> tuple[Images, Images]:
+        """Training and validation images: as published, or cut from the training images."""
+        train, published = self._prepared(splits.train), splits.validation
+        if published is not None:
+            self._refuse_cut(len(published))
+            return train, self._prepared(published)
+        where = f"{len(train):,} training images of {self.name}"
+        if self.validation is None:
+            raise ConfigurationError(
+                f"data.validation=null asks for a published validation split, and {self.name} has none; "
+                f"a number or a share of the {where}, such as 0.1, would work"
+            )
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(self.split_seed))
+        size = cut(self.validation, len(train), "data.validation", where)
+        held_out, kept = order.tensor_split([size])
+        return train.take(kept), train.take(held_out)
+
+    def _refuse_cut(self, published: int) -> None:
+        if self.validation is not None:
+            raise ConfigurationError(
+                f"data.validation={self.validation}, but {self.name} was published with {published:,} "
+                "validation images; data.validation=null would use them"
+            )
 
     def _check(self, splits: Splits) -> None:
         if min(self.batch_size, self.eval_batch_size) < 1:
@@ -168,9 +193,13 @@ class DataModule(LightningDataModule):
                 f"data.batch_size={self.batch_size}, data.eval_batch_size={self.eval_batch_size}: "
                 "both must be at least 1"
             )
-        for part, images in (("training", splits.train), ("test", splits.test)):
-            _check_shape(images, self.shape, f"{self.name}, {part} split")
-            _check_labels(images, self.classes, f"{self.name}, {part} split")
+        parts = {"training": splits.train, "validation": splits.validation, "test": splits.test}
+        for part, images in parts.items():
+            if images is not None:
+                where = f"{self.name}, {part} split"
+                _check_shape(images, self.shape, where)
+                _check_labels(images, self.classes, where)
+                _check_attributes(images, self.attributes, where)
 
 
 def _check_shape(images: Images, declared: tuple[int, ...], where: str) -> None:
@@ -195,6 +224,24 @@ def _check_labels(images: Images, classes: int | None, where: str) -> None:
             f"{where}: labels are {low} to {high}, data.classes={classes} allows 0 to {classes - 1}; "
             f"labels from 0 and data.classes={high + 1} would work"
         )
+
+
+def _check_attributes(images: Images, declared: int | None, where: str) -> None:
+    if declared is None:
+        return
+    if images.attributes is None:
+        raise DataError(
+            f"{where}: has no attributes, data.attributes says {declared}; data.attributes=null would work"
+        )
+    found = images.attributes.shape[1]
+    if found != declared:
+        raise DataError(
+            f"{where}: images have {found} attributes, data.attributes says {declared}; "
+            f"data.attributes={found} would work"
+        )
+    low, high = images.attributes.aminmax()
+    if not (low >= 0 and high <= 1):  # false for NaN as well
+        raise DataError(f"{where}: attributes are {low:g} to {high:g}; scale them to 0 to 1")
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -7,40 +7,58 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from aelab.errors import ConfigurationError
+
 
 @dataclass(frozen=True)
 class Images:
-    """Images and, where they are known, their labels.
+    """N images and, where they are known, their labels and attributes.
 
     x: (N, C, H, W), uint8.
     y: (N,), int64, or None.
+    attributes: (N, A), float32, in [0, 1], or None.
+    rows: None where `x` holds these images and no others. Else the images are a view of a larger `x`, a
+        memory map that is never copied whole and never leaves the disk: (N,), int64, their places in it.
     """
 
     x: Tensor
     y: Tensor | None = None
+    attributes: Tensor | None = None
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.x if self.rows is None else self.rows)
 
     def to(self, device: torch.device) -> "Images":
-        """The same images on `device`; nothing is copied where they are there already."""
-        return Images(self.x.to(device), None if self.y is None else self.y.to(device))
+        """The same images on `device`; nothing is copied where they are there already, or a view."""
+        if self.rows is not None:
+            return self
+        return Images(self.x.to(device), _to(self.y, device), _to(self.attributes, device))
 
     def take(self, index: Tensor) -> "Images":
-        """The images at `index` (K,), in that order."""
-        return Images(self.x[index], None if self.y is None else self.y[index])
+        """The images at `index` (K,), in that order; a view of a view stays one."""
+        if self.rows is None:
+            return self.at(index)
+        return Images(self.x, _maybe(self.y, index), _maybe(self.attributes, index), self.rows[index])
+
+    def at(self, part: Tensor | slice) -> "Images":
+        """The images at `part`, an index (K,) or a slice, with pixels of their own where they were a view."""
+        x = _at(self.x, part) if self.rows is None else self.x.index_select(0, self.rows[part])
+        return Images(x, _maybe(self.y, part), _maybe(self.attributes, part))
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The two published halves of a data set.
+    """The published parts of a data set.
 
     checksums: name of a file, or of a part of one, -> "md5:..." of its unpacked bytes.
+    validation: the published validation split, or None where that is for the user to cut.
     """
 
     train: Images
     test: Images
     checksums: dict[str, str]
+    validation: Images | None = None
 
 
 class Source(Protocol):
@@ -56,3 +74,29 @@ class Source(Protocol):
 def checksum(content: bytes | memoryview) -> str:
     """The form in which contents are recorded and compared: "md5:" and 32 hexadecimal digits."""
     return "md5:" + hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def cut(asked: int | float, count: int, option: str, where: str) -> int:
+    """How many of `count` images the value `asked` of `option` holds out: a number, or a share in (0., 1.).
+
+    ConfigurationError where a split would be left empty.
+    """
+    size = round(asked * count) if isinstance(asked, float) else int(asked)
+    if not 0 < size < count:
+        raise ConfigurationError(
+            f"{option}={asked} of {where} leaves a split empty; a number from 1 to {count - 1:,} or a share "
+            "between 0. and 1. would work"
+        )
+    return size
+
+
+def _to(values: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if values is None else values.to(device)
+
+
+def _at(values: Tensor, part: Tensor | slice) -> Tensor:
+    return values[part] if isinstance(part, slice) else values.index_select(0, part)
+
+
+def _maybe(values: Tensor | None, part: Tensor | slice) -> Tensor | None:
+    return None if values is None else _at(values, part)

@@ -1,0 +1,94 @@
+"""Images on disk in the form in which they are used: one memory map for each set of files and shape.
+
+A map is written once, beside its name, and renamed when it is whole; any of them may be deleted at any time.
+"""
+
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aelab.errors import DataError
+
+DIGEST = 32  # hexadecimal digits of an md5, which stand behind the pixels
+
+
+def cache_folder() -> Path:
+    """Where downloads and memory maps lie: environment variable AELAB_DATA, or the user's cache."""
+    import pooch
+
+    return Path(os.environ.get("AELAB_DATA") or pooch.os_cache("aelab"))
+
+
+def memory_map(
+    name: str, key: str, shape: Sequence[int], blocks: Callable[[], Iterable[np.ndarray]]
+) -> tuple[Tensor, str]:
+    """The pixels of `shape`, uint8, that `blocks` makes one after the other, and their checksum.
+
+    They are made only where the cache does not hold them under `name` and `key`. The map is private to the
+    process: what is written to the tensor never reaches the file. DataError where it cannot be written.
+    """
+    path = cache_folder() / name / f"{key}.npy"
+    found = _open(path, tuple(shape))
+    if found is None:
+        _write(path, tuple(shape), blocks())
+        found = _open(path, tuple(shape))
+    assert found is not None, f"{path} does not hold {tuple(shape)}"
+    return found
+
+
+def fingerprint(files: Iterable[Path], root: Path, *rest: object) -> str:
+    """A key that changes with the name, size or time of any file below `root`, and with `rest`."""
+    known = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(repr((known, rest)).encode()).hexdigest()[:32]
+
+
+def _open(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
+    """The map of a whole file; None where there is none of this shape."""
+    try:
+        pixels = np.lib.format.open_memmap(path, mode="c")
+        whole = path.stat().st_size == pixels.offset + math.prod(shape) + DIGEST
+        if not whole or pixels.shape != shape or pixels.dtype != np.uint8:
+            return None
+        with path.open("rb") as file:
+            file.seek(-DIGEST, os.SEEK_END)
+            return torch.from_numpy(pixels), f"md5:{file.read().decode('ascii')}"
+    except (OSError, ValueError):
+        return None
+
+
+def _write(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(".partial", path.stem, path.parent)
+        try:
+            with open(handle, "wb") as file:
+                _fill(file, shape, blocks)
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); {math.prod(shape) / 1e6:,.0f} MB are needed there, "
+            "or in another folder with the environment variable AELAB_DATA"
+        ) from error
+
+
+def _fill(file: BinaryIO, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in blocks:
+        content = np.ascontiguousarray(block).data
+        file.write(content)
+        digest.update(content)
+    file.write(digest.hexdigest().encode("ascii"))
+    file.flush()
+    os.fsync(file.fileno())
