@@ -10,7 +10,7 @@ from aelab.networks.mlp import MLPDecoder, MLPEncoder
 
 
 def gated(operation, layer, x):
-    """(W x + b) * sigmoid(V x + c): W and b are the first half of a layer's parameters, V and c the second."""
+    """(W x + b) * sigmoid(V x + c): W and b are the first half of a layer's parameters, V and c the other."""
     (w, v), (b, c) = layer.weight.chunk(2), layer.bias.chunk(2)
     return operation(x, w, b) * torch.sigmoid(operation(x, v, c))
 

@@ -23,7 +23,7 @@ def factories(name):
 
 
 def pair(name, shape=IMAGE, context=CONTEXT):
-    """The encoder and the decoder of a network, in double precision, with four inputs for each and a context."""
+    """The encoder and decoder of a network in double precision, each with four inputs and their contexts."""
     torch.manual_seed(0)
     encoder, decoder = factories(name)
     c = torch.eye(2).double()[[0, 1, 0, 1], :context] if context else None
