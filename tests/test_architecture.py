@@ -13,7 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 GROUND = {"records", "seeds", "errors"}
 PARTS = {"networks", "posteriors", "priors", "likelihoods"}
-MATHEMATICS = {"distributions", *PARTS, "models", "schedules", "objectives"}
+MATHEMATICS = {"distributions", "evidence", *PARTS, "models", "structures", "schedules", "objectives"}
 SEES = {
     "": set(),
     "records": set(),
@@ -22,13 +22,15 @@ SEES = {
     "schedules": {"errors"},
     "figures": set(),
     "distributions": GROUND,
-    **dict.fromkeys(PARTS, GROUND | {"distributions"} | PARTS),
+    "evidence": GROUND | {"distributions"},
+    **dict.fromkeys(PARTS, GROUND | {"distributions", "schedules"} | PARTS),
     "models": GROUND | {"distributions"} | PARTS,
+    "structures": GROUND | {"distributions", "models"} | PARTS,
     "objectives": GROUND | MATHEMATICS,
-    "metrics": GROUND | {"distributions"},
+    "metrics": GROUND | {"distributions", "evidence"},
     "training": GROUND | MATHEMATICS | {"metrics"},
     "data": GROUND,
-    "callbacks": GROUND | {"models", "metrics", "figures", "training"},
+    "callbacks": GROUND | {"models", "networks", "metrics", "figures", "training"},
     "composition": {"errors"},
     "journal": {"errors"},
     "trackers": {"errors"},

@@ -80,8 +80,8 @@ def test_each_code_is_decoded_with_its_own_condition(network, slots):
 @pytest.mark.parametrize("slots", [{}, CONDITIONAL, {"prior": StandardNormal, "conditioner": OneHot}])
 def test_samples_are_images_as_many_as_asked(slots):
     model = build(**slots)
-    y = torch.tensor([0, 1, 2, 2, 0]) if "conditioner" in slots else None
-    images = model.sample(5, y)
+    given = Batch(torch.rand(5, *SHAPE), torch.tensor([0, 1, 2, 2, 0])) if "conditioner" in slots else None
+    images = model.sample(5, given)
     assert images.shape == (5, *SHAPE)
     assert len(images.flatten(1).unique(dim=0)) == 5
     assert ((images > 0) & (images < 1)).all()
@@ -110,8 +110,8 @@ def test_the_unconditional_model_ignores_labels():
 @every_network
 def test_the_conditional_model_reads_labels_in_encoder_and_decoder(network):
     model, given = build(**network, **CONDITIONAL), batch()
-    context = model.context(given.y)
-    other = model.context((given.y + 1) % 3)
+    context = model.context(given)
+    other = model.context(given._replace(y=(given.y + 1) % 3))
     assert not torch.allclose(model.encode(given.x, context).mean, model.encode(given.x, other).mean)
     z = torch.randn(1, 4, 2)
     assert not torch.allclose(model.decode(z, context).mean, model.decode(z, other).mean)
@@ -121,7 +121,7 @@ def test_a_conditional_model_needs_labels():
     model = build(**CONDITIONAL)
     with pytest.raises(ConfigurationError, match="label"):
         model(Batch(torch.rand(4, *SHAPE)))
-    with pytest.raises(ConfigurationError, match="label"):
+    with pytest.raises(ConfigurationError, match="condition"):
         model.sample(4)
 
 

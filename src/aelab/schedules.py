@@ -112,6 +112,28 @@ class Exponential(Schedule):
         return self.factor ** (step / self.steps)
 
 
+@dataclass(frozen=True)
+class Stages(Schedule):
+    """`stages` plateaus over `steps` steps, each `growth` times as long as the one before and lower by `factor`
+    (Burda, Grosse and Salakhutdinov 2016)."""
+
+    steps: int
+    stages: int = 8
+    growth: float = 3.0
+    factor: float = 10 ** (-1 / 7)
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps, 1)
+        if self.stages < 1 or not self.growth > 1:
+            raise ConfigurationError(f"stages must be at least 1, and each grow by more than 1, not {self}")
+
+    def __call__(self, step: int) -> float:
+        # In units of the first stage, stage i begins at (growth^i - 1) / (growth - 1).
+        whole = self.growth**self.stages - 1
+        stage = int(math.log(1 + whole * step / self.steps, self.growth) + 1e-9)
+        return self.factor ** min(stage, self.stages - 1)
+
+
 def constant(value: float | Schedule) -> Schedule:
     """A number as a schedule; a schedule as it is."""
     return value if isinstance(value, Schedule) else Constant(float(value))

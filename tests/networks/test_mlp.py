@@ -8,12 +8,14 @@ from torch import nn
 from torch.testing import assert_close
 
 from aelab.composition import compose
+from aelab.networks.activations import Gate
 from aelab.networks.mlp import MLPDecoder, MLPEncoder
 
 PRESETS = {
     "mlp_32": (784, 32, 784),
     "mlp_64_32": (784, 64, 32, 64, 784),
     "mlp_128_64_32_16": (784, 128, 64, 32, 16, 32, 64, 128, 784),
+    "mlp_200_200_50_tanh": (784, 200, 200, 50, 200, 200, 784),
     "mlp_1000_500_250_30": (784, 1000, 500, 250, 30, 250, 500, 1000, 784),
 }
 RECTIFIED_CODES = ["mlp_32", "mlp_64_32"]
@@ -36,6 +38,19 @@ def test_a_preset_has_the_layers_of_its_name(name):
     code = model.encode(torch.rand(50, 1, 28, 28)).mean
     assert (code.min() >= 0) == (name in RECTIFIED_CODES)
     assert code.max() > 0
+
+
+def test_the_gated_preset_has_two_maps_for_each_hidden_layer_of_its_name():
+    model = preset("gated_mlp_300_300_40")
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    assert [(layer.in_features, layer.out_features) for layer in linear] == [
+        (784, 600), (300, 600), (300, 40), (40, 600), (300, 600), (300, 784)
+    ]  # fmt: skip
+    assert sum(isinstance(module, Gate) for module in model.modules()) == 4
+
+
+def test_burdas_preset_has_a_tanh_for_each_hidden_layer():
+    assert sum(isinstance(module, nn.Tanh) for module in preset("mlp_200_200_50_tanh").modules()) == 4
 
 
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)

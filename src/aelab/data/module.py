@@ -102,6 +102,10 @@ class DataModule(LightningDataModule):
         """Batches of the test split, in order."""
         return self._eval_loader("test")
 
+    def train_examples(self, count: int) -> Batch:
+        """`count` training images, at random but the same at every call, with the noise of their batch."""
+        return self._examples("train", count)
+
     def val_examples(self, count: int) -> Batch:
         """The first `count` validation images with the same noise at every call, on every rank."""
         return self._examples("val", count)

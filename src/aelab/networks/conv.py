@@ -1,6 +1,7 @@
-"""Convolutional networks for images of any size; each layer halves the sides, rounding up.
+"""Convolutional networks for images of any size; a layer of stride 2 halves the sides, rounding up.
 
-The context enters the encoder as constant planes and the decoder beside the code.
+The context enters the encoder as constant planes and the decoder beside the code. A stage stands at each
+resolution: a mere activation, or the residual blocks of resnet.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,40 +10,65 @@ import torch
 from torch import Tensor, nn
 
 from aelab.errors import ConfigurationError
+from aelab.networks.activations import Activation, arity
 from aelab.networks.mlp import join
 
-Activation = Callable[[], nn.Module]
+Stage = Callable[[int, Activation], nn.Module]
 
 
-def _sides(shape: Sequence[int], layers: int) -> list[tuple[int, int]]:
+def plain(channels: int, activation: Activation) -> nn.Module:
+    """The stage of an ordinary convolutional network: its activation."""
+    return activation()
+
+
+def _strides(channels: Sequence[int], strides: Sequence[int] | None, kernel: int) -> Sequence[int]:
+    """The stride of each layer: 2, unless they are given."""
+    if kernel < 1 or kernel % 2 == 0:
+        raise ConfigurationError(f"model.encoder.kernel={kernel}: the kernel's side must be odd, as 3 or 5")
+    strides = [2] * len(channels) if strides is None else strides
+    if len(strides) != len(channels) or min(strides, default=1) < 1:
+        raise ConfigurationError(
+            f"model.encoder.strides={list(strides)}: each of the {len(channels)} layers of "
+            f"channels={list(channels)} has a stride of 1 or more; null is 2 for all"
+        )
+    return strides
+
+
+def _sides(shape: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]]:
     """The image's sides before the first and after each of the layers."""
     if len(shape) != 3:
         raise ConfigurationError(
-            f"network=conv reads images of shape (channels, height, width) and data.shape is {list(shape)}: "
-            "choose network=mlp"
+            f"a convolutional network reads images of shape (channels, height, width) and data.shape is "
+            f"{list(shape)}: choose network=mlp"
         )
-    height, width = shape[1:]
-    return [(-(-height // 2**i), -(-width // 2**i)) for i in range(layers + 1)]
+    sides = [(shape[1], shape[2])]
+    for stride in strides:
+        height, width = sides[-1]
+        sides.append((-(-height // stride), -(-width // stride)))
+    return sides
 
 
 class ConvEncoder(nn.Module):
-    """3x3 convolutions of stride 2. forward: x (B, C, H, W), context (B, K) or None -> (B, features)."""
+    """Convolutions and their stages. forward: x (B, C, H, W), context (B, K) or None -> (B, features)."""
 
     def __init__(
         self,
         shape: Sequence[int],
         channels: Sequence[int],
         activation: Activation = nn.ReLU,
+        stage: Stage = plain,
+        kernel: int = 3,
+        strides: Sequence[int] | None = None,
         context: int = 0,
     ) -> None:
         super().__init__()
-        height, width = _sides(shape, len(channels))[-1]
-        sizes = [shape[0] + context, *channels]
-        layers = [
-            [nn.Conv2d(a, b, 3, stride=2, padding=1), activation()]
-            for a, b in zip(sizes, channels, strict=False)
-        ]
-        self.layers = nn.Sequential(*(module for layer in layers for module in layer))
+        strides = _strides(channels, strides, kernel)
+        height, width = _sides(shape, strides)[-1]
+        sizes, n = [shape[0] + context, *channels], arity(activation)
+        layers: list[nn.Module] = []
+        for a, b, stride in zip(sizes, channels, strides, strict=False):
+            layers += [nn.Conv2d(a, n * b, kernel, stride, padding=kernel // 2), stage(b, activation)]
+        self.layers = nn.Sequential(*layers)
         self.features = sizes[-1] * height * width
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -53,7 +79,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The mirror of `ConvEncoder` of the same `channels`. forward: z (B, latent), context -> (B, *shape)."""
+    """The mirror of `ConvEncoder` of the same options. forward: z (B, latent), context -> (B, *shape)."""
 
     def __init__(
         self,
@@ -61,18 +87,26 @@ class ConvDecoder(nn.Module):
         shape: Sequence[int],
         channels: Sequence[int],
         activation: Activation = nn.ReLU,
+        stage: Stage = plain,
+        kernel: int = 3,
+        strides: Sequence[int] | None = None,
         context: int = 0,
     ) -> None:
         super().__init__()
-        sides = _sides(shape, len(channels))[::-1]
-        sizes = [*channels[::-1], shape[0]]
+        strides = _strides(channels, strides, kernel)
+        sides = _sides(shape, strides)[::-1]
+        sizes = [*(arity(activation) * size for size in channels[::-1]), shape[0]]
         self.start = (sizes[0], *sides[0])
         self.projection = nn.Linear(latent + context, sizes[0] * sides[0][0] * sides[0][1])
         layers: list[nn.Module] = []
-        for a, b, small, large in zip(sizes, sizes[1:], sides, sides[1:], strict=False):
-            # A side of n came from 2n - 1 or from 2n: the padding says which.
-            padding = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
-            layers += [activation(), nn.ConvTranspose2d(a, b, 3, 2, padding=1, output_padding=padding)]
+        mirrored = zip(channels[::-1], sizes[1:], strides[::-1], sides, sides[1:], strict=False)
+        for a, b, stride, small, large in mirrored:
+            # At stride s a side of n came from s (n - 1) + 1 or up to s - 1 more: the padding says which.
+            rest = (large[0] - stride * (small[0] - 1) - 1, large[1] - stride * (small[1] - 1) - 1)
+            layers += [
+                stage(a, activation),
+                nn.ConvTranspose2d(a, b, kernel, stride, padding=kernel // 2, output_padding=rest),
+            ]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:

@@ -1,18 +1,18 @@
 """Fully connected networks of any widths; the context is appended to the input."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-Activation = Callable[[], nn.Module]
+from aelab.networks.activations import Activation, arity
 
 
 def hidden_layers(size: int, widths: Sequence[int], activation: Activation) -> nn.Sequential:
     """Linear layers of `widths` after an input of `size`, each followed by its activation."""
-    sizes = [size, *widths]
-    layers = [[nn.Linear(a, b), activation()] for a, b in zip(sizes, widths, strict=False)]
+    sizes, n = [size, *widths], arity(activation)
+    layers = [[nn.Linear(a, n * b), activation()] for a, b in zip(sizes, widths, strict=False)]
     return nn.Sequential(*(module for layer in layers for module in layer))
 
 

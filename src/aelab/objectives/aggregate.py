@@ -14,8 +14,8 @@ from torch import Tensor
 
 from aelab.distributions import Gaussian
 from aelab.errors import ConfigurationError
+from aelab.evidence import required_prior
 from aelab.models import Autoencoder
-from aelab.objectives.bounds import required_prior
 from aelab.objectives.kernels import InverseMultiquadric
 from aelab.objectives.objective import Term
 from aelab.records import Trace

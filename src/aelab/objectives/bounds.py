@@ -1,17 +1,11 @@
-"""Bounds of the evidence: its two sides, and tighter ones from several importance-weighted codes.
+"""Bounds of the evidence: its two sides, and tighter ones from several importance-weighted codes."""
 
-With log w = log p(x|z,c) + log p(z|c) - log q(z|x,c) for each of S codes: log E[w] is the evidence, E[log w] the
-evidence lower bound.
-"""
-
-import math
 from dataclasses import replace
 
 from torch import Tensor
-from torch.distributions import Distribution
 
-from aelab.distributions import distortion, divergence, frozen, has_density
-from aelab.errors import ConfigurationError
+from aelab.distributions import distortion, divergence, frozen
+from aelab.evidence import log_joint, log_mean, log_weights, required_prior
 from aelab.models import Autoencoder
 from aelab.objectives.objective import Term
 from aelab.records import Trace
@@ -47,7 +41,7 @@ class ImportanceWeighted(Term):
         self.groups = groups
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        return -grouped(log_weights(trace, trace.posterior), self.groups)
+        return -log_mean(log_weights(trace), self.groups).mean()
 
 
 class PartiallyImportanceWeighted(Term):
@@ -59,13 +53,13 @@ class PartiallyImportanceWeighted(Term):
         self.groups = groups
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        inference = grouped(log_weights(trace, trace.posterior), self.groups)
+        inference = log_mean(log_weights(trace), self.groups).mean()
         # The same codes as constants: the gradient of what follows is the generative parameters' alone, and
         # it takes theirs out of `inference`.
         z = trace.z.detach()
         constant = replace(trace, z=z, likelihood=model.describe(trace.x, z, trace.context))
         log_w = log_joint(constant) - trace.posterior.log_prob(trace.z).detach()
-        return -(inference - grouped(log_w, self.groups) + grouped(log_w, 1))
+        return -(inference - log_mean(log_w, self.groups).mean() + log_mean(log_w).mean())
 
 
 class DoublyReparameterised(Term):
@@ -82,7 +76,7 @@ class DoublyReparameterised(Term):
         if trace.z.requires_grad:
             trace.z.register_hook(lambda gradient: share[..., None] * gradient)
         surrogate = (share * log_w).sum(0).mean()
-        return -(grouped(log_w.detach(), 1) + surrogate - surrogate.detach())
+        return -(log_mean(log_w.detach()).mean() + surrogate - surrogate.detach())
 
 
 class StickingTheLanding(Term):
@@ -91,34 +85,3 @@ class StickingTheLanding(Term):
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         return -log_weights(trace, frozen(trace.posterior)).mean()
-
-
-def log_weights(trace: Trace, posterior: Distribution) -> Tensor:
-    """log w of each code, (S, B) in nats; `posterior` is the trace's, or the same with frozen parameters."""
-    return log_joint(trace) - posterior.log_prob(trace.z)
-
-
-def log_joint(trace: Trace) -> Tensor:
-    """log p(x|z,c) + log p(z|c) of each code, (S, B) in nats."""
-    prior = required_prior(trace, "this bound")
-    return trace.likelihood.log_prob(trace.x) + prior.log_prob(trace.z)
-
-
-def grouped(log_w: Tensor, groups: int) -> Tensor:
-    """log mean w within each of the groups of codes (S, B), averaged over groups and batch: a scalar."""
-    samples = len(log_w)
-    if groups < 1 or samples % groups:
-        raise ConfigurationError(
-            f"objective.samples={samples} codes cannot be dealt out to groups={groups}: choose a multiple"
-        )
-    return log_w.unflatten(0, (groups, -1)).logsumexp(1).mean() - math.log(samples // groups)
-
-
-def required_prior(trace: Trace, term: str) -> Distribution:
-    """The trace's prior; ConfigurationError unless it and the posterior have densities."""
-    if trace.prior is None or not has_density(trace.posterior):
-        raise ConfigurationError(
-            f"{term} needs a posterior with a density and a prior: choose "
-            "posterior=diagonal_gaussian with prior=standard_normal, or objective=reconstruction"
-        )
-    return trace.prior

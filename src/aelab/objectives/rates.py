@@ -5,8 +5,8 @@ from torch.distributions import Distribution, kl_divergence
 
 from aelab.distributions import Gaussian, Joint, divergence
 from aelab.errors import ConfigurationError
+from aelab.evidence import required_prior
 from aelab.models import Autoencoder
-from aelab.objectives.bounds import required_prior
 from aelab.objectives.objective import Term
 from aelab.records import Trace
 from aelab.schedules import Schedule, constant

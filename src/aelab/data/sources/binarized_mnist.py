@@ -16,8 +16,8 @@ PIXELS = 28 * 28
 class BinarizedMnist(PublishedSource):
     """Three text files, `train`, `valid` and `test`, with 784 digits 0 or 1 in a line; without labels.
 
-    Or one binarized_mnist.npz with arrays (N, 784) of these names: it is checked in the published form, so that
-    the same checksums hold for both.
+    Or one binarized_mnist.npz with arrays (N, 784) of these names: it is checked in the published form, so
+    that the same checksums hold for both.
     """
 
     instead = f", or {NPZ}"
@@ -28,7 +28,7 @@ class BinarizedMnist(PublishedSource):
             super().prepare()
 
     def load(self) -> Splits:
-        """Read and verify all three splits (70,000 images, under a second); 0 and 1 become 0 and 255."""
+        """Read and verify all three splits (70,000 images, about a second); 0 and 1 become 0 and 255."""
         images, checksums = {}, {}
         for role, file in self.files.items():
             content, where = self._split(role, file)

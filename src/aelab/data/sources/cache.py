@@ -6,7 +6,7 @@ A map is written once, beside its name, and renamed when it is whole; any of the
 import hashlib
 import math
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -65,20 +65,19 @@ def _open(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
 
 
 def _write(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+    partial = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(".partial", path.stem, path.parent)
-        try:
-            with open(handle, "wb") as file:
-                _fill(file, shape, blocks)
-            Path(partial).replace(path)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        with partial.open("xb") as file:
+            _fill(file, shape, blocks)
+        partial.replace(path)
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be written ({error.strerror}); {math.prod(shape) / 1e6:,.0f} MB are needed there, "
-            "or in another folder with the environment variable AELAB_DATA"
+            f"{path}: cannot be written ({error.strerror}); {math.prod(shape) / 1e6:,.0f} MB are needed "
+            "there, or in another folder with the environment variable AELAB_DATA"
         ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _fill(file: BinaryIO, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:

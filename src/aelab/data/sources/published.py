@@ -1,4 +1,4 @@
-"""Data sets that were published as files: on disk, or downloaded from mirrors, and verified in either case."""
+"""Data sets that were published as files: on disk or downloaded from mirrors, verified in either case."""
 
 import logging
 import sys

@@ -1,0 +1,86 @@
+"""The negative log-likelihood of the test images, by importance sampling with the kept weights."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+from tqdm import tqdm
+
+from aelab.errors import ConfigurationError
+from aelab.metrics.importance import log_evidence
+from aelab.records import Batch, Trace
+from aelab.seeds import seed_generators, step_seed
+
+BYTES_PER_VALUE = 32  # of a decoded code: a handful of float32 tensors of an image's size
+
+
+class ImportanceSampling(Callback):
+    """Measures `test/nll` in nats for each image, its standard error over images, and the effective number of
+    the `samples` codes.
+
+    images: the first so many of the test split; None: all.
+    memory: bytes that the decoded codes of one pass may take.
+    """
+
+    def __init__(self, samples: int = 5000, images: int | None = None, memory: float = 5e7) -> None:
+        if samples < 1 or (images is not None and images < 1) or not memory > 0:
+            raise ConfigurationError(
+                "callbacks.importance_sampling: samples, images and memory must be above 0"
+            )
+        self.samples, self.images, self.memory = samples, images, memory
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse a model whose codes have no density before anything is measured."""
+        module: Any = pl_module
+        batch = next(iter(trainer.datamodule.test_dataloader()))  # type: ignore[attr-defined]
+        if len(batch.x):
+            log_evidence([module.model(_rows(batch, slice(0, 1)))])
+
+    @torch.no_grad()
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        sums = torch.zeros(4, dtype=torch.float64, device=pl_module.device)
+        loader = trainer.datamodule.test_dataloader()  # type: ignore[attr-defined]
+        for batch_idx, batch in enumerate(tqdm(loader, "nll", disable=not sys.stderr.isatty(), leave=False)):
+            first = (batch_idx * trainer.world_size + trainer.global_rank) * loader.batch_size
+            kept = _rows(batch, slice(0, max(0, (self.images or sys.maxsize) - first)))
+            if len(kept.x):
+                sums += self._sums(pl_module, kept, batch_idx * trainer.world_size + trainer.global_rank)
+        count, nll, square, effective = trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        variance = max(0.0, square / count - (nll / count) ** 2)
+        values = {
+            "test/nll": nll / count,
+            "test/nll_standard_error": (variance / max(1.0, count - 1)) ** 0.5,
+            "test/nll_effective_samples": effective / count,
+        }
+        pl_module.log_dict({k: torch.tensor(v) for k, v in values.items()}, logger=False)
+        pl_module.log_values(values)  # type: ignore[operator]
+
+    def _sums(self, module: LightningModule, batch: Batch, index: int) -> Tensor:
+        """Over a batch: the number of images, nll, its square, the effective number of codes."""
+        codes = max(1, int(self.memory / (BYTES_PER_VALUE * batch.x[0].numel())))
+        images = max(1, min(len(batch.x), codes // min(self.samples, 500)))
+        total = torch.zeros(4, dtype=torch.float64, device=module.device)
+        for start in range(0, len(batch.x), images):
+            part = _rows(batch, slice(start, start + images))
+            seed_generators(
+                step_seed(module.seed, "importance", start, index),  # type: ignore[arg-type]
+                module.device,
+            )
+            log_p, effective = log_evidence(self._passes(module, part, max(1, codes // images)))
+            total += torch.stack(
+                [torch.tensor(float(len(log_p))).to(log_p), -log_p.sum(), log_p.square().sum(), effective.sum()]
+            )
+        return total
+
+    def _passes(self, module: LightningModule, batch: Batch, at_once: int) -> Iterator[Trace]:
+        model: Any = module.model
+        for start in range(0, self.samples, at_once):
+            yield model(batch, min(at_once, self.samples - start), module.global_step)
+
+
+def _rows(batch: Batch, rows: slice) -> Batch:
+    return Batch(*(None if value is None else value[rows] for value in batch))  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""White shapes on black with five known factors, after dSprites (Matthey et al. 2017), drawn by ourselves.
+
+The factors, their values and their order are the published ones; the pixels are not, for the size and the
+form of each shape are ours. Numbers on these images compare only with numbers on these images.
+"""
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aelab.data.sources.cache import memory_map
+from aelab.data.splits import Images, Splits, checksum, cut
+from aelab.errors import ConfigurationError
+
+SIZES = (3, 6, 40, 32, 32)  # shape (square, ellipse, heart), scale, orientation, x, y: the last runs fastest
+COUNT = 737_280
+SIDE, STEPS = 64, 32
+PATCH = SIDE - STEPS + 1  # a shape in all its scales and turns fits into so many pixels
+
+
+class DSprites:
+    """All combinations of the five factors, or some of them.
+
+    A pixel is white where its centre lies inside the shape, and a step of x or y is one pixel, so that the
+    images are exact. Orientations run from 0 to 2 pi with both ends, as published: the first and the last
+    look alike.
+
+    name: the folder of the memory map in the cache.
+    count: how many images are chosen at random, the same in all runs; None: all 737,280, as a memory map
+        of 3 GB.
+    test: how many of them, or which share in (0., 1.), are the test split, the same in all runs.
+    """
+
+    def __init__(self, name: str = "dsprites", count: int | None = 60_000, test: int | float = 0.1) -> None:
+        self.name = name
+        self.count = count
+        self.test = test
+
+    def prepare(self) -> None:
+        """Draw all images into the cache, where all are wanted."""
+        if self.count is None:
+            self._whole(forms())
+
+    def load(self) -> Splits:
+        """Draw the images, or open their memory map.
+
+        y: the shape. attributes: shape, scale, orientation, x and y, each from 0 to 1.
+        """
+        if self.count is not None and not 1 < self.count <= COUNT:
+            raise ConfigurationError(f"data.source.count={self.count}: 2 to {COUNT:,} images can be drawn")
+        drawn = forms()
+        # numpy freezes RandomState's stream for all versions, which neither torch nor default_rng promises.
+        chosen = torch.from_numpy(np.random.RandomState(0).permutation(COUNT)[: self.count])
+        size = cut(self.test, len(chosen), "data.source.test", f"{len(chosen):,} images of {self.name}")
+        if self.count is None:
+            every = self._whole(drawn).take(chosen)
+        else:
+            every = Images(draw(drawn, chosen), *_factors(chosen))
+        order = torch.arange(len(chosen))
+        checksums = {"forms": checksum(drawn.tobytes())}
+        return Splits(every.take(order[size:]), every.take(order[:size]), checksums)
+
+    def _whole(self, drawn: np.ndarray) -> Images:
+        key, rows = checksum(drawn.tobytes()).removeprefix("md5:"), torch.arange(COUNT)
+        pixels, _ = memory_map(self.name, key, (COUNT, 1, SIDE, SIDE), lambda: _blocks(drawn, self.name))
+        return Images(pixels, *_factors(rows), rows=rows)
+
+
+def forms() -> np.ndarray:
+    """Every shape in every scale and orientation, centred: (3, 6, 40, 33, 33), uint8, 0 or 255."""
+    place = np.arange(PATCH) - PATCH // 2
+    down, right = np.meshgrid(place, place, indexing="ij")
+    angle = np.linspace(0, 2 * np.pi, SIZES[2])[:, None, None]
+    angle[-1] = 0  # the same picture to the bit
+    scale = np.linspace(0.5, 1, SIZES[1])[:, None, None, None]
+    a = (np.cos(angle) * right + np.sin(angle) * down) / scale
+    b = (np.cos(angle) * down - np.sin(angle) * right) / scale
+    inside = np.stack([_square(a, b), _ellipse(a, b), _heart(a, b)])
+    return inside.astype(np.uint8) * 255
+
+
+def draw(drawn: np.ndarray, index: Tensor) -> Tensor:
+    """The images at `index` (N,), of 737,280 in the published order: (N, 1, 64, 64), uint8."""
+    form, x, y = np.unravel_index(index.numpy(), (COUNT // STEPS**2, STEPS, STEPS))
+    return torch.from_numpy(_placed(drawn)[form, x, y]).unsqueeze(1)
+
+
+def factors(index: Tensor) -> Tensor:
+    """The five factors of the images at `index` (N,), as numbers from 0: (N, 5), int64."""
+    return torch.stack(torch.unravel_index(index, SIZES), 1)
+
+
+def _factors(index: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels (N,) and attributes (N, 5) of the images at `index`."""
+    found = factors(index)
+    return found[:, 0].contiguous(), found / torch.tensor([size - 1.0 for size in SIZES])
+
+
+def _placed(drawn: np.ndarray) -> np.ndarray:
+    """Each of 720 forms at each x and y, (720, 32, 32, 64, 64): windows onto 720 padded forms, not a copy."""
+    margin = STEPS - 1
+    padded = np.pad(drawn.reshape(-1, PATCH, PATCH), ((0, 0), (margin, margin), (margin, margin)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), (1, 2))
+    return windows[:, ::-1, ::-1].swapaxes(1, 2)  # a window further up shows the form further down
+
+
+def _blocks(drawn: np.ndarray, name: str) -> Iterator[np.ndarray]:
+    from tqdm import tqdm
+
+    silent = not sys.stderr.isatty()
+    yield from tqdm(_placed(drawn), f"drawing {name}", unit=" forms", disable=silent)
+
+
+# In pixels, at scale 1, around the centre; `b` points down. No outline passes through a pixel's centre.
+
+
+def _square(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.maximum(np.abs(a), np.abs(b)) <= 10.75
+
+
+def _ellipse(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a / 15.7) ** 2 + (b / 8.3) ** 2 <= 1
+
+
+def _heart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Taubin's curve (p^2 + q^2 - 1)^3 = p^2 q^3."""
+    p, q = a / 12.3, 0.25 - b / 12.3
+    return (p**2 + q**2 - 1) ** 3 <= p**2 * q**3
