@@ -3,12 +3,13 @@ import torch
 
 from aelab.errors import ConfigurationError
 from aelab.networks.conditioning import OneHot
+from aelab.records import Batch
 
 
 def test_one_hot_is_a_row_of_the_identity():
     y = torch.tensor([2, 0, 2, 1])
     conditioner = OneHot(3)
-    assert torch.equal(conditioner(y), torch.eye(3)[y])
+    assert torch.equal(conditioner(Batch(torch.rand(4, 1, 2, 2), y)), torch.eye(3)[y])
     assert conditioner.features == 3
 
 
@@ -20,4 +21,4 @@ def test_data_without_classes_are_refused(classes):
 
 def test_a_batch_without_labels_is_refused():
     with pytest.raises(ConfigurationError, match="label"):
-        OneHot(3)(None)
+        OneHot(3)(Batch(torch.rand(4, 1, 2, 2)))

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Size, Tensor
 from torch.distributions import Distribution, kl_divergence, register_kl
 
 from aelab.distributions.base import ONE, Shape
@@ -46,7 +46,7 @@ class OneHot(Distribution):
 
     def __init__(self, logits: Tensor, temperature: float | None = None) -> None:
         self.logits, self.temperature = F.log_softmax(logits, -1), temperature
-        super().__init__(logits.shape[:-2], (logits.shape[-2:].numel(),), validate_args=False)
+        super().__init__(logits.shape[:-2], Size([logits.shape[-2:].numel()]), validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -90,7 +90,7 @@ class Joint(Distribution):
         self.parts = dict(parts)
         self.sizes = [part.event_shape.numel() for part in self.parts.values()]
         batch = max((part.batch_shape for part in self.parts.values()), key=len)
-        super().__init__(batch, (sum(self.sizes),), validate_args=False)
+        super().__init__(batch, Size([sum(self.sizes)]), validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -129,7 +129,7 @@ class Chain(Distribution):
     ) -> None:
         self.first, self.following = first, list(following)
         self.sizes, self.upwards = list(sizes), upwards
-        super().__init__(first.batch_shape, (sum(sizes),), validate_args=False)
+        super().__init__(first.batch_shape, Size([sum(sizes)]), validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -196,7 +196,7 @@ class Transported(Distribution):
     ) -> None:
         self.base, self.transport = base, transport
         self._drawn: tuple[Tensor, Tensor] | None = None
-        super().__init__(base.batch_shape, (latent,), validate_args=False)
+        super().__init__(base.batch_shape, Size([latent]), validate_args=False)
 
     @property
     def mean(self) -> Tensor:
