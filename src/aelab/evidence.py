@@ -25,7 +25,10 @@ def log_joint(trace: Trace) -> Tensor:
 
 
 def log_mean(log_w: Tensor, groups: int = 1) -> Tensor:
-    """log mean w within each of the groups of codes (S, B): (groups, B); ConfigurationError if they do not fit."""
+    """log mean w within each of the groups of codes (S, B): (groups, B).
+
+    Raises ConfigurationError where the codes cannot be dealt out evenly.
+    """
     samples = len(log_w)
     if groups < 1 or samples % groups:
         raise ConfigurationError(

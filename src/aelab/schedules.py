@@ -114,8 +114,8 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Stages(Schedule):
-    """`stages` plateaus over `steps` steps, each `growth` times as long as the one before and lower by `factor`
-    (Burda, Grosse and Salakhutdinov 2016)."""
+    """`stages` plateaus over `steps` steps, each `growth` times as long as the one before and lower by
+    `factor` (Burda, Grosse and Salakhutdinov 2016)."""
 
     steps: int
     stages: int = 8

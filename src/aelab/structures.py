@@ -54,8 +54,8 @@ class Hamiltonian(Autoencoder):
         super().__init__(**parts)
         if steps < 1 or not 0 < size < 0.5 or not 0 < temperature < 1:
             raise ConfigurationError(
-                f"structure.steps={steps}, size={size}, temperature={temperature}: choose at least 1 step, of "
-                "a size in (0, 0.5), at a temperature in (0, 1)"
+                f"structure.steps={steps}, size={size}, temperature={temperature}: choose at least 1 step, "
+                "of a size in (0, 0.5), at a temperature in (0, 1)"
             )
         self.steps = steps
         self.size_logit = nn.Parameter(torch.full((self.latent,), math.log(2 * size / (1 - 2 * size))))
@@ -98,7 +98,10 @@ class Hamiltonian(Autoencoder):
 
 
 def leapfrog(z: Tensor, momentum: Tensor, size: Tensor, energy: Any) -> tuple[Tensor, Tensor]:
-    """One step of Hamilton's equations, reversible and volume-preserving; energy: z (S, B, latent) -> (S, B)."""
+    """One step of Hamilton's equations, reversible and volume-preserving.
+
+    energy: z (S, B, latent) -> (S, B).
+    """
     momentum = momentum - 0.5 * size * _gradient(energy, z)
     z = z + size * momentum
     return z, momentum - 0.5 * size * _gradient(energy, z)

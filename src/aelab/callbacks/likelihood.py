@@ -72,7 +72,12 @@ class ImportanceSampling(Callback):
             )
             log_p, effective = log_evidence(self._passes(module, part, max(1, codes // images)))
             total += torch.stack(
-                [torch.tensor(float(len(log_p))).to(log_p), -log_p.sum(), log_p.square().sum(), effective.sum()]
+                [
+                    torch.tensor(float(len(log_p))).to(log_p),
+                    -log_p.sum(),
+                    log_p.square().sum(),
+                    effective.sum(),
+                ]
             )
         return total
 

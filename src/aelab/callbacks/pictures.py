@@ -59,9 +59,7 @@ class Pictures(Callback):
                     logger.log_picture(name, path, trainer.global_step)
 
 
-def pictures(
-    model: Autoencoder, examples: Batch, columns: int
-) -> Iterator[tuple[str, Image.Image]]:
+def pictures(model: Autoencoder, examples: Batch, columns: int) -> Iterator[tuple[str, Image.Image]]:
     """The pictures that are defined for this model, by name."""
     yield "reconstructions", reconstructions(model(examples), columns)
     if model.prior is None:

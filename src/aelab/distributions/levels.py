@@ -91,7 +91,7 @@ class LogisticMixture(Distribution):
     @property
     def mean(self) -> Tensor:
         """Of the mixture before its tails are cut off, clipped to [0, 1]."""
-        means = self._channels(lambda centre, channel: centre)
+        means = self._channels(lambda centre, _: centre)
         return ((self.logits.exp()[..., None, :, :] * means).sum(-4) * 0.5 + 0.5).clamp(0, 1)
 
     def each(self, value: Tensor) -> Tensor:

@@ -130,7 +130,7 @@ class Masked(Distribution):
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property
-    def support(self) -> constraints.Constraint:  # type: ignore[override]
+    def support(self) -> constraints.Constraint | None:
         return self.base.support
 
     @property

@@ -25,7 +25,7 @@ class SphereUniform(Distribution):
 
     def __init__(self, zeros: Tensor) -> None:
         self.zeros = zeros
-        super().__init__((), zeros.shape, validate_args=False)
+        super().__init__(ONE, zeros.shape, validate_args=False)
 
     def rsample(self, sample_shape: Shape = ONE) -> Tensor:
         noise = torch.randn(*sample_shape, *self.zeros.shape, device=self.zeros.device)

@@ -56,10 +56,8 @@ class DiscretizedLogisticMixture(Likelihood):
         channels = next(c for c in range(1, each.shape[3]) if self._numbers(c) == each.shape[3])
         pairs = channels * (channels - 1) // 2
         logits, loc, log_scale, shifts = each.split([1, channels, channels, pairs], 3)
-        # Logistics that begin a third of the range wide: narrow ones would miss their pixels and learn nothing.
-        return distributions.LogisticMixture(
-            logits[:, :, :, 0], loc, log_scale - 1, shifts, self.levels
-        )
+        # Logistics begin a third of the range wide: narrow ones would miss their pixels and learn nothing.
+        return distributions.LogisticMixture(logits[:, :, :, 0], loc, log_scale - 1, shifts, self.levels)
 
     def _numbers(self, channels: int) -> int:
         return self.parameters_for(channels) // self.components

@@ -94,7 +94,8 @@ class StudentT(LocationScale):
 
 
 class LogCosh(LocationScale):
-    """The log-cosh loss as a density, quadratic within scale / sharpness and linear beyond (Chen et al. 2018)."""
+    """The log-cosh loss as a density, quadratic within scale / sharpness and linear beyond it (Chen, Chen and
+    Wang 2018)."""
 
     def __init__(
         self,

@@ -13,8 +13,8 @@ from aelab.records import Trace
 def log_evidence(passes: Iterable[Trace]) -> tuple[Tensor, Tensor]:
     """log p(x) in nats and the effective number of codes, both (B,) float64, from passes of the same batch.
 
-    log p(x) ~ log mean w (Burda et al. 2016); effective number: (sum w)^2 / sum w^2 (Kong 1992). The weights are
-    summed as logarithms in float64, so any number of codes can be dealt out to any number of passes.
+    log p(x) ~ log mean w (Burda et al. 2016); effective number: (sum w)^2 / sum w^2 (Kong 1992). The weights
+    are summed as logarithms in float64, so any number of codes can be dealt out to any number of passes.
     """
     first = second = torch.tensor(-math.inf, dtype=torch.float64)
     count = 0

@@ -36,9 +36,7 @@ class Conditioner(nn.Module, ABC):
 class OneHot(Conditioner):
     """Labels (B,) as one-hot vectors (B, classes)."""
 
-    def __init__(
-        self, classes: int | None, shape: Sequence[int] = (), attributes: int | None = None
-    ) -> None:
+    def __init__(self, classes: int | None, shape: Sequence[int] = (), attributes: int | None = None) -> None:
         super().__init__()
         if not classes:
             raise ConfigurationError(
@@ -58,9 +56,7 @@ class OneHot(Conditioner):
 class Attributes(Conditioner):
     """Continuous attributes (B, attributes) as they are."""
 
-    def __init__(
-        self, attributes: int | None, classes: int | None = None, shape: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, attributes: int | None, classes: int | None = None, shape: Sequence[int] = ()) -> None:
         super().__init__()
         if not attributes:
             raise ConfigurationError(

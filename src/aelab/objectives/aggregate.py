@@ -31,7 +31,7 @@ class MutualInformation(Term):
 
 
 class TotalCorrelation(Term):
-    """E log q(z) / prod_i q(z_i), in nats; beta-TCVAE weighs it by beta - 1 on top of the ELBO (Chen et al. 2018)."""
+    """E log q(z) / prod_i q(z_i), in nats; beta-TCVAE weighs it by beta - 1 beside the bound (Chen et al. 2018)."""
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         _, pairs = _pairwise(trace)
@@ -111,8 +111,8 @@ class MMD(Term):
     """The squared maximum mean discrepancy between codes and prior, unbiased, so that it can be below 0
     (Gretton et al. 2012; for autoencoders Zhao, Song and Ermon 2019, Tolstikhin et al. 2018).
 
-    kernel: (N, latent), (M, latent) -> (N, M). As it compares codes of different observations, it asks nothing
-    of the posterior's density, and of a conditional prior that it be met on average.
+    kernel: (N, latent), (M, latent) -> (N, M). As it compares codes of different observations, it asks
+    nothing of the posterior's density, and of a conditional prior that it be met on average.
     """
 
     def __init__(
@@ -141,5 +141,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> Ten
 def _off_diagonal(gram: Tensor) -> Tensor:
     count = len(gram)
     if count < 2:
-        raise ConfigurationError("objective.terms.mmd compares at least two observations: raise data.batch_size")
+        raise ConfigurationError(
+            "objective.terms.mmd compares at least two observations: raise data.batch_size"
+        )
     return (gram.sum() - gram.diagonal().sum()) / (count * (count - 1))

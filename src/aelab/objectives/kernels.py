@@ -1,4 +1,4 @@
-"""Kernels between codes for the maximum mean discrepancy: (N, D), (M, D) -> (N, M), sums over several widths."""
+"""Kernels for the maximum mean discrepancy: (N, D), (M, D) -> (N, M), sums over several widths."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -42,8 +42,8 @@ class Objective(nn.Module):
         readers = [name for name, term in terms.items() if term.reads_codes]
         if any(terms[name].alone for name in readers) and len(readers) > 1:
             raise ConfigurationError(
-                f"objective.terms {', '.join(readers)}: one of them rescales the gradient of the codes, so it "
-                "must be the only one that reads them; penalties on the weights may stand beside it"
+                f"objective.terms {', '.join(readers)}: one of them rescales the gradient of the codes, so "
+                "it must be the only one that reads them; penalties on the weights may stand beside it"
             )
         self.terms: Mapping[str, Term] = nn.ModuleDict(dict(terms))  # type: ignore[assignment]
         self.samples = samples

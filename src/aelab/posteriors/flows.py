@@ -15,7 +15,10 @@ from aelab.posteriors.gaussian import DiagonalGaussian
 
 
 class Step(nn.Module, ABC):
-    """An invertible map of codes. forward: z (S, B, latent), h (B, features) -> z', log |det dz'/dz| (S, B)."""
+    """An invertible map of codes.
+
+    forward: z (S, B, latent), h (B, features) -> z', log |det dz'/dz| (S, B).
+    """
 
     @abstractmethod
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]: ...

@@ -51,9 +51,7 @@ class LowRankGaussian(Posterior):
         self.projection = nn.Linear(features, (2 + rank) * latent)
         self.activation = activation()
 
-    def forward(
-        self, h: Tensor, context: Tensor | None = None, step: int = 0
-    ) -> LowRankMultivariateNormal:
+    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> LowRankMultivariateNormal:
         loc, log_variance, *columns = self.projection(h).float().split(self.latent, -1)
         diagonal, factor = bounded(log_variance).exp(), torch.stack(columns, -1)
         return LowRankMultivariateNormal(self.activation(loc), factor, diagonal, validate_args=False)

@@ -1,6 +1,7 @@
 """Posteriors of several stochastic layers; the priors that go with them are in `aelab.priors.layers`."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -44,8 +45,7 @@ class BottomUp(Posterior):
         self.sizes = layer_sizes(latent, upper)
         super().__init__(sum(self.sizes), decoded=latent)
         self.base = DiagonalGaussian(features, latent)
-        pairs = zip(self.sizes, self.sizes[1:], strict=False)
-        self.between = nn.ModuleList(Between(a, b, widths, activation) for a, b in pairs)
+        self.between = nn.ModuleList(Between(a, b, widths, activation) for a, b in pairwise(self.sizes))
 
     def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> Chain:
         return Chain(self.base(h), list(self.between), self.sizes, upwards=True)

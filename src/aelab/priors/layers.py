@@ -1,6 +1,7 @@
 """Priors of several stochastic layers."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -36,9 +37,8 @@ class TopDown(Prior):
                 "choose posterior=bottom_up or ladder with the same `upper`"
             )
         self.sizes = layer_sizes(latent - sum(upper), upper)
-        downwards = self.sizes[::-1]
-        pairs = zip(downwards, downwards[1:], strict=False)
-        self.between = nn.ModuleList(Between(a, b, widths, activation) for a, b in pairs)
+        downwards = pairwise(self.sizes[::-1])
+        self.between = nn.ModuleList(Between(a, b, widths, activation) for a, b in downwards)
         self.register_buffer("zeros", torch.zeros(self.sizes[-1]), persistent=False)
 
     def forward(self, context: Tensor | None, encode: Encode) -> Chain:

@@ -62,7 +62,7 @@ class Vamp(Prior):
 
 
 class Exemplar(Prior):
-    """A mixture of Gaussians of one trained variance around the codes of training images (Norouzi et al. 2020).
+    """A mixture of Gaussians of one trained variance around training images' codes (Norouzi et al. 2020).
 
     Of a subset of `components` images, kept with the weights, where the paper takes all of them and leaves
     the encoded one out.
