@@ -31,7 +31,7 @@ class MutualInformation(Term):
 
 
 class TotalCorrelation(Term):
-    """E log q(z) / prod_i q(z_i), in nats; beta-TCVAE weighs it by beta - 1 beside the bound (Chen et al. 2018)."""
+    """E log q(z) / prod_i q(z_i), in nats; beta-TCVAE weighs it by beta - 1 (Chen et al. 2018)."""
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         _, pairs = _pairwise(trace)

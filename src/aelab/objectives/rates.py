@@ -46,7 +46,7 @@ def _rate_of(part: str, q: Distribution, p: Distribution) -> Tensor:
 
 
 class FreeBits(Term):
-    """The rate, at least `floor` nats in each latent dimension, averaged over the batch (Kingma et al. 2016)."""
+    """The rate, at least `floor` nats in each dimension, averaged over the batch (Kingma et al. 2016)."""
 
     def __init__(self, floor: float | Schedule = 0.1, weight: float | Schedule = 1.0) -> None:
         super().__init__(weight)
