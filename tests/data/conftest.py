@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from servers import Quiet, start
 
 from aelab.data.sources.idx import Idx
 from aelab.data.sources.published import PublishedFile
@@ -88,3 +89,18 @@ def mnist_root():
     if not (root / "mnist").is_dir():
         pytest.skip(f"no folder {root}/mnist; set AELAB_TEST_DATA to a folder that holds mnist/")
     return root
+
+
+@pytest.fixture
+def serve():
+    """Serve the files of a folder until the test ends; the URL."""
+    servers = []
+
+    def begin(folder: Path, handler: type = Quiet) -> str:
+        servers.append(start(folder, handler))
+        return f"http://127.0.0.1:{servers[-1].server_port}/"
+
+    yield begin
+    for server in servers:
+        server.shutdown()
+        server.server_close()
