@@ -142,7 +142,7 @@ def test_attributes_that_do_not_fit_are_refused():
     for wrong in (-0.1, 1.1, float("nan")):
         values = torch.full((20, 3), 0.5)
         values[4, 1] = wrong
-        with pytest.raises(DataError, match="test split: attributes are .*; scale them to 0 to 1"):
+        with pytest.raises(DataError, match=r"test split: attributes are .*; scale them to 0 to 1"):
             module(train=attributed(50), test=attributed(20, values), attributes=3).setup()
 
 
