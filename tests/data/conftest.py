@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from servers import Quiet, start
 
 from aelab.data.sources.idx import Idx
 from aelab.data.sources.published import PublishedFile
@@ -82,9 +83,34 @@ def numbered():
 
 
 @pytest.fixture(scope="session")
-def mnist_root():
-    default = Path(__file__).parents[2].parent / "shared" / "data"
-    root = Path(os.environ.get("AELAB_TEST_DATA", default))
-    if not (root / "mnist").is_dir():
-        pytest.skip(f"no folder {root}/mnist; set AELAB_TEST_DATA to a folder that holds mnist/")
-    return root
+def real_data():
+    """The folder that holds the real data set `name`; the test is skipped where there is none."""
+
+    def find(name: str) -> Path:
+        default = Path(__file__).parents[2].parent / "shared" / "data"
+        root = Path(os.environ.get("AELAB_TEST_DATA", default))
+        if not (root / name).is_dir():
+            pytest.skip(f"no folder {root}/{name}; set AELAB_TEST_DATA to a folder that holds {name}/")
+        return root
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def mnist_root(real_data):
+    return real_data("mnist")
+
+
+@pytest.fixture
+def serve():
+    """Serve the files of a folder until the test ends; the URL."""
+    servers = []
+
+    def begin(folder: Path, handler: type = Quiet) -> str:
+        servers.append(start(folder, handler))
+        return f"http://127.0.0.1:{servers[-1].server_port}/"
+
+    yield begin
+    for server in servers:
+        server.shutdown()
+        server.server_close()

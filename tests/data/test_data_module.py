@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aelab.data.binarization import Dynamic, Fixed, Grey
+from aelab.data.binarization import Dynamic, Fixed, Grey, Threshold
 from aelab.data.module import DataModule
 from aelab.data.sources.digits import Digits
 from aelab.data.splits import Images, Splits
@@ -19,12 +19,13 @@ class Given:
 
     train: Images
     test: Images
+    validation: Images | None = None
 
     def prepare(self) -> None:
         pass
 
     def load(self) -> Splits:
-        return Splits(self.train, self.test, {"given": "md5:0"})
+        return Splits(self.train, self.test, {"given": "md5:0"}, self.validation)
 
 
 def images(count, first=0, classes=10):
@@ -34,8 +35,9 @@ def images(count, first=0, classes=10):
     return Images(x, number % classes)
 
 
-def module(train=None, test=None, **options):
-    source = Given(images(50) if train is None else train, images(20, first=50) if test is None else test)
+def module(train=None, test=None, published=None, **options):
+    train = images(50) if train is None else train
+    source = Given(train, images(20, first=50) if test is None else test, published)
     defaults = {
         "name": "given",
         "source": source,
@@ -84,6 +86,89 @@ def test_a_share_is_that_part_of_the_training_images():
 def test_a_cut_that_empties_a_split_is_refused(validation):
     with pytest.raises(ConfigurationError, match=r"data\.validation=.*1 to 49"):
         module(validation=validation).setup()
+
+
+def test_a_published_validation_split_is_used_whole_and_in_order():
+    train, val, test = parts(module(published=images(15, first=100), validation=None))
+    assert sorted(train) == list(range(50))
+    assert val == list(range(100, 115))
+    assert test == list(range(50, 70))
+
+
+@pytest.mark.parametrize("validation", [10, 0.1])
+def test_a_cut_beside_a_published_validation_split_is_refused(validation):
+    with pytest.raises(ConfigurationError, match=rf"validation={validation}, but .* 15 .*=null would use"):
+        module(published=images(15), validation=validation).setup()
+
+
+def test_a_published_validation_split_that_is_not_there_is_refused():
+    with pytest.raises(ConfigurationError, match=r"data\.validation=null asks .* given has none; a number"):
+        module(validation=None).setup()
+
+
+def test_a_published_validation_split_is_checked_too():
+    with pytest.raises(DataError, match="validation split: labels are 0 to 9"):
+        module(
+            train=images(50, classes=9), test=images(9), published=images(15), classes=9, validation=None
+        ).setup()
+
+
+def test_a_published_validation_split_is_binarized_too():
+    published = replace(images(15), x=torch.full((15, 1, 2, 4), 128, dtype=torch.uint8))
+    data = module(published=published, validation=None, binarization=Fixed())
+    assert data.val_examples(15).x.unique().tolist() == [0, 1]
+
+
+def attributed(count, values=None):
+    return replace(images(count), attributes=torch.rand(count, 3) if values is None else values)
+
+
+def test_attributes_stay_with_their_images():
+    every = attributed(50)
+    data = module(train=every, test=attributed(20), attributes=3)
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        for batch in loader:
+            pixels = batch.x.mul(255).round().long()
+            number = pixels[:, 0, 0, 0] * 256 + pixels[:, 0, 0, 1]
+            assert torch.equal(batch.attributes, every.attributes[number])
+    assert data.test_examples(5).attributes.shape == (5, 3)
+
+
+def test_attributes_that_do_not_fit_are_refused():
+    with pytest.raises(DataError, match=r"has no attributes, data\.attributes says 3; .*=null would work"):
+        module(attributes=3).setup()
+    with pytest.raises(DataError, match=r"have 3 attributes, data\.attributes says 2; .*=3 would work"):
+        module(train=attributed(50), test=attributed(20), attributes=2).setup()
+    for wrong in (-0.1, 1.1, float("nan")):
+        values = torch.full((20, 3), 0.5)
+        values[4, 1] = wrong
+        with pytest.raises(DataError, match=r"test split: attributes are .*; scale them to 0 to 1"):
+            module(train=attributed(50), test=attributed(20, values), attributes=3).setup()
+
+
+def mapped(every):
+    return replace(every, rows=torch.arange(len(every)))
+
+
+@pytest.mark.parametrize("binarization", [Grey(), Dynamic()])
+def test_a_memory_map_gives_the_bits_of_images_in_memory_and_is_never_copied(binarization):
+    every, test = attributed(50), attributed(20)
+    data = module(train=mapped(every), test=mapped(test), attributes=3, binarization=binarization)
+    copied = module(train=every, test=test, attributes=3, binarization=binarization)
+    for stage in ("train", "val", "test"):
+        loaders = [getattr(d, f"{stage}_dataloader")() for d in (data, copied)]
+        for a, b in zip(*loaders, strict=True):
+            assert torch.equal(a.x, b.x)
+            assert torch.equal(a.y, b.y)
+            assert torch.equal(a.attributes, b.attributes)
+        whole = test if stage == "test" else every
+        assert loaders[0].images.x.data_ptr() == whole.x.data_ptr()
+
+
+@pytest.mark.parametrize("binarization", [Fixed(), Threshold()])
+def test_a_binarization_that_would_copy_a_memory_map_is_refused(binarization):
+    with pytest.raises(ConfigurationError, match="binarization=grey or dynamic"):
+        module(train=mapped(images(50)), binarization=binarization).setup()
 
 
 def test_another_shape_is_refused_with_the_one_that_works():

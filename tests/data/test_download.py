@@ -1,42 +1,18 @@
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
+from servers import Quiet
 
 from aelab.errors import DataError
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format, *args):
-        pass
 
 
 class Breaking(Quiet):
     """Promises a whole file and hangs up after half of it."""
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802
         content = open(self.translate_path(self.path), "rb").read()  # noqa: SIM115, PTH123
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content[: len(content) // 2])
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(folder, handler=Quiet):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture

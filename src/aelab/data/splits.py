@@ -81,7 +81,8 @@ def cut(asked: int | float, count: int, option: str, where: str) -> int:
 
     ConfigurationError where a split would be left empty.
     """
-    size = round(asked * count) if isinstance(asked, float) else int(asked)
+    share = isinstance(asked, float)
+    size = round(asked * count) if share and 0 < asked < 1 else 0 if share else int(asked)
     if not 0 < size < count:
         raise ConfigurationError(
             f"{option}={asked} of {where} leaves a split empty; a number from 1 to {count - 1:,} or a share "

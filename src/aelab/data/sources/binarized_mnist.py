@@ -53,7 +53,7 @@ def _array(path: Path, key: str) -> np.ndarray:
             array = archive[key]
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         raise DataError(f"{path}: {key} cannot be read ({error}); the published arrays are needed") from error
-    if array.ndim != 2 or array.shape[1] != PIXELS or not np.isin(array, (0, 1)).all():
+    if array.ndim != 2 or array.shape[1] != PIXELS or not ((array == 0) | (array == 1)).all():
         raise DataError(
             f"{path}: {key} holds {array.dtype} {array.shape}; zeros and ones (N, 784) are needed"
         )

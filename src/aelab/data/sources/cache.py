@@ -8,6 +8,7 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,7 +78,8 @@ def _write(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> 
             "there, or in another folder with the environment variable AELAB_DATA"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _fill(file: BinaryIO, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:

@@ -79,7 +79,12 @@ class Parquet:
         return self.root / self.name if (self.root / self.name).is_dir() else self.root
 
     def _matching(self, pattern: str) -> list[Path]:
-        found = sorted(self._folder.glob(pattern))
+        try:
+            found = sorted(self._folder.glob(pattern))
+        except (ValueError, NotImplementedError) as error:
+            raise ConfigurationError(
+                f"{pattern!r} is no pattern of files below data.root ({error})"
+            ) from error
         folders = sorted({str(path.parent) for path in found})
         if not found:
             raise DataError(f"{self._folder}: there is no file {pattern}; data.root must name their folder")
