@@ -43,3 +43,8 @@ def script_environment() -> dict[str, str]:
     """The environment of a script that is run as a user would."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "AELAB"))}
     return {**kept, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+
+
+@pytest.fixture(scope="session")
+def mnist_root(real_data):
+    return real_data("mnist")

@@ -96,9 +96,7 @@ def real_data():
     return find
 
 
-@pytest.fixture(scope="session")
-def mnist_root(real_data):
-    return real_data("mnist")
+
 
 
 @pytest.fixture
