@@ -11,14 +11,16 @@ from torch.testing import assert_close
 
 from aelab.composition import choices, compose
 
-NETWORKS = [*choices("network"), "gated_resnet"]
+NORMALISED = ["network=resnet", "model.encoder.stage.groups=8"]
+GATED = [*NORMALISED, "model.encoder.activation._target_=aelab.networks.activations.Gate"]
+COMBINED = {"normalised_resnet": NORMALISED, "gated_resnet": GATED}
+NETWORKS = [*choices("network"), *COMBINED]
 IMAGE, LATENT, CONTEXT = (3, 12, 10), 4, 2
 
 
 @cache
 def factories(name):
-    gated = ["network=resnet", "model.encoder.activation._target_=aelab.networks.activations.Gate"]
-    model = compose(["logger=csv", *(gated if name == "gated_resnet" else [f"network={name}"])]).model
+    model = compose(["logger=csv", *COMBINED.get(name, [f"network={name}"])]).model
     return instantiate(model.encoder, _convert_="all"), instantiate(model.decoder, _convert_="all")
 
 

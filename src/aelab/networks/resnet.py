@@ -38,7 +38,9 @@ class ResidualBlock(nn.Module):
         return x + self.residual(x)
 
 
-def residual(channels: int, activation: Activation, blocks: int = 2, groups: int | None = 8) -> nn.Sequential:
+def residual(
+    channels: int, activation: Activation, blocks: int = 2, groups: int | None = None
+) -> nn.Sequential:
     """A stage of blocks and, as each of these ends in a sum, one more normalisation and activation.
 
     On images (B, n, H, W) as a block takes them -> (B, channels, H, W).
