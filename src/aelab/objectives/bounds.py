@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from aelab.distributions import distortion, divergence, has_density
+from aelab.distributions import distortion, has_density, rate
 from aelab.errors import ConfigurationError
 from aelab.models import Autoencoder
 from aelab.objectives.objective import Term
@@ -28,4 +28,4 @@ class KL(Term):
                 "objective.terms.kl needs a posterior with a density and a prior: choose "
                 "posterior=diagonal_gaussian with prior=standard_normal, or objective=reconstruction"
             )
-        return divergence(trace.posterior, trace.prior, trace.z).mean()
+        return rate(trace.posterior, trace.prior, trace.z)
