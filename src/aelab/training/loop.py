@@ -114,7 +114,7 @@ def lean_loop(trainer: Trainer) -> EpochLoop | None:
     return loop if isinstance(loop, EpochLoop) and loop.lean else None
 
 
-def batches_before_a_check(trainer: Trainer) -> int:
+def batches_before_a_check(trainer: Any) -> int:
     """After fewer batches of an epoch than this no validation can be due."""
     across_epochs = trainer.check_val_every_n_epoch is None
     due = None if across_epochs or trainer._val_check_time_interval is not None else trainer.val_check_batch
