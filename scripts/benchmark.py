@@ -7,15 +7,16 @@ the machine was too noisy for the comparison to mean anything, this says so and 
 
 `python scripts/benchmark.py --models tiny mlp_128 --json results.json`; `--profile tiny` shows where the time
 of one step goes instead.
+
+`python scripts/benchmark.py variant=vae,beta_vae network=conv` measures whatever can be composed, here two
+variants: the training that a user starts, with all its logging, against the same loader, model and objective
+in a bare torch loop, in units of that loop's throughput.
 """
 
 import argparse
-import contextlib
 import cProfile
-import gc
 import importlib.util
 import json
-import logging
 import os
 import platform
 import pstats
@@ -29,15 +30,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from aelab.errors import AelabError
 from aelab.runs.train import quieten
-from benchmarks import hand, ours
-from benchmarks.hand import Case
+from benchmarks import compositions, hand, ours
+from benchmarks.compositions import OURS
+from benchmarks.hand import Case, Composition
+from benchmarks.rounds import Reference, Rounds, cells, empty_table, measure, silence, verdict
 
 Contender = Callable[[Case, int], float]
-Rounds = Sequence[Mapping[str, float]]  # for each round, seconds for a step by contender
 
-FLOOR, AGAIN, OURS, PEER = "fused floor", "fused floor, again", "aelab, logging on", "pythae 0.1.2"
-DISAGREEMENT, DRIFT = 0.10, 0.15  # of the floor: within the median round, between the quartiles of all rounds
+FLOOR = Reference("fused floor", "fused floor, again")
+PEER = "pythae 0.1.2"
 
 CASES = {
     case.name: case
@@ -94,18 +97,23 @@ def main() -> int:
     console = Console(width=110, highlight=False)
     load = _load()
     console.print(f"{_processor()}, torch {torch.__version__}, 1 thread; load average before {load}")
-    results = {name: _measured(CASES[name], arguments, console) for name in arguments.models}
+    if arguments.cases:
+        reference, results = compositions.BARE, _compared(arguments.cases, arguments, console)
+    else:
+        reference = FLOOR
+        results = {name: _measured(CASES[name], arguments, console) for name in arguments.models}
     console.print(f"load average after {_load()}")
     if arguments.json:
-        report = {"load_average_before": load, "load_average_after": _load(), **_report(results)}
+        report = {"load_average_before": load, "load_average_after": _load(), **_report(results, reference)}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
-    return 0 if all(not noise(rounds) for rounds in results.values()) else 2
+    return 0 if all(not reference.noise(rounds) for rounds in results.values()) else 2
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("overrides", nargs="*", help="a composition to measure, as train.py takes it")
     parser.add_argument("--models", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for results that mean something")
     parser.add_argument("--steps", type=int, help=f"of a measurement, a multiple of {hand.LOG_EVERY}")
@@ -115,23 +123,23 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
-    most = _most_steps([arguments.profile] if arguments.profile else arguments.models)
+    try:
+        arguments.cases = compositions.compositions(arguments.overrides) if arguments.overrides else []
+    except AelabError as error:
+        parser.error(str(error))
+    named = [CASES[name] for name in ([arguments.profile] if arguments.profile else arguments.models)]
+    most = min(ours.most_steps(case) for case in arguments.cases or named)
     if arguments.steps is not None and arguments.steps not in range(hand.LOG_EVERY, most + 1, hand.LOG_EVERY):
         parser.error(f"--steps must be a multiple of {hand.LOG_EVERY} and at most {most}, one epoch's")
     return arguments
-
-
-def _most_steps(models: Sequence[str]) -> int:
-    """That an epoch has room for in all these models, with the warm-up and one step after the last."""
-    return (min(ours.batches(CASES[name]) for name in models) - 1) * 10 // 11
 
 
 def contenders() -> dict[str, Contender]:
     """All that can be measured here, in the order of the table."""
     found: dict[str, Contender] = {
         "floor, default Adam": hand.floor,
-        FLOOR: hand.fused_floor,
-        AGAIN: hand.fused_floor,
+        FLOOR.first: hand.fused_floor,
+        FLOOR.again: hand.fused_floor,
         "aelab's loop, no Lightning": ours.bare,
         "aelab, logging off": ours.quiet,
         OURS: ours.logged,
@@ -147,67 +155,25 @@ def contenders() -> dict[str, Contender]:
 def _measured(case: Case, arguments: argparse.Namespace, console: Console) -> Rounds:
     steps = arguments.steps or case.steps
     dice = random.Random(f"{arguments.seed}/{case.name}")
-    with _silence():
+    with silence():
         ours.check_equal(case)
-        _round(case, hand.LOG_EVERY, dice)  # not counted: it imports what only a first log line or step needs
-        rounds = [_round(case, steps, dice) for _ in range(arguments.rounds)]
+        measure(
+            contenders(), case, hand.LOG_EVERY, dice
+        )  # not counted: it imports what only a first log line or step needs
+        rounds = [measure(contenders(), case, steps, dice) for _ in range(arguments.rounds)]
     console.print(table(case, steps, rounds))
-    for line in (*targets(case, rounds), *noise(rounds)):
+    for line in (*targets(case, rounds), *FLOOR.noise(rounds)):
         console.print(line)
     console.print()
     return rounds
 
 
-def _round(case: Case, steps: int, dice: random.Random) -> dict[str, float]:
-    """Seconds for a step by contender, measured in random order."""
-    order = list(contenders().items())
-    dice.shuffle(order)
-    return {name: _alone(contender, case, steps) for name, contender in order}
-
-
-def _alone(contender: Contender, case: Case, steps: int) -> float:
-    """A measurement that neither the settings nor the garbage of the one before reaches."""
-    torch.use_deterministic_algorithms(False)
-    torch.manual_seed(0)
-    gc.collect()
-    return contender(case, steps)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """What trainings print goes nowhere."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    with Path(os.devnull).open("w") as nowhere:
-        try:
-            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-                yield
-        finally:
-            logging.disable(before)
-
-
-def floors(rounds: Rounds) -> list[float]:
-    """Seconds for a step of the floor in each round: the mean of its two measurements."""
-    return [(times[FLOOR] + times[AGAIN]) / 2 for times in rounds]
-
-
-def ratios(rounds: Rounds, name: str) -> list[float]:
-    """Throughput of a contender in units of the floor's, in each round."""
-    return [floor / times[name] for floor, times in zip(floors(rounds), rounds, strict=True)]
-
-
 def table(case: Case, steps: int, rounds: Rounds) -> Table:
     """One row a contender."""
     title = f"{case.name}: batches of {case.batch_size}, {len(rounds)} rounds of {steps} steps"
-    shown = Table("contender", "us/step", "images/s", "of fused floor", "min", "max", title=title)
-    for column in shown.columns[1:]:
-        column.justify = "right"
+    shown = empty_table("contender", f"of {FLOOR.first}", title)
     for name in contenders():
-        seconds = statistics.median(times[name] for times in rounds)
-        share = ratios(rounds, name)
-        spread = (statistics.median(share), min(share), max(share))
-        speed = (f"{1e6 * seconds:,.0f}", f"{case.batch_size / seconds:,.0f}")
-        shown.add_row(name, *speed, *(f"{value:.3f}" for value in spread))
+        shown.add_row(name, *cells(case, rounds, name, FLOOR))
     if PEER not in contenders():
         shown.add_row(PEER, "not installed")
     return shown
@@ -216,53 +182,51 @@ def table(case: Case, steps: int, rounds: Rounds) -> Table:
 def targets(case: Case, rounds: Rounds) -> Iterator[str]:
     """What aelab with its logging on is held to, and whether it is reached."""
     if case.target is not None:
-        yield _verdict(f"{OURS} / {FLOOR}", ratios(rounds, OURS), case.target)
+        yield _held(f"{OURS} / {FLOOR.first}", FLOOR.ratios(rounds, OURS), case.target)
     if PEER in contenders():
         against = [times[PEER] / times[OURS] for times in rounds]
-        yield _verdict(f"{OURS} / {PEER}", against, case.peer_target)
+        yield _held(f"{OURS} / {PEER}", against, case.peer_target)
 
 
-def _verdict(what: str, values: Sequence[float], target: float | None) -> str:
-    median = statistics.median(values)
-    found = f"{what}: {median:.3f} ({min(values):.3f} to {max(values):.3f})"
-    if target is None:
-        return found
-    return f"{found}, target {target}: {'reached' if median >= target else 'not reached'}"
-
-
-def noise(rounds: Rounds) -> list[str]:
-    """Why the floor cannot be trusted; nothing where it can."""
-    both = [(times[FLOOR], times[AGAIN]) for times in rounds]
-    apart = statistics.median(abs(a - b) / min(a, b) for a, b in both)
-    alike = sorted(floors(rounds))
-    low, _, high = statistics.quantiles(alike, method="inclusive") if len(alike) > 1 else alike * 3
-    drift = (high - low) / statistics.median(alike)
-    found = {
-        f"the floor's two measurements differ by {apart:.0%} in the median round": apart > DISAGREEMENT,
-        f"the floor's quartiles lie {drift:.0%} of its median apart": drift > DRIFT,
-    }
-    return [f"TOO NOISY TO TRUST: {reason}" for reason, true in found.items() if true]
+def _held(what: str, values: Sequence[float], target: float | None) -> str:
+    found = f"{what}: {statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+    return found if target is None else f"{found}, target {target}: {verdict(values, target)}"
 
 
 def profile(case: Case, steps: int) -> None:
     """Print the 40 functions in which a step of aelab with logging on spends most time of its own."""
     profiler = cProfile.Profile()
-    with _silence():
+    with silence():
         ours.train_logged(case, steps, hand.Span(steps, profiler.enable, profiler.disable))
     print(f"{case.name}: {steps} steps; divide by that for one")
     pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
 
 
-def _report(results: Mapping[str, Rounds]) -> dict[str, object]:
+def _compared(
+    cases: Sequence[Composition], arguments: argparse.Namespace, console: Console
+) -> dict[str, Rounds]:
+    found = [
+        (case, *compositions.rounds_of(case, arguments.rounds, arguments.steps, arguments.seed))
+        for case in cases
+    ]
+    console.print(compositions.table(found))
+    for line in compositions.noise(found):
+        console.print(line)
+    return {case.name: rounds for case, _, rounds in found}
+
+
+def _report(results: Mapping[str, Rounds], reference: Reference) -> dict[str, object]:
     return {
         "processor": _processor(),
         "torch": torch.__version__,
         "seconds_per_step": {name: list(rounds) for name, rounds in results.items()},
-        "of_fused_floor": {
-            name: {contender: statistics.median(ratios(rounds, contender)) for contender in contenders()}
+        f"of_{reference.first.replace(' ', '_')}": {
+            name: {
+                contender: statistics.median(reference.ratios(rounds, contender)) for contender in rounds[0]
+            }
             for name, rounds in results.items()
         },
-        "noise": {name: noise(rounds) for name, rounds in results.items()},
+        "noise": {name: reference.noise(rounds) for name, rounds in results.items()},
     }
 
 

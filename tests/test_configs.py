@@ -145,7 +145,14 @@ def test_every_pair_of_posterior_and_prior_trains_or_is_refused_before_training(
 
 
 FITTING = {
-    "diagonal_gaussian": {"standard_normal", "gaussian_mixture", "vamp", "exemplar", "realnvp", "conditional"},
+    "diagonal_gaussian": {
+        "standard_normal",
+        "gaussian_mixture",
+        "vamp",
+        "exemplar",
+        "realnvp",
+        "conditional",
+    },
     "full_gaussian": {"standard_normal", "gaussian_mixture", "vamp", "exemplar", "realnvp", "conditional"},
     "iaf": {"standard_normal", "gaussian_mixture", "realnvp", "conditional"},
     "von_mises_fisher": {"uniform_sphere", "vamp"},
@@ -156,7 +163,8 @@ FITTING = {
 
 
 @pytest.mark.parametrize(
-    ("posterior", "prior"), [(posterior, prior) for posterior, fit in FITTING.items() for prior in sorted(fit)]
+    ("posterior", "prior"),
+    [(posterior, prior) for posterior, fit in FITTING.items() for prior in sorted(fit)],
 )
 def test_pairs_that_make_sense_are_not_refused(posterior, prior):
     latent = ["latent=20"] if posterior == "gumbel" else []

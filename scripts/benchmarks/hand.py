@@ -24,20 +24,26 @@ LEARNING_RATE = 1e-3
 Networks = tuple[nn.Module, nn.Module]
 
 
-@dataclass(frozen=True)
-class Case:
-    """A VAE and a batch size: as layers written by hand, and as overrides of aelab's configuration.
+@dataclass(frozen=True, kw_only=True)
+class Composition:
+    """A model and a batch size, as overrides of aelab's configuration."""
+
+    name: str
+    overrides: tuple[str, ...]
+    batch_size: int = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case(Composition):
+    """A VAE that is also written by hand, in layers.
 
     networks: builds the encoder, x (B, *event) -> (B, 2 latent), and the decoder, z -> logits (B, *event).
     steps: how many make one measurement, a multiple of LOG_EVERY. target: the least ratio of aelab, with all
     its logging, to the floor; None where none is set. peer_target: the same against pythae.
     """
 
-    name: str
-    batch_size: int
     event: tuple[int, ...]
     networks: Callable[[], Networks]
-    overrides: tuple[str, ...]
     steps: int
     target: float | None = None
     peer_target: float | None = None

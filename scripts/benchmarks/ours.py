@@ -18,7 +18,7 @@ from aelab.runs.folder import RunFolder
 from aelab.runs.train import fit
 from aelab.seeds import seed_generators, step_seed
 from aelab.trackers import new_run_id
-from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, pixels, timed, timed_trainer, warmup
+from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, Composition, pixels, timed, timed_trainer, warmup
 
 CPU = torch.device("cpu")
 HELD_OUT, CLASSES = 500, 10
@@ -36,30 +36,30 @@ class Synthetic:
         return Splits(Images(x[:IMAGES], y[:IMAGES]), Images(x[IMAGES:], y[IMAGES:]), {})
 
 
-def batches(case: Case) -> int:
-    """In the one epoch that a measurement may use."""
-    return math.ceil((IMAGES - HELD_OUT) / case.batch_size)
+def most_steps(case: Composition) -> int:
+    """That the one epoch of a measurement has room for, with the warm-up and one step after the last."""
+    batches = math.ceil((IMAGES - HELD_OUT) / case.batch_size)
+    return (batches - 1) * 10 // 11
 
 
-def configuration(case: Case, steps: int) -> DictConfig:
+def configuration(case: Composition, steps: int) -> DictConfig:
     """What `train.py` would compose, for one epoch that ends after the measured steps."""
-    return compose(
-        [
-            *case.overrides,
-            "name=benchmark",
-            "data.name=synthetic",
-            "data.source._target_=benchmarks.ours.Synthetic",
-            f"data.shape=[1,{SIDE},{SIDE}]",
-            f"data.classes={CLASSES}",
-            f"data.validation={HELD_OUT}",
-            f"data.batch_size={case.batch_size}",
-            "binarization=grey",
-            "logger.wandb.mode=offline",
-            "trainer.max_epochs=1",
-            f"trainer.limit_train_batches={warmup(steps) + steps + 1}",
-            f"trainer.log_every_n_steps={LOG_EVERY}",
-        ]
-    )
+    settings = {
+        "name": "benchmark",
+        "data.name": "synthetic",
+        "data.source._target_": "benchmarks.ours.Synthetic",
+        "data.shape": f"[1,{SIDE},{SIDE}]",
+        "data.classes": CLASSES,
+        "data.validation": HELD_OUT,
+        "data.batch_size": case.batch_size,
+        "binarization": "grey",
+        "logger.wandb.mode": "offline",
+        "trainer.max_epochs": 1,
+        "trainer.limit_train_batches": warmup(steps) + steps + 1,
+        "trainer.log_every_n_steps": LOG_EVERY,
+    }
+    given = {override.split("=", 1)[0] for override in case.overrides}
+    return compose([*(f"{k}={v}" for k, v in settings.items() if k not in given), *case.overrides])
 
 
 def check_equal(case: Case, tolerance: float = 1e-4) -> None:
@@ -78,7 +78,7 @@ def check_equal(case: Case, tolerance: float = 1e-4) -> None:
         raise AssertionError(f"{case.name}: aelab's loss is {expected}, the floor's {found}")
 
 
-def bare(case: Case, steps: int) -> float:
+def bare(case: Composition, steps: int) -> float:
     """aelab's loader, model and objective in a plain loop, without Lightning."""
     parts = build(configuration(case, steps))
     return timed(bare_step(parts), steps)
@@ -101,7 +101,7 @@ def bare_step(parts: Parts) -> Callable[[int], None]:
     return step
 
 
-def quiet(case: Case, steps: int) -> float:
+def quiet(case: Composition, steps: int) -> float:
     """aelab in Lightning's Trainer, with neither logger nor callback."""
     config = configuration(case, steps)
     parts = build(config)
@@ -115,12 +115,12 @@ def quiet(case: Case, steps: int) -> float:
     return timed_trainer(train, steps)
 
 
-def logged(case: Case, steps: int) -> float:
+def logged(case: Composition, steps: int) -> float:
     """A user's run: journal, W&B offline, pictures, best weights, resume points, progress."""
     return timed_trainer(lambda span: train_logged(case, steps, span), steps)
 
 
-def train_logged(case: Case, steps: int, span: Callback) -> None:
+def train_logged(case: Composition, steps: int, span: Callback) -> None:
     """Train as `train.py` does, in a folder of its own, with one more callback."""
     config = configuration(case, steps)
     parts = build(config)

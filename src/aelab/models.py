@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
 from aelab.errors import ConfigurationError
@@ -48,7 +48,7 @@ class Autoencoder(nn.Module):
         corrupted = batch.x if self.corruption is None else self.corruption(batch.x)
         prior = None if self.prior is None else self.prior(context, self.encode)
         posterior = self.infer(corrupted, context, step, prior)
-        z = posterior.rsample((samples,))
+        z, codes = _codes(posterior, samples)
         return Trace(
             x=batch.x,
             corrupted=corrupted,
@@ -56,7 +56,7 @@ class Autoencoder(nn.Module):
             posterior=posterior,
             prior=prior,
             z=z,
-            likelihood=self.describe(batch.x, z, context),
+            likelihood=self._told(self._decode(codes, z.shape[:2], context), batch.x),
             step=step,
         )
 
@@ -76,15 +76,20 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """z (S, B, latent), context (B, C) -> p(x|z,c), batch shape (S, B)."""
+        return self._decode(z.flatten(0, 1), z.shape[:2], context)
+
+    def _decode(self, codes: Tensor, batch_shape: Size, context: Tensor | None) -> Distribution:
         if context is not None:
-            context = context.expand(*z.shape[:2], -1).flatten(0, 1)
-        read = z if self.posterior.decoded == self.posterior.latent else z[..., : self.posterior.decoded]
-        params = self.decoder(read.flatten(0, 1), context)
-        return self.likelihood(params.unflatten(0, z.shape[:2]))
+            context = context.expand(*batch_shape, -1).flatten(0, 1)
+        if self.posterior.decoded != self.posterior.latent:
+            codes = codes[:, : self.posterior.decoded]
+        return self.likelihood(self.decoder(codes, context).unflatten(0, batch_shape))
 
     def describe(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> Distribution:
         """p(x|z,c), as `decode`, of what the condition leaves unknown of x (B, *event)."""
-        likelihood = self.decode(z, context)
+        return self._told(self.decode(z, context), x)
+
+    def _told(self, likelihood: Distribution, x: Tensor) -> Distribution:
         return likelihood if self.conditioner is None else self.conditioner.reveal(likelihood, x)
 
     def sample(self, count: int, given: Batch | None = None) -> Tensor:
@@ -105,6 +110,15 @@ class Autoencoder(nn.Module):
         z = prior.sample(() if prior.batch_shape else (count,))[None]
         likelihood = self.decode(z, context) if given is None else self.describe(given.x, z, context)
         return likelihood.mean[0]
+
+
+def _codes(posterior: Distribution, samples: int) -> tuple[Tensor, Tensor]:
+    """Samples z (S, B, *latent), and the same as one batch (S * B, *latent) for the decoder."""
+    if samples == 1:  # no gradient passes through this view: each costs 2 % of a tiny model's step
+        codes = posterior.rsample()
+        return codes[None], codes
+    z = posterior.rsample((samples,))
+    return z, z.flatten(0, 1)
 
 
 def autoencoder(

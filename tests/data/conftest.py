@@ -96,9 +96,6 @@ def real_data():
     return find
 
 
-
-
-
 @pytest.fixture
 def serve():
     """Serve the files of a folder until the test ends; the URL."""

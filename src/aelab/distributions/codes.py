@@ -204,15 +204,21 @@ class Transported(Distribution):
         return self.transport(self.base.mean[None])[0][0]
 
     def rsample(self, sample_shape: Shape = ONE) -> Tensor:
+        if not sample_shape:
+            return self.rsample((1,))[0]
         noise = self.base.rsample(sample_shape)
         z, taken_off = self.transport(noise)
         self._drawn = (z, self.base.log_prob(noise) - taken_off)
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._drawn is None or value is not self._drawn[0]:
+        if self._drawn is None or not _same_memory(value, self._drawn[0]):
             raise ConfigurationError(
                 "this objective asks for the density of a flow's posterior away from its own samples: choose "
                 "posterior=diagonal_gaussian, or an objective without an aggregate posterior"
             )
         return self._drawn[1]
+
+
+def _same_memory(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.data_ptr() == b.data_ptr()

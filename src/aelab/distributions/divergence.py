@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from aelab.distributions.codes import Chain, Joint, PointMass
+from aelab.distributions.gaussian import Gaussian, StandardGaussian, twice_to_standard
 from aelab.distributions.pixels import Bernoulli
 from aelab.errors import ConfigurationError
 
@@ -42,6 +43,13 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
         return kl_divergence(q, p)
     except NotImplementedError:
         return (q.log_prob(z) - p.log_prob(z)).mean(0)
+
+
+def rate(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """`divergence(q, p, z)` averaged over the batch: a scalar."""
+    if type(q) is Gaussian and type(p) is StandardGaussian:  # in one reduction, like `distortion`
+        return twice_to_standard(q).sum() / (2 * q.batch_shape.numel())
+    return divergence(q, p, z).mean()
 
 
 PRIORS = {"real": "standard_normal", "sphere": "uniform_sphere", "one-hot": "uniform_categorical"}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from aelab.distributions import distortion, divergence, frozen
+from aelab.distributions import distortion, frozen, rate
 from aelab.evidence import log_joint, log_mean, log_weights, required_prior
 from aelab.models import Autoencoder
 from aelab.objectives.objective import Term
@@ -26,7 +26,7 @@ class KL(Term):
     """
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        return divergence(trace.posterior, required_prior(trace, "objective.terms.kl"), trace.z).mean()
+        return rate(trace.posterior, required_prior(trace, "objective.terms.kl"), trace.z)
 
 
 class ImportanceWeighted(Term):

@@ -5,7 +5,6 @@ third of a small model's step. `EpochLoop` finds out once an epoch who overrides
 nothing unusual it repeats what then remains of `_TrainingEpochLoop.advance`; all else is left to Lightning.
 """
 
-from collections import OrderedDict
 from typing import Any
 
 import pytorch_lightning
@@ -46,6 +45,10 @@ class EpochLoop(_TrainingEpochLoop):
             hook: [getattr(c, hook) for c in trainer.callbacks if overrides(c, hook)] for hook in CALLED
         }
         self.lean = isinstance(data_fetcher, _PrefetchDataFetcher) and is_plain(trainer)
+        self.unchecked = batches_before_a_check(trainer)
+        self.context = trainer.precision_plugin.forward_context
+        if self.lean:
+            self.manual_optimization.on_run_start()  # also Lightning's wrapper of an optimiser counts steps
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         if self.lean and not (self.restarting or self.val_loop.restarting):
@@ -60,10 +63,11 @@ class EpochLoop(_TrainingEpochLoop):
         progress.is_last_batch = data_fetcher.done
         batch = self.move(batch, self.trainer.strategy.root_device, 0)
         progress.increment_ready()
-        connector.on_batch_start(batch)
+        connector._first_loop_iter = connector._first_loop_iter is None
+        results.batch, results.batch_size, results.dataloader_idx = batch, None, None
         self._call("on_train_batch_start", batch, batch_idx)
         progress.increment_started()
-        outputs = self.manual_optimization.run(OrderedDict(batch=batch, batch_idx=batch_idx))
+        outputs = self._train(batch, batch_idx)
         progress.increment_processed()
         self._call("on_train_batch_end", outputs, batch, batch_idx)
         if results:  # somebody uses `self.log`
@@ -74,19 +78,27 @@ class EpochLoop(_TrainingEpochLoop):
             connector.update_train_step_metrics()
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
-        stops = self.trainer.should_stop or self.trainer.received_sigterm
-        if self.lean and not (stops or self._skip_next_val or self._should_check_val_fx(data_fetcher)):
+        stops = self.trainer.should_stop or self.trainer.received_sigterm or self._skip_next_val
+        if self.lean and not stops and self.batch_progress.current.ready < self.unchecked:
             self._batches_that_stepped += 1
         else:
             super().on_advance_end(data_fetcher)
 
+    def _train(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+        module = self.trainer.lightning_module
+        before = _enter(module, "training_step")
+        with self.context():
+            output = module.training_step(batch, batch_idx)
+        _enter(module, before)
+        return self.manual_optimization.output_result_cls.from_training_step_output(output).asdict()
+
     def _call(self, hook: str, *args: Any) -> None:
         if calls := self.calls[hook]:
             module = self.trainer.lightning_module
-            before, module._current_fx_name = module._current_fx_name, hook  # which `self.log` asks for
+            before = _enter(module, hook)
             for call in calls:
                 call(self.trainer, module, *args)
-            module._current_fx_name = before
+            _enter(module, before)
 
     def step(self, optimizer: Optimizer) -> None:
         """Step, and count it as Lightning's wrapper would; `global_step` is this count."""
@@ -100,6 +112,20 @@ def lean_loop(trainer: Trainer) -> EpochLoop | None:
     """The trainer's loop where it is lean: there gradients and steps may go past Lightning too."""
     loop = trainer.fit_loop.epoch_loop
     return loop if isinstance(loop, EpochLoop) and loop.lean else None
+
+
+def batches_before_a_check(trainer: Any) -> int:
+    """After fewer batches of an epoch than this no validation can be due."""
+    across_epochs = trainer.check_val_every_n_epoch is None
+    due = None if across_epochs or trainer._val_check_time_interval is not None else trainer.val_check_batch
+    return due if isinstance(due, int) else 0
+
+
+def _enter(module: LightningModule, hook: str | None) -> str | None:
+    """Note the hook under way, which `self.log` asks for; the one before."""
+    attributes = vars(module)  # assigning to a module looks for parameters, at ten times the price
+    before, attributes["_current_fx_name"] = attributes["_current_fx_name"], hook
+    return before
 
 
 def overrides(owner: Any, hook: str) -> bool:
