@@ -134,17 +134,10 @@ class Chain(Distribution):
     @property
     def mean(self) -> Tensor:
         """The code whose layers are the means given the mean of the layer before."""
-        return self._joined([d.mean for d in self._along(lambda d: d.mean)])
+        return self._walk(self.first.mean, lambda layer: layer.mean)
 
     def rsample(self, sample_shape: Shape = ONE) -> Tensor:
-        drawn: list[Tensor] = []
-
-        def draw(layer: Distribution) -> Tensor:
-            drawn.append(layer.rsample(ONE if drawn else sample_shape))
-            return drawn[-1]
-
-        self._along(draw)
-        return self._joined(drawn)
+        return self._walk(self.first.rsample(sample_shape), lambda layer: layer.rsample())
 
     def log_prob(self, value: Tensor) -> Tensor:
         layers = self._ordered(list(value.split(self.sizes, -1)))
@@ -163,19 +156,15 @@ class Chain(Distribution):
         rest = [kl_divergence(a, b).mean(0) for a, b in pairs[1:]]
         return torch.stack([kl_divergence(*pairs[0]), *rest]).sum(0)
 
-    def _along(self, visit: Callable[[Distribution], Tensor]) -> list[Distribution]:
-        layers = [self.first]
-        for follow in [*self.following, None]:
-            z = visit(layers[-1])
-            if follow is not None:
-                layers.append(follow(z))
-        return layers
+    def _walk(self, first: Tensor, step: Callable[[Distribution], Tensor]) -> Tensor:
+        """The code that begins with a layer and goes on by a `step` in the distribution of each next one."""
+        layers = [first]
+        for follow in self.following:
+            layers.append(step(follow(layers[-1])))
+        return torch.cat(self._ordered(layers), -1)
 
     def _ordered(self, layers: list[Tensor]) -> list[Tensor]:
         return layers if self.upwards else layers[::-1]
-
-    def _joined(self, drawn: list[Tensor]) -> Tensor:
-        return torch.cat(self._ordered(drawn), -1)
 
 
 class Transported(Distribution):
