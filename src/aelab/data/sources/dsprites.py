@@ -74,7 +74,6 @@ def forms() -> np.ndarray:
     place = np.arange(PATCH) - PATCH // 2
     down, right = np.meshgrid(place, place, indexing="ij")
     angle = np.linspace(0, 2 * np.pi, SIZES[2])[:, None, None]
-    angle[-1] = 0  # the same picture to the bit
     scale = np.linspace(0.5, 1, SIZES[1])[:, None, None, None]
     a = (np.cos(angle) * right + np.sin(angle) * down) / scale
     b = (np.cos(angle) * down - np.sin(angle) * right) / scale
