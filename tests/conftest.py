@@ -46,5 +46,19 @@ def script_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def real_data():
+    """The folder that holds the real data set `name`; the test is skipped where there is none."""
+
+    def find(name: str) -> Path:
+        default = Path(__file__).parents[1].parent / "shared" / "data"
+        root = Path(os.environ.get("AELAB_TEST_DATA", default))
+        if not (root / name).is_dir():
+            pytest.skip(f"no folder {root}/{name}; set AELAB_TEST_DATA to a folder that holds {name}/")
+        return root
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def mnist_root(real_data):
     return real_data("mnist")

@@ -1,6 +1,5 @@
 import gzip
 import hashlib
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,20 +79,6 @@ def numbered():
         return Images(x, number if labels else None)
 
     return build
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    """The folder that holds the real data set `name`; the test is skipped where there is none."""
-
-    def find(name: str) -> Path:
-        default = Path(__file__).parents[2].parent / "shared" / "data"
-        root = Path(os.environ.get("AELAB_TEST_DATA", default))
-        if not (root / name).is_dir():
-            pytest.skip(f"no folder {root}/{name}; set AELAB_TEST_DATA to a folder that holds {name}/")
-        return root
-
-    return find
 
 
 @pytest.fixture

@@ -141,8 +141,8 @@ class Chain(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         layers = self._ordered(list(value.split(self.sizes, -1)))
-        pairs = zip(self.given(value), layers, strict=True)
-        return torch.stack([d.log_prob(layer) for d, layer in pairs]).sum(0)
+        first, *rest = (d.log_prob(z) for d, z in zip(self.given(value), layers, strict=True))
+        return sum(rest, start=first)
 
     def given(self, value: Tensor) -> list[Distribution]:
         """The layers' distributions along a code, in the order of drawing."""
@@ -152,9 +152,8 @@ class Chain(Distribution):
     def rate(self, p: "Chain", z: Tensor) -> Tensor:
         """KL(self || p) in nats, (B,), of chains in the same order: closed form in each layer, averaged over
         the layers before it in z (S, B, sum of sizes)."""
-        pairs = list(zip(self.given(z), p.given(z), strict=True))
-        rest = [kl_divergence(a, b).mean(0) for a, b in pairs[1:]]
-        return torch.stack([kl_divergence(*pairs[0]), *rest]).sum(0)
+        first, *rest = (kl_divergence(*pair) for pair in zip(self.given(z), p.given(z), strict=True))
+        return sum((layer.mean(0) for layer in rest), start=first)
 
     def _walk(self, first: Tensor, step: Callable[[Distribution], Tensor]) -> Tensor:
         """The code that begins with a layer and goes on by a `step` in the distribution of each next one."""
