@@ -26,13 +26,22 @@ def command(folder: Path, *overrides: str) -> list[str]:
     return [sys.executable, str(ROOT / "scripts/train.py"), *DDP, *overrides, f"outputs={folder}"]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, list[dict]]:
+# Buffers that training moves, parameters that a step may leave out, gradients of gradients, hooks on codes.
+VARIANTS = ["vae", "optimal_sigma_vae", "vamp_vae", "hvae", "dreg_iwae", "joint_vae", "hyperspherical_vae"]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[v if v == "vae" else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS],
+)
+def finished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunFolder, list[dict]]:
     """A run of two processes, and what each of them saw."""
     folder = tmp_path_factory.mktemp("ddp")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
     probe = ["+callbacks.probe._target_=probe.Probe", f"+callbacks.probe.folder={folder}"]
-    line = command(folder, *UNEVEN, *probe, "trainer.max_epochs=2")
+    line = command(folder, *UNEVEN, *probe, f"variant={request.param}", "trainer.max_epochs=2")
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = folder.rglob("record.json")
