@@ -116,9 +116,13 @@ class LogisticMixture(Distribution):
             chosen = F.one_hot((self.logits + gumbel).argmax(-3), shape[-3]).movedim(-1, -3)
             noise = torch.rand(*sample_shape, *self.loc.shape, device=self.loc.device).clamp(1e-5, 1 - 1e-5)
             spread = (noise.logit() * self.log_scale.exp()).unbind(-3)
-            drawn = self._channels(lambda centre, channel: (centre + spread[channel]).clamp(-1, 1))
-            x = (drawn * chosen[..., None, :, :]).sum(-4) * 0.5 + 0.5
-            return (x * (self.levels - 1)).round() / (self.levels - 1)
+            # Rounded at once: the density shifts the next channel's mean by the level itself.
+            drawn = self._channels(lambda centre, channel: self._rounded(centre + spread[channel]))
+            return (drawn * chosen[..., None, :, :]).sum(-4) * 0.5 + 0.5
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        steps = 0.5 * (self.levels - 1)
+        return ((x.clamp(-1, 1) + 1) * steps).round() / steps - 1
 
     def _channels(self, draw: Callable[[Tensor, int], Tensor]) -> Tensor:
         """Values (..., K, C, H, W), channel by channel: `draw` is given a channel's centre and its number."""
