@@ -84,7 +84,7 @@ class LogisticMixture(Distribution):
         self, logits: Tensor, loc: Tensor, log_scale: Tensor, coefficients: Tensor, levels: int
     ) -> None:
         self.logits = logits.log_softmax(-3)
-        self.loc, self.log_scale = loc, log_scale.clamp_min(-7.0)
+        self.loc, self.log_scale = loc, log_scale.clamp(-7.0, 20.0)
         self.coefficients, self.levels = coefficients.tanh(), levels
         super().__init__(logits.shape[:-3], loc.shape[-3:], validate_args=False)
 
