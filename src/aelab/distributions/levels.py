@@ -61,9 +61,11 @@ class BetaBinomial(Factorised):
 
     def each(self, value: Tensor) -> Tensor:
         n = self.levels - 1
-        k = (value * n).round()
+        # In double: log-gammas of large parameters cancel, and float32 would leave 0.05 nats of error.
+        k, alpha, beta = (value.double() * n).round(), self.alpha.double(), self.beta.double()
         ways = math.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-        return ways + _log_beta(k + self.alpha, n - k + self.beta) - _log_beta(self.alpha, self.beta)
+        nats = ways + _log_beta(k + alpha, n - k + beta) - _log_beta(alpha, beta)
+        return nats.to(self.alpha.dtype)
 
 
 def _log_beta(a: Tensor, b: Tensor) -> Tensor:
