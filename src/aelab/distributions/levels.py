@@ -34,8 +34,10 @@ class Levels(Factorised):
             return drawn / (self.levels - 1)
 
     def each(self, value: Tensor) -> Tensor:
-        level = (value * (self.levels - 1)).round().long().expand(self.logits.shape[:-1])
-        return self.logits.gather(-1, level[..., None])[..., 0]
+        level = (value * (self.levels - 1)).round().long()
+        shape = torch.broadcast_shapes(level.shape, self.logits.shape[:-1])
+        logits = self.logits.expand(*shape, self.levels)
+        return logits.gather(-1, level.expand(shape)[..., None])[..., 0]
 
 
 class BetaBinomial(Factorised):
