@@ -114,7 +114,7 @@ class LogCosh(Factorised):
         with torch.no_grad():
             size = (2, *sample_shape, *self.loc.shape)
             shape = torch.full(size, 0.5 / self.sharpness, device=self.loc.device)
-            logs = torch._standard_gamma(shape + 1).log() + torch.rand_like(shape).log() / shape
+            logs = torch._standard_gamma(shape + 1).log() - torch.empty_like(shape).exponential_() / shape
             return self.loc + 0.5 * (logs[0] - logs[1]) / self.sharpness * self.log_scale.exp()
 
 
