@@ -14,6 +14,7 @@ from torch.distributions import Distribution, register_kl
 from aelab.distributions.base import ONE, Shape
 
 NODES = 64  # of the quadrature by which samples depend on the concentration
+TINY = 1e-290  # below it doubles lose digits
 
 
 class SphereUniform(Distribution):
@@ -187,13 +188,13 @@ def _as(value: np.ndarray, like: Tensor) -> Tensor:
 
 
 def _log_bessel(order: float, kappa: np.ndarray) -> np.ndarray:
-    """log I_order(kappa), by scipy's scaled function, and by the first term of its series where that is 0."""
-    from scipy.special import gammaln, ive
+    """log I_order(kappa), by scipy's scaled function, and by a hypergeometric one where that underflows."""
+    from scipy.special import gammaln, hyp0f1, ive
 
     scaled = ive(order, kappa)
-    small = order * np.log(kappa / 2) - gammaln(order + 1)
-    with np.errstate(divide="ignore"):
-        return np.where(scaled > 0, np.log(scaled) + kappa, small)
+    with np.errstate(divide="ignore", over="ignore"):
+        small = order * np.log(kappa / 2) - gammaln(order + 1) + np.log(hyp0f1(order + 1, kappa**2 / 4))
+        return np.where(scaled > TINY, np.log(scaled) + kappa, small)
 
 
 def _ratio(latent: int, kappa: np.ndarray) -> np.ndarray:
