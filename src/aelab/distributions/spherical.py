@@ -198,4 +198,9 @@ def _log_bessel(order: float, kappa: np.ndarray) -> np.ndarray:
 
 
 def _ratio(latent: int, kappa: np.ndarray) -> np.ndarray:
-    return np.exp(_log_bessel(0.5 * latent, kappa) - _log_bessel(0.5 * latent - 1, kappa))
+    from scipy.special import ive
+
+    above, below = ive(0.5 * latent, kappa), ive(0.5 * latent - 1, kappa)
+    # Not through logarithms where that is possible: the slope of the ratio is what cancels in it.
+    logs = _log_bessel(0.5 * latent, kappa) - _log_bessel(0.5 * latent - 1, kappa)
+    return np.where(above > TINY, above / np.maximum(below, TINY), np.exp(logs))
