@@ -1,6 +1,7 @@
 """Distributions over codes that are more than a vector with a textbook density."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, ClassVar
 
 import torch
@@ -149,7 +150,8 @@ class Chain(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         layers = self._ordered(list(value.split(self.sizes, -1)))
         pairs = zip(self.given(value), layers, strict=True)
-        return torch.stack([d.log_prob(layer) for d, layer in pairs]).sum(0)
+        # Not stacked: in a mixture of chains the first layer alone has the mixture's dimension.
+        return reduce(torch.add, [d.log_prob(layer) for d, layer in pairs])
 
     def given(self, value: Tensor) -> list[Distribution]:
         """The layers' distributions along a code, in the order of drawing."""
