@@ -4,7 +4,7 @@ from functools import singledispatch
 
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Distribution, MixtureSameFamily, kl_divergence
 
 from aelab.distributions.codes import Chain, Joint, PointMass
 from aelab.distributions.pixels import Bernoulli
@@ -60,6 +60,8 @@ def check_same_space(q: Distribution, p: Distribution) -> None:
 
 def space(distribution: Distribution) -> str:
     """Where a distribution's codes lie."""
+    if isinstance(distribution, MixtureSameFamily):
+        return space(distribution.component_distribution)
     if isinstance(distribution, Joint):
         parts = (f"{space(d)} {d.event_shape.numel()}" for d in distribution.parts.values())
         return " and ".join(parts)
