@@ -57,10 +57,13 @@ class Planar(Step):
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         u, w, b = self.projection(h).float().split(self.sizes, -1)
         along = (w * u).sum(-1, keepdim=True)
-        u = u + (F.softplus(along) - 1 - along) * w / w.square().sum(-1, keepdim=True).clamp_min(1e-8)
+        norm = w.square().sum(-1, keepdim=True)
+        safe = norm.clamp_min(1e-8)
+        # w'u above -1 by as much as float32 can tell, or the map is flat where tanh is steepest.
+        bent = torch.lerp(along, F.softplus(along) - 0.999, norm / safe)
+        u = u + (F.softplus(along) - 0.999 - along) * w / safe
         bend = ((z * w).sum(-1, keepdim=True) + b).tanh()
-        slope = (1 - bend.square()) * (w * u).sum(-1, keepdim=True)
-        return z + u * bend, torch.log1p(slope)[..., 0]
+        return z + u * bend, torch.log1p((1 - bend.square()) * bent)[..., 0]
 
 
 class Radial(Step):
