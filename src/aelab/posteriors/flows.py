@@ -76,14 +76,15 @@ class Radial(Step):
 
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         centre, a, b = self.projection(h).float().split(self.sizes, -1)
-        alpha = F.softplus(a).clamp_min(1e-4)
-        beta = F.softplus(b) - alpha
+        alpha, above = F.softplus(a).clamp_min(1e-4), F.softplus(b).clamp_min(1e-4)
         offset = z - centre
         radius = offset.square().sum(-1, keepdim=True).clamp_min(1e-12).sqrt()
-        stretch = beta / (alpha + radius)
-        along = 1 + stretch - beta * radius / (alpha + radius).square()
-        log_det = (z.shape[-1] - 1) * torch.log1p(stretch) + along.log()
-        return z + stretch * offset, log_det[..., 0]
+        # With beta = above - alpha, both factors of the determinant are sums of what is positive.
+        reach = alpha + radius
+        across = (radius + above) / reach
+        along = (radius * (radius + 2 * alpha) + alpha * above) / reach.square()
+        log_det = (z.shape[-1] - 1) * across.log() + along.log()
+        return z + (above - alpha) / reach * offset, log_det[..., 0]
 
 
 class InverseAutoregressive(Step):
