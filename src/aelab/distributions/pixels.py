@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from aelab.distributions.base import ONE, Factorised, Shape, sum_event
+from aelab.distributions.gaussian import ProfiledGaussian
 
 
 class Bernoulli(Factorised):
@@ -126,7 +127,9 @@ class Masked(Distribution):
     """
 
     def __init__(self, base: Distribution, hidden: Tensor, known: Tensor) -> None:
-        self.base, self.hidden, self.known = base, hidden, known
+        # Visible pixels are no part of the density, and so not of the variance under which it is highest.
+        self.base = base.among(hidden) if isinstance(base, ProfiledGaussian) else base
+        self.hidden, self.known = hidden, known
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property
