@@ -192,9 +192,13 @@ def _log_bessel(order: float, kappa: np.ndarray) -> np.ndarray:
     from scipy.special import gammaln, hyp0f1, ive
 
     scaled = ive(order, kappa)
-    with np.errstate(divide="ignore", over="ignore"):
-        small = order * np.log(kappa / 2) - gammaln(order + 1) + np.log(hyp0f1(order + 1, kappa**2 / 4))
-        return np.where(scaled > TINY, np.log(scaled) + kappa, small)
+    lost = scaled <= TINY
+    value = np.log(np.maximum(scaled, TINY)) + kappa
+    if not lost.any():
+        return value
+    small = np.where(lost, kappa, 1.0)
+    series = order * np.log(small / 2) - gammaln(order + 1) + np.log(hyp0f1(order + 1, small**2 / 4))
+    return np.where(lost, series, value)
 
 
 def _ratio(latent: int, kappa: np.ndarray) -> np.ndarray:
