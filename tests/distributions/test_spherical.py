@@ -1,3 +1,4 @@
+import itertools
 import math
 from functools import cache
 
@@ -55,7 +56,9 @@ def angle_density(latent, kappa):
 def cumulative(latent, kappa, angle):
     density, points = angle_density(latent, kappa)
     edges = [1e-12, *(p for p in points if 1e-12 < p < angle), angle]
-    pieces = [integrate.quad(density, a, b, epsabs=1e-13, epsrel=1e-12)[0] for a, b in zip(edges, edges[1:])]
+    pieces = [
+        integrate.quad(density, a, b, epsabs=1e-13, epsrel=1e-12)[0] for a, b in itertools.pairwise(edges)
+    ]
     return sum(pieces)
 
 
