@@ -144,7 +144,8 @@ class LogisticMixture(Distribution):
     def _centres(self, values: list[Tensor]) -> Tensor:
         """The components' means (..., K, C, H, W), given the `values` of the channels before each."""
         channels = range(self.event_shape[0])
-        return torch.stack([self._centre(channel, values[:channel]) for channel in channels], -3)
+        each = [self._centre(channel, values[:channel]) for channel in channels]
+        return torch.stack(torch.broadcast_tensors(*each), -3)
 
     def _centre(self, channel: int, before: list[Tensor]) -> Tensor:
         first = channel * (channel - 1) // 2
