@@ -58,12 +58,13 @@ class BetaBinomial(Factorised):
 
     def sample(self, sample_shape: Shape = ONE) -> Tensor:
         with torch.no_grad():
-            p = (self._log_gamma(self.alpha, sample_shape) - self._log_gamma(self.beta, sample_shape)).sigmoid()
+            logs = [self._log_gamma(shape, sample_shape) for shape in (self.alpha, self.beta)]
+            p = (logs[0] - logs[1]).sigmoid()
             return torch.binomial(torch.full_like(p, self.levels - 1), p) / (self.levels - 1)
 
     @staticmethod
     def _log_gamma(shape: Tensor, sample_shape: Shape) -> Tensor:
-        """Logarithms of gamma variables, by one of `shape` + 1: those of small shapes underflow themselves."""
+        """Logarithms of gamma variables, by those of `shape` + 1: small shapes underflow themselves."""
         shape = shape.expand(*sample_shape, *shape.shape)
         return torch._standard_gamma(shape + 1).log() - torch.empty_like(shape).exponential_() / shape
 
