@@ -84,7 +84,7 @@ class Radial(Step):
         across = (radius + above) / reach
         along = (radius * (radius + 2 * alpha) + alpha * above) / reach.square()
         log_det = (z.shape[-1] - 1) * across.log() + along.log()
-        return z + (above - alpha) / reach * offset, log_det[..., 0]
+        return centre + across * offset, log_det[..., 0]
 
 
 class InverseAutoregressive(Step):
