@@ -66,7 +66,7 @@ class ProfiledGaussian(Factorised):
     """A Gaussian whose one variance is that under which the value is most likely: its mean squared error.
 
     loc: (S, B, *event). follow: is told the logarithm of each variance that was used.
-    counted: 1 for the values that the error is the mean of, 0 for others, broadcastable to `loc`; all if None.
+    counted: 1 for the values whose error counts, 0 for others, broadcastable to `loc`; all if None.
     """
 
     support = constraints.real
