@@ -6,6 +6,7 @@ import pytest
 import torch
 import zuko
 from oracles import assert_mean, jacobian
+from scipy import stats
 from torch import distributions as td
 from torch import nn
 from torch.testing import assert_close
@@ -80,7 +81,7 @@ def test_shapes(make, samples):
 @every
 def test_everything_stays_in_float32_and_is_as_exact_under_mixed_precision(make):
     prior, encode = built(make)
-    context, features = torch.randn(7, CONTEXT), torch.randn(7, LATENT)
+    context = torch.randn(7, CONTEXT)
     with torch.autocast("cpu", torch.bfloat16):
         p = prior(context.bfloat16(), encode)
         z = p.sample((2, 7) if p.batch_shape == () else (2,))
@@ -88,7 +89,6 @@ def test_everything_stays_in_float32_and_is_as_exact_under_mixed_precision(make)
     assert z.dtype == nats.dtype == torch.float32
     if make in FLOWS.values():
         assert_close(nats, prior(context.bfloat16().float(), encode).log_prob(z))
-    assert features.dtype == torch.float32
 
 
 @every
@@ -259,13 +259,11 @@ def test_flow_priors_are_inverted_and_have_the_determinant_of_their_jacobian(mon
 
 
 @every_flow
-def test_samples_of_flow_priors_are_of_their_density(make):
-    torch.manual_seed(5)
+def test_samples_of_flow_priors_are_noise_to_their_transform(make):
     p = bent(make)(None, None)
-    z = p.rsample((10_000,)).detach()
-    narrow = td.MultivariateNormal(z.mean(0), 0.2 * torch.eye(LATENT).double())
     with torch.no_grad():
-        assert_mean((narrow.log_prob(z) - p.log_prob(z)).exp(), torch.ones(()).double())
+        noise = p.flow.transform(p.sample((2000,)))
+    assert stats.kstest(noise.flatten().numpy(), "norm").pvalue > 1e-3
 
 
 @every_flow
@@ -275,9 +273,8 @@ def test_flow_priors_use_the_context(make):
     p = prior(context, encode)
     p.log_prob(torch.randn(2, 7, LATENT)).sum().backward()
     assert (context.grad != 0).any(-1).all()
-    assert (
-        prior(context.detach() + 1, encode).log_prob(torch.zeros(LATENT)) != p.log_prob(torch.zeros(LATENT))
-    ).all()
+    z = torch.zeros(7, LATENT)
+    assert (prior(context.detach() + 1, encode).log_prob(z) != p.log_prob(z)).all()
 
 
 @every_flow
