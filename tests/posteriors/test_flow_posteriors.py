@@ -99,6 +99,9 @@ def test_radial_flows_stay_invertible_up_to_their_centre(a, b):
     out, log_det = step(z, torch.zeros(1, 5))
     assert log_det.isfinite().all()
     assert (out.norm(dim=-1).diff() > 0).all()
+    # At the centre the map contracts to alpha + beta of alpha, of which the sum is kept above 1e-4.
+    alpha = max(math.log1p(math.exp(min(a, 100))) if a < 100 else a, 1e-4)
+    assert log_det[0, 0].item() > 3 * math.log(1e-4 / alpha) - 0.1
     (out.sum() + log_det.sum()).backward()
     assert z.grad.isfinite().all()
 
