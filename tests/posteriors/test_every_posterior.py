@@ -76,6 +76,7 @@ def test_everything_stays_in_float32_under_mixed_precision(make):
         q = posterior(h)
         z = q.rsample((3,))
         values = [z, q.mean, *([] if isinstance(q, PointMass) else [q.log_prob(z)])]
+    values += [q.rsample((3,)), q.mean]  # where autocast has ended, as in evaluation
     assert h.dtype == torch.bfloat16
     assert {value.dtype for value in values} == {torch.float32}
     assert all(value.isfinite().all() for value in values)

@@ -35,7 +35,7 @@ class Flow(Posterior):
         self.steps = nn.ModuleList(step(features=features, latent=latent) for _ in range(length))
 
     def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> Transported:
-        return Transported(self.base(h), partial(self.transport, h=h), self.latent)
+        return Transported(self.base(h), partial(self.transport, h=h.float()), self.latent)
 
     def transport(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Codes of the base (S, B, latent) -> codes, and the log-determinant (S, B)."""
@@ -102,7 +102,7 @@ class InverseAutoregressive(Step):
         self.network = MaskedMLP(sees.repeat(2, 1), widths, nn.ELU)
 
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = torch.cat([z, h.float().expand(*z.shape[:-1], -1)], -1)
+        inputs = torch.cat([z, h.expand(*z.shape[:-1], -1)], -1)
         centre, gate = self.network(inputs).float().chunk(2, -1)
         log_keep = F.logsigmoid(gate + 1.5)  # begins near the identity
         keep = log_keep.exp()
