@@ -57,14 +57,20 @@ def frozen(distribution: D) -> D:
     """
     twin = copy.copy(distribution)
     for name, value in vars(distribution).items():
-        if isinstance(value, nn.Module | Transform) or callable(value):
-            raise ConfigurationError(
-                "this bound holds the posterior's parameters fixed, which "
-                f"{type(distribution).__name__} does not allow: choose posterior=diagonal_gaussian, "
-                "low_rank_gaussian, full_gaussian or von_mises_fisher"
-            )
-        if isinstance(value, Tensor):
-            setattr(twin, name, value.detach())
-        elif isinstance(value, Distribution):
-            setattr(twin, name, frozen(value))
+        setattr(twin, name, _held(value, type(distribution).__name__))
     return twin
+
+
+def _held(value: Any, owner: str) -> Any:
+    if isinstance(value, nn.Module | Transform) or callable(value):
+        raise ConfigurationError(
+            f"this bound holds the posterior's parameters fixed, which {owner} does not allow: choose "
+            "posterior=diagonal_gaussian, low_rank_gaussian, full_gaussian or von_mises_fisher"
+        )
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, Distribution):
+        return frozen(value)
+    if isinstance(value, dict):
+        return {key: _held(each, owner) for key, each in value.items()}
+    return [_held(each, owner) for each in value] if isinstance(value, list) else value

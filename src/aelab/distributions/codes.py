@@ -141,6 +141,7 @@ class Chain(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         layers = self._ordered(list(value.split(self.sizes, -1)))
+        # Not stacked: in a mixture of chains the first layer alone has the mixture's dimension.
         first, *rest = (d.log_prob(z) for d, z in zip(self.given(value), layers, strict=True))
         return sum(rest, start=first)
 

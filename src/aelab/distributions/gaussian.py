@@ -64,12 +64,19 @@ class ProfiledGaussian(Factorised):
     """A Gaussian whose one variance is that under which the value is most likely: its mean squared error.
 
     loc: (S, B, *event). follow: is told the logarithm of each variance that was used.
+    counted: 1 for the values whose error counts, 0 for others, broadcastable to `loc`; all if None.
     """
 
     support = constraints.real
 
-    def __init__(self, loc: Tensor, follow: Callable[[Tensor], None], event_dims: int) -> None:
-        self.loc, self.follow = loc, follow
+    def __init__(
+        self,
+        loc: Tensor,
+        follow: Callable[[Tensor], None],
+        event_dims: int,
+        counted: Tensor | None = None,
+    ) -> None:
+        self.loc, self.follow, self.counted = loc, follow, counted
         super().__init__(loc, event_dims)
 
     @property
@@ -77,9 +84,18 @@ class ProfiledGaussian(Factorised):
         return self.loc
 
     def each(self, value: Tensor) -> Tensor:
-        log_variance = bounded((value - self.loc).square().mean().clamp_min(1e-12).log())
+        square = (value - self.loc).square()
+        if self.counted is None:
+            mean = square.mean()
+        else:
+            mean = (square * self.counted).sum() / self.counted.expand_as(square).sum()
+        log_variance = bounded(mean.clamp_min(1e-12).log())
         self.follow(log_variance.detach())
         return Gaussian(self.loc, log_variance, len(self.event_shape)).each(value)
+
+    def among(self, counted: Tensor) -> "ProfiledGaussian":
+        """The one whose variance is that of the counted values alone."""
+        return ProfiledGaussian(self.loc, self.follow, len(self.event_shape), counted)
 
 
 class StandardGaussian(Gaussian):

@@ -34,8 +34,10 @@ class Levels(Factorised):
             return drawn / (self.levels - 1)
 
     def each(self, value: Tensor) -> Tensor:
-        level = (value * (self.levels - 1)).round().long().expand(self.logits.shape[:-1])
-        return self.logits.gather(-1, level[..., None])[..., 0]
+        level = (value * (self.levels - 1)).round().long()
+        shape = torch.broadcast_shapes(level.shape, self.logits.shape[:-1])
+        logits = self.logits.expand(*shape, self.levels)
+        return logits.gather(-1, level.expand(shape)[..., None])[..., 0]
 
 
 class BetaBinomial(Factorised):
@@ -56,14 +58,23 @@ class BetaBinomial(Factorised):
 
     def sample(self, sample_shape: Shape = ONE) -> Tensor:
         with torch.no_grad():
-            p = torch.distributions.Beta(self.alpha, self.beta).sample(sample_shape)
+            logs = [self._log_gamma(shape, sample_shape) for shape in (self.alpha, self.beta)]
+            p = (logs[0] - logs[1]).sigmoid()
             return torch.binomial(torch.full_like(p, self.levels - 1), p) / (self.levels - 1)
+
+    @staticmethod
+    def _log_gamma(shape: Tensor, sample_shape: Shape) -> Tensor:
+        """Logarithms of gamma variables, by those of `shape` + 1: small shapes underflow themselves."""
+        shape = shape.expand(*sample_shape, *shape.shape)
+        return torch._standard_gamma(shape + 1).log() - torch.empty_like(shape).exponential_() / shape
 
     def each(self, value: Tensor) -> Tensor:
         n = self.levels - 1
-        k = (value * n).round()
+        # In double: log-gammas of large parameters cancel, and float32 would leave 0.05 nats of error.
+        k, alpha, beta = (value.double() * n).round(), self.alpha.double(), self.beta.double()
         ways = math.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-        return ways + _log_beta(k + self.alpha, n - k + self.beta) - _log_beta(self.alpha, self.beta)
+        nats = ways + _log_beta(k + alpha, n - k + beta) - _log_beta(alpha, beta)
+        return nats.to(self.alpha.dtype)
 
 
 def _log_beta(a: Tensor, b: Tensor) -> Tensor:
@@ -84,7 +95,7 @@ class LogisticMixture(Distribution):
         self, logits: Tensor, loc: Tensor, log_scale: Tensor, coefficients: Tensor, levels: int
     ) -> None:
         self.logits = logits.log_softmax(-3)
-        self.loc, self.log_scale = loc, log_scale.clamp_min(-7.0)
+        self.loc, self.log_scale = loc, log_scale.clamp(-7.0, 20.0)
         self.coefficients, self.levels = coefficients.tanh(), levels
         super().__init__(logits.shape[:-3], loc.shape[-3:], validate_args=False)
 
@@ -116,9 +127,13 @@ class LogisticMixture(Distribution):
             chosen = F.one_hot((self.logits + gumbel).argmax(-3), shape[-3]).movedim(-1, -3)
             noise = torch.rand(*sample_shape, *self.loc.shape, device=self.loc.device).clamp(1e-5, 1 - 1e-5)
             spread = (noise.logit() * self.log_scale.exp()).unbind(-3)
-            drawn = self._channels(lambda centre, channel: (centre + spread[channel]).clamp(-1, 1))
-            x = (drawn * chosen[..., None, :, :]).sum(-4) * 0.5 + 0.5
-            return (x * (self.levels - 1)).round() / (self.levels - 1)
+            # Rounded at once: the density shifts the next channel's mean by the level itself.
+            drawn = self._channels(lambda centre, channel: self._rounded(centre + spread[channel]))
+            return (drawn * chosen[..., None, :, :]).sum(-4) * 0.5 + 0.5
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        steps = 0.5 * (self.levels - 1)
+        return ((x.clamp(-1, 1) + 1) * steps).round() / steps - 1
 
     def _channels(self, draw: Callable[[Tensor, int], Tensor]) -> Tensor:
         """Values (..., K, C, H, W), channel by channel: `draw` is given a channel's centre and its number."""
@@ -130,7 +145,8 @@ class LogisticMixture(Distribution):
     def _centres(self, values: list[Tensor]) -> Tensor:
         """The components' means (..., K, C, H, W), given the `values` of the channels before each."""
         channels = range(self.event_shape[0])
-        return torch.stack([self._centre(channel, values[:channel]) for channel in channels], -3)
+        each = [self._centre(channel, values[:channel]) for channel in channels]
+        return torch.stack(torch.broadcast_tensors(*each), -3)
 
     def _centre(self, channel: int, before: list[Tensor]) -> Tensor:
         first = channel * (channel - 1) // 2

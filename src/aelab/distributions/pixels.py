@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from aelab.distributions.base import ONE, Factorised, Shape, sum_event
+from aelab.distributions.gaussian import ProfiledGaussian
 
 
 class Bernoulli(Factorised):
@@ -114,7 +115,7 @@ class LogCosh(Factorised):
         with torch.no_grad():
             size = (2, *sample_shape, *self.loc.shape)
             shape = torch.full(size, 0.5 / self.sharpness, device=self.loc.device)
-            logs = torch._standard_gamma(shape + 1).log() + torch.rand_like(shape).log() / shape
+            logs = torch._standard_gamma(shape + 1).log() - torch.empty_like(shape).exponential_() / shape
             return self.loc + 0.5 * (logs[0] - logs[1]) / self.sharpness * self.log_scale.exp()
 
 
@@ -126,7 +127,9 @@ class Masked(Distribution):
     """
 
     def __init__(self, base: Distribution, hidden: Tensor, known: Tensor) -> None:
-        self.base, self.hidden, self.known = base, hidden, known
+        # Visible pixels are no part of the density, and so not of the variance under which it is highest.
+        self.base = base.among(hidden) if isinstance(base, ProfiledGaussian) else base
+        self.hidden, self.known = hidden, known
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property

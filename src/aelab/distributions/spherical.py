@@ -14,6 +14,7 @@ from torch.distributions import Distribution, register_kl
 from aelab.distributions.base import ONE, Shape
 
 NODES = 64  # of the quadrature by which samples depend on the concentration
+TINY = 1e-290  # below it doubles lose digits
 
 
 class SphereUniform(Distribution):
@@ -187,14 +188,23 @@ def _as(value: np.ndarray, like: Tensor) -> Tensor:
 
 
 def _log_bessel(order: float, kappa: np.ndarray) -> np.ndarray:
-    """log I_order(kappa), by scipy's scaled function, and by the first term of its series where that is 0."""
-    from scipy.special import gammaln, ive
+    """log I_order(kappa), by scipy's scaled function, and by a hypergeometric one where that underflows."""
+    from scipy.special import gammaln, hyp0f1, ive
 
     scaled = ive(order, kappa)
-    small = order * np.log(kappa / 2) - gammaln(order + 1)
-    with np.errstate(divide="ignore"):
-        return np.where(scaled > 0, np.log(scaled) + kappa, small)
+    lost = scaled <= TINY
+    value = np.log(np.maximum(scaled, TINY)) + kappa
+    if not lost.any():
+        return value
+    small = np.where(lost, kappa, 1.0)
+    series = order * np.log(small / 2) - gammaln(order + 1) + np.log(hyp0f1(order + 1, small**2 / 4))
+    return np.where(lost, series, value)
 
 
 def _ratio(latent: int, kappa: np.ndarray) -> np.ndarray:
-    return np.exp(_log_bessel(0.5 * latent, kappa) - _log_bessel(0.5 * latent - 1, kappa))
+    from scipy.special import ive
+
+    above, below = ive(0.5 * latent, kappa), ive(0.5 * latent - 1, kappa)
+    # Not through logarithms where that is possible: the slope of the ratio is what cancels in it.
+    logs = _log_bessel(0.5 * latent, kappa) - _log_bessel(0.5 * latent - 1, kappa)
+    return np.where(above > TINY, above / np.maximum(below, TINY), np.exp(logs))

@@ -58,10 +58,13 @@ class Planar(Step):
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         u, w, b = self.projection(h).float().split(self.sizes, -1)
         along = (w * u).sum(-1, keepdim=True)
-        u = u + (F.softplus(along) - 1 - along) * w / w.square().sum(-1, keepdim=True).clamp_min(1e-8)
+        norm = w.square().sum(-1, keepdim=True)
+        safe = norm.clamp_min(1e-8)
+        # w'u above -1 by as much as float32 can tell, or the map is flat where tanh is steepest.
+        bent = torch.lerp(along, F.softplus(along) - 0.999, norm / safe)
+        u = u + (F.softplus(along) - 0.999 - along) * w / safe
         bend = ((z * w).sum(-1, keepdim=True) + b).tanh()
-        slope = (1 - bend.square()) * (w * u).sum(-1, keepdim=True)
-        return z + u * bend, torch.log1p(slope)[..., 0]
+        return z + u * bend, torch.log1p((1 - bend.square()) * bent)[..., 0]
 
 
 class Radial(Step):
@@ -74,14 +77,15 @@ class Radial(Step):
 
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         centre, a, b = self.projection(h).float().split(self.sizes, -1)
-        alpha = F.softplus(a).clamp_min(1e-4)
-        beta = F.softplus(b) - alpha
+        alpha, above = F.softplus(a).clamp_min(1e-4), F.softplus(b).clamp_min(1e-4)
         offset = z - centre
         radius = offset.square().sum(-1, keepdim=True).clamp_min(1e-12).sqrt()
-        stretch = beta / (alpha + radius)
-        along = 1 + stretch - beta * radius / (alpha + radius).square()
-        log_det = (z.shape[-1] - 1) * torch.log1p(stretch) + along.log()
-        return z + stretch * offset, log_det[..., 0]
+        # With beta = above - alpha, both factors of the determinant are sums of what is positive.
+        reach = alpha + radius
+        across = (radius + above) / reach
+        along = (radius * (radius + 2 * alpha) + alpha * above) / reach.square()
+        log_det = (z.shape[-1] - 1) * across.log() + along.log()
+        return centre + across * offset, log_det[..., 0]
 
 
 class InverseAutoregressive(Step):

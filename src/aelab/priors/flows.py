@@ -1,10 +1,13 @@
 """Priors that are normalising flows of zuko, conditional on the context where there is one."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from aelab.distributions.base import ONE, Shape
 from aelab.priors.base import Encode, Prior
 
 
@@ -19,4 +22,23 @@ class Flow(Prior):
         self.flow = flow(features=latent, context=context)
 
     def forward(self, context: Tensor | None, encode: Encode) -> Distribution:
-        return self.flow(None if context is None else context.float())
+        return _Single(self.flow(None if context is None else context.float()))
+
+
+class _Single(Distribution):
+    """A flow whose networks run in single precision under autocast too: they give its log-determinant."""
+
+    has_rsample = True
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, flow: Distribution) -> None:
+        self.flow = flow
+        super().__init__(flow.batch_shape, flow.event_shape, validate_args=False)
+
+    def rsample(self, sample_shape: Shape = ONE) -> Tensor:
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            return self.flow.rsample(torch.Size(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        with torch.autocast(value.device.type, enabled=False):
+            return self.flow.log_prob(value)

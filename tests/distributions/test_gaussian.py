@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import assert_mean
 from scipy import integrate, stats
 from torch import distributions as td
 from torch.testing import assert_close
@@ -35,12 +36,6 @@ def _seed():
 
 def leaves(dims, **options):
     return [torch.randn(SHAPES[dims], requires_grad=True, **options) for _ in "ab"]
-
-
-def assert_mean(samples, truth):
-    """The mean over the first dimension is the truth, up to five standard errors."""
-    error = samples.std(0) / len(samples) ** 0.5
-    assert (samples.mean(0) - truth).abs().le(5 * error + 1e-6).all()
 
 
 @every_event
