@@ -1,5 +1,5 @@
-"""A linear-Gaussian model in double precision, whose evidence and posterior are known: probabilistic PCA with a
-prior of its own mean and scales (Tipping and Bishop 1999)."""
+"""A linear-Gaussian model in double precision, whose evidence and posterior are known: probabilistic PCA with
+a prior of its own mean and scales (Tipping and Bishop 1999)."""
 
 import math
 
@@ -83,5 +83,7 @@ def linear_gaussian(exact=False, structure=Autoencoder, **options):
         model.posterior.slope.copy_(slope * (1 - 0.2 * off))
         model.posterior.shift.copy_(shift + 0.1 * off)
         model.posterior.log_variance.copy_(variance.log() + 0.3 * off * torch.tensor([1.0, -1.0]))
-    covariance = weight @ log_variance.exp().diag() @ weight.T + NOISE**2 * torch.eye(SIZE, dtype=torch.float64)
+    covariance = weight @ log_variance.exp().diag() @ weight.T + NOISE**2 * torch.eye(
+        SIZE, dtype=torch.float64
+    )
     return model, MultivariateNormal(weight @ loc.double() + bias, covariance)

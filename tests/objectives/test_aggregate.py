@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.distributions import Independent, MixtureSameFamily, Normal
 from torch.distributions import Categorical as Weights
+from torch.distributions import Independent, MixtureSameFamily, Normal
 from torch.testing import assert_close
 
 from aelab.distributions import Gaussian, PointMass, StandardGaussian

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -53,9 +54,7 @@ def traced(exact=False, samples=6, count=4):
 def weights(trace):
     """log w by its definition, (S, B)."""
     return (
-        trace.likelihood.log_prob(trace.x)
-        + trace.prior.log_prob(trace.z)
-        - trace.posterior.log_prob(trace.z)
+        trace.likelihood.log_prob(trace.x) + trace.prior.log_prob(trace.z) - trace.posterior.log_prob(trace.z)
     )
 
 
@@ -107,7 +106,7 @@ def test_more_codes_make_a_tighter_bound_below_the_evidence():
     x = marginal.sample((3000,))
     log_w = weights(model(Batch(x), 64))
     bounds = [log_w[:k].exp().mean(0).log() for k in (1, 4, 16, 64)]
-    for looser, tighter in [*zip(bounds, bounds[1:], strict=False), (bounds[-1], marginal.log_prob(x))]:
+    for looser, tighter in [*pairwise(bounds), (bounds[-1], marginal.log_prob(x))]:
         rise = tighter - looser
         assert rise.mean() > 3 * rise.std() / len(x) ** 0.5
     trace = model(Batch(x), 16)
@@ -320,7 +319,7 @@ def test_dreg_has_the_lower_variance_in_the_posterior():
 @pytest.mark.parametrize("first", [True, False])
 def test_dreg_refuses_another_term_that_reads_the_codes(company, first):
     terms = {"a": DoublyReparameterised(), "b": company}
-    with pytest.raises(ConfigurationError, match="a, b|b, a"):
+    with pytest.raises(ConfigurationError, match=r"a, b|b, a"):
         Objective(terms if first else dict(reversed(terms.items())))
 
 

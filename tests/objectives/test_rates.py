@@ -119,7 +119,7 @@ def test_the_variant_of_dupont_holds_each_part_at_its_own_capacity():
 
 def test_a_part_that_is_not_there_is_refused_by_name():
     made, _ = joint()
-    with pytest.raises(ConfigurationError, match="'shape'.*continuous, discrete_0, discrete_1"):
+    with pytest.raises(ConfigurationError, match=r"'shape'.*continuous, discrete_0, discrete_1"):
         Capacity(1.0, part="shape")(made, MODEL)
     with pytest.raises(ConfigurationError, match="posterior=joint"):
         Capacity(1.0, part="continuous")(trace(), MODEL)

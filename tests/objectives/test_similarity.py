@@ -24,8 +24,8 @@ def images(count, channels, height, width, seed=0):
 
 
 def reference(x, y, scales, window):
-    """Wang et al. 2003 of one channel, from the maps of torchmetrics, whose mean of the last scale also counts
-    a border that it reflects."""
+    """Wang et al. 2003 of one channel, from the maps of torchmetrics, whose mean of the last scale also
+    counts a border that it reflects."""
     powers = torch.tensor(BETAS[:scales], dtype=torch.float64)
     edge, total = window // 2, torch.ones(len(x), dtype=torch.float64)
     settings = {"sigma": 1.5 * window / 11, "kernel_size": window, "data_range": 1.0, "reduction": "none"}
@@ -34,9 +34,7 @@ def reference(x, y, scales, window):
             _, maps = structural_similarity_index_measure(x, y, return_full_image=True, **settings)
             value = maps[..., edge:-edge, edge:-edge].mean((1, 2, 3))
         else:
-            _, value = structural_similarity_index_measure(
-                x, y, return_contrast_sensitivity=True, **settings
-            )
+            _, value = structural_similarity_index_measure(x, y, return_contrast_sensitivity=True, **settings)
         total = total * value**power
         x, y = (torch.nn.functional.avg_pool2d(v, 2) for v in (x, y))
     return total
@@ -75,7 +73,9 @@ def test_the_term_is_the_dissimilarity_of_each_codes_mean_averaged():
 
 def test_a_perfect_mean_costs_nothing():
     x = images(4, 1, 12, 12)[0].clamp(0.01, 0.99)
-    assert_close(MSSSIM(scales=2)(trace(x.logit()[None], x), SimpleNamespace()).item(), 0.0, atol=1e-12, rtol=0)
+    assert_close(
+        MSSSIM(scales=2)(trace(x.logit()[None], x), SimpleNamespace()).item(), 0.0, atol=1e-12, rtol=0
+    )
 
 
 @pytest.mark.parametrize("scales", [1, 2])
@@ -104,7 +104,9 @@ def test_following_the_gradient_makes_images_alike():
     assert loss < 0.1
 
 
-@pytest.mark.parametrize(("side", "scales", "fits"), [(2, 1, False), (3, 1, True), (8, 3, False), (12, 3, True)])
+@pytest.mark.parametrize(
+    ("side", "scales", "fits"), [(2, 1, False), (3, 1, True), (8, 3, False), (12, 3, True)]
+)
 def test_images_too_small_for_a_window_of_three_pixels_are_refused(side, scales, fits):
     x, y = images(1, 1, side, side + 1)
     if fits:
