@@ -67,7 +67,7 @@ def test_every_code_of_the_exact_posterior_counts():
 
 
 def weighted(log_w):
-    """A trace in float32 whose codes have the given weights: a likelihood of them, prior and posterior alike."""
+    """A trace in float32 whose codes have the given weights, as prior and posterior are alike."""
 
     class Given:
         def log_prob(self, x):

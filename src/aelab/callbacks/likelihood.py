@@ -42,8 +42,8 @@ class ImportanceSampling(Callback):
             log_evidence([model(batch)])
         except ConfigurationError as error:
             raise ConfigurationError(
-                "callback=importance_sampling weighs codes by densities that this model does not have: choose "
-                "posterior=diagonal_gaussian with prior=standard_normal, or leave the callback out"
+                "callback=importance_sampling weighs codes by densities that this model does not have: "
+                "choose posterior=diagonal_gaussian with prior=standard_normal, or leave the callback out"
             ) from error
         finally:
             model.train()
