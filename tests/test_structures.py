@@ -369,3 +369,8 @@ def test_a_ladder_needs_its_own_posterior_and_prior():
     model, _ = two_layers("ladder")
     with pytest.raises(ConfigurationError, match="posterior=ladder with prior=top_down"):
         model.infer(torch.randn(2, PIXELS), None, prior=None)
+
+
+def test_the_structure_can_be_chosen_alone_as_it_asks_for_its_gradients_itself(train):
+    metrics = train("structure=hamiltonian", "model.structure.steps=1").read()["metrics"]
+    assert metrics["test/elbo"] == pytest.approx(-metrics["test/distortion"] - metrics["test/kl"], rel=1e-5)
