@@ -29,12 +29,12 @@ def nll(run):
 
 
 @torch.no_grad()
-def estimated(run, samples):
+def estimated(run, samples, seed=1):
     """-log p(x) of each test image and the effective number of codes, with the kept weights."""
     parts = build(settings_of(run))
     parts.training.load_state_dict(load(run.checkpoints / "best.ckpt")["state_dict"])
     model = parts.training.model.eval()
-    torch.manual_seed(11)
+    torch.manual_seed(seed)
     found = [log_evidence([model(batch, samples)]) for batch in parts.data.test_dataloader()]
     log_p, effective = (torch.cat(values) for values in zip(*found, strict=True))
     return -log_p, effective
@@ -55,20 +55,21 @@ def test_the_estimate_is_that_of_all_test_images_however_the_codes_are_dealt_out
     assert value < -elbo
 
 
-@pytest.mark.parametrize(("images", "others"), [(1, [2, 5]), (7, [5, 6, 8, 10]), (100_000, [5, 10])])
+@pytest.mark.parametrize(("images", "others"), [(1, []), (7, [5, 6, 8, 10]), (100_000, [5, 10])])
 def test_the_first_images_alone_are_measured_where_so_many_are_asked_for(sampled, images, others):
-    narrow = ("likelihood=gaussian", "model.likelihood.scale=0.3")  # so that images differ by many nats
-    run = sampled(f"{CALLBACK}.images={images}", "data.batch_size=5", *narrow, samples=100)
+    narrow = ("likelihood=gaussian", "model.likelihood.scale=0.3")  # so that images differ by nats
+    run = sampled(f"{CALLBACK}.images={images}", "data.eval_batch_size=5", *narrow, samples=300)
     value, error, *_ = nll(run)
-    each, _ = estimated(run, 100)
-    asked = each[:images]
-    assert value == pytest.approx(asked.mean().item(), abs=0.15)
+    each, again = (estimated(run, 300, seed)[0] for seed in (1, 2))
+    asked, noise = each[:images], (each - again).std().item()
+    close = 4 * noise / len(asked) ** 0.5
+    assert value == pytest.approx(asked.mean().item(), abs=close)
     if images == 1:
         assert error == 0
     else:
         assert error == pytest.approx(asked.std().item() / len(asked) ** 0.5, rel=0.1)
     for count in others:
-        assert abs(each[:count].mean() - asked.mean()) > 0.3  # other images, another number
+        assert abs(each[:count].mean() - asked.mean()) > close  # other images, another number
 
 
 @pytest.mark.parametrize("overrides", [["variant=ae"], ["variant=wae_mmd"], PRIORLESS])

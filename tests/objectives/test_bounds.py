@@ -150,15 +150,21 @@ def test_miwae_is_composed_as_a_mean_of_bounds():
 # Gradients with the same codes.
 
 
-def nonlinear():
+def nonlinear(posterior=DiagonalGaussian):
     torch.manual_seed(0)
-    parts = {"posterior": DiagonalGaussian, "prior": StandardNormal, "likelihood": Bernoulli()}
+    parts = {"posterior": posterior, "prior": StandardNormal, "likelihood": Bernoulli()}
     encoder, decoder = partial(MLPEncoder, widths=[6]), partial(MLPDecoder, widths=[6])
     model = autoencoder((1, 3, 3), 2, None, encoder=encoder, decoder=decoder, **parts)
     with torch.no_grad():  # far from the prior, so that the weights of the codes differ
-        model.posterior.projection.weight.mul_(3)
+        for parameter in model.posterior.parameters():
+            parameter.mul_(3)
         model.decoder.output.weight.mul_(3)
     return model, model(Batch(torch.rand(5, 1, 3, 3)), 6), {"rtol": 2e-4, "atol": 2e-6}
+
+
+def flowing():
+    """Unlike a Gaussian's, a flow's log-density has another gradient at every code."""
+    return nonlinear(partial(Flow, step=Planar))
 
 
 def linear():
@@ -166,7 +172,7 @@ def linear():
     return model, trace, {"rtol": 1e-10, "atol": 1e-12}
 
 
-@pytest.mark.parametrize("build", [linear, nonlinear])
+@pytest.mark.parametrize("build", [linear, nonlinear, flowing])
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_piwae_follows_iwae_in_the_generative_model_and_miwae_in_the_posterior(build, groups):
     model, trace, close = build()
