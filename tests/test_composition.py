@@ -78,7 +78,7 @@ def test_command_line_choices_win_over_a_variants():
 def test_values_arrive_where_they_are_read():
     config = compose(["objective.terms.kl.weight=0.25", "latent=7", "data.batch_size=9"])
     assert config.objective.terms.kl.weight == 0.25
-    assert config.model.latent == config.training.latent == 7
+    assert config.latent == config.model.latent == 7
     assert config.data.batch_size == 9
 
 

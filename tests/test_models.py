@@ -11,7 +11,7 @@ from aelab.errors import ConfigurationError
 from aelab.likelihoods import Bernoulli, Gaussian
 from aelab.metrics.estimands import Evidence
 from aelab.models import autoencoder
-from aelab.networks.conditioning import OneHot
+from aelab.networks.conditioning import Attributes, OneHot, VisibleQuadrants
 from aelab.networks.conv import ConvDecoder, ConvEncoder
 from aelab.networks.corruption import Masking
 from aelab.networks.mlp import MLPDecoder, MLPEncoder
@@ -232,3 +232,106 @@ def test_the_bound_is_the_evidence_of_probabilistic_pca_less_the_posteriors_dive
     gap = kl_divergence(q, MultivariateNormal((x - marginal.mean) @ projection.T, variance.diag())).mean()
     assert (gap < 1e-6) == optimal
     assert_close(measure.compute()["elbo"].float(), marginal.log_prob(x).mean() - gap, atol=1e-4, rtol=1e-5)
+
+
+# Models of what a condition leaves open.
+
+FACTORS = 2
+CONDITIONS = {
+    "label": OneHot,
+    "attributes": Attributes,
+    "image": partial(VisibleQuadrants, visible=("bottom_left", "top_right"), widths=[7]),
+}
+
+
+def told(condition, **slots):
+    torch.manual_seed(0)
+    parts = {**MLP, "posterior": DiagonalGaussian, "prior": Conditional, "likelihood": Bernoulli(), **slots}
+    model = autoencoder(SHAPE, 2, 3, conditioner=CONDITIONS[condition], attributes=FACTORS, **parts)
+    if slots.get("prior", Conditional) is Conditional:
+        nn.init.normal_(model.prior.projection.weight)  # it begins blind to the condition
+    return model
+
+
+def conditions(count=4):
+    return Batch(torch.rand(count, *SHAPE), torch.arange(count) % 3, torch.rand(count, FACTORS))
+
+
+def otherwise(condition, given):
+    """The same with another condition."""
+    if condition == "label":
+        return given._replace(y=(given.y + 1) % 3)
+    if condition == "attributes":
+        return given._replace(attributes=1 - given.attributes)
+    return given._replace(x=1 - given.x)
+
+
+def drawn(model, given):
+    torch.manual_seed(5)
+    return model.sample(len(given.x), given)
+
+
+# Rows 0-2 are the top and columns 0-1 the left of 6x5 pixels.
+HIDDEN = torch.ones(SHAPE, dtype=torch.bool)
+HIDDEN[:, 3:, :2] = False
+HIDDEN[:, :3, 2:] = False
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prior", [Conditional, StandardNormal])
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_another_condition_gives_another_sample(condition, prior):
+    model, given = told(condition, prior=prior), conditions()
+    first, other = drawn(model, given), drawn(model, otherwise(condition, given))
+    assert first.shape == (4, *SHAPE)
+    assert torch.equal(drawn(model, given), first)
+    pixels = HIDDEN if condition == "image" else torch.ones_like(HIDDEN)
+    assert ((first - other).abs()[:, pixels].amax(-1) > 1e-4).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_description_has_the_shapes_of_its_codes_and_observations(condition):
+    model, given = told(condition), conditions()
+    z = torch.randn(3, 4, 2)
+    described = model.describe(given.x, z, model.context(given))
+    assert (described.batch_shape, described.event_shape) == ((3, 4), SHAPE)
+    assert described.mean.shape == (3, 4, *SHAPE)
+    assert described.log_prob(given.x).shape == (3, 4)
+    trace = model(given, 3)
+    again = model.describe(given.x, trace.z, trace.context)
+    assert torch.equal(again.log_prob(given.x), density(trace))
+
+
+@torch.no_grad()
+def test_visible_quadrants_are_shown_as_they_are_and_only_the_hidden_have_a_density():
+    model, given = told("image"), conditions()
+    trace = model(given, 3)
+    known = given.x.expand(3, *given.x.shape)[..., ~HIDDEN]
+    assert torch.equal(trace.likelihood.mean[..., ~HIDDEN], known)
+    predicted = model.decode(trace.z, trace.context).mean[..., HIDDEN]
+    assert torch.equal(trace.likelihood.mean[..., HIDDEN], predicted)
+    hidden = given.x[..., HIDDEN]
+    cost = hidden * predicted.log() + (1 - hidden) * torch.log1p(-predicted)
+    assert_close(density(trace), cost.sum(-1), rtol=1e-4, atol=1e-5)
+    assert torch.equal(drawn(model, given)[:, ~HIDDEN], given.x[:, ~HIDDEN])
+
+
+@torch.no_grad()
+def test_the_condition_and_the_prior_know_nothing_of_hidden_pixels():
+    model, given = told("image"), conditions()
+    changed = given._replace(x=torch.where(HIDDEN, 1 - given.x, given.x))
+    context = model.context(given)
+    assert torch.equal(model.context(changed), context)
+    assert_close(model(changed).prior.mean, model(given).prior.mean)
+    assert_close(drawn(model, changed), drawn(model, given))
+    assert not torch.allclose(model(changed).posterior.mean, model(given).posterior.mean)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_as_many_conditions_as_samples_are_needed(condition):
+    model, given = told(condition), conditions()
+    for wrong in (None, conditions(3)):
+        with pytest.raises(ConfigurationError, match="4 samples of a conditional model need 4 conditions"):
+            model.sample(4, wrong)
+    assert drawn(model, given).shape == (4, *SHAPE)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.schedules import Constant, Cosine, Cyclic, Exponential, Linear, Milestones
+from aelab.errors import ConfigurationError
+from aelab.schedules import Constant, Cosine, Cyclic, Exponential, Linear, Milestones, Stages, constant
 
 steps = st.integers(0, 10_000)
 lengths = st.integers(1, 5_000)
@@ -16,6 +17,7 @@ schedules = st.one_of(
     st.builds(Cyclic, lengths, st.floats(0.01, 1), values, values),
     st.builds(Milestones, st.lists(steps, max_size=4), st.floats(0.1, 1)),
     st.builds(Exponential, lengths, st.floats(0.1, 1)),
+    st.builds(Stages, lengths, st.integers(1, 9), st.floats(1.1, 4), st.floats(0.1, 1)),
 )
 
 
@@ -87,3 +89,51 @@ def test_exponential_turns_sums_of_steps_into_products(length, factor, a, b):
     schedule = Exponential(length, factor)
     assert schedule(length) == pytest.approx(factor)
     assert schedule(a + b) == pytest.approx(schedule(a) * schedule(b))
+
+
+@given(st.integers(1, 6), st.integers(2, 5), st.integers(1, 40), st.floats(0.1, 0.9))
+def test_stages_are_plateaus_each_longer_by_the_growth(stages, growth, first, factor):
+    lengths = [first * growth**i for i in range(stages)]
+    schedule = Stages(sum(lengths), stages, float(growth), factor)
+    begin = 0
+    for stage, length in enumerate(lengths):
+        for step in (begin, begin + length - 1):
+            assert schedule(step) == pytest.approx(factor**stage)
+        begin += length
+    # The end of the training, and whatever lies beyond it, is the last stage still.
+    for step in (begin, begin + 1, 100 * begin):
+        assert schedule(step) == pytest.approx(factor ** (stages - 1))
+
+
+@given(st.integers(1, 100_000), st.integers(1, 9), st.floats(1.05, 4))
+def test_stages_of_any_length_of_training_begin_whole_and_end_at_the_last_factor(length, stages, growth):
+    schedule = Stages(length, stages, growth, 0.5)
+    assert schedule(0) == 1
+    assert schedule(length) == 0.5 ** (stages - 1)
+    starts = [length * (growth**i - 1) / (growth**stages - 1) for i in range(1, stages)]
+    for i, start in enumerate(starts, 1):
+        before, after = math.ceil(start) - 1, math.floor(start) + 1
+        if i == 1 or starts[i - 2] < before:
+            assert schedule(before) == 0.5 ** (i - 1)
+        if i == stages - 1 or after < starts[i]:
+            assert schedule(after) == 0.5**i
+
+
+def test_stages_by_default_are_those_of_burda():
+    # 3^i passes over the data at the rate 0.001 * 10^(-i / 7), i = 0, ..., 7: 3280 in all.
+    schedule = Stages(3280)
+    rates = [10 ** (-i / 7) for i in range(8) for _ in range(3**i)]
+    assert [schedule(epoch) for epoch in range(3280)] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"stages": 0}, {"growth": 1.0}, {"growth": 0.5}])
+def test_stages_that_cannot_be_are_refused(options):
+    with pytest.raises(ConfigurationError):
+        Stages(**{"steps": 10, **options})
+
+
+@given(schedules, values, steps)
+def test_a_number_is_a_schedule_and_a_schedule_stays_itself(schedule, value, step):
+    assert constant(schedule) is schedule
+    assert constant(value)(step) == value
+    assert isinstance(constant(3)(step), float)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from aelab.errors import ConfigurationError
 from aelab.metrics.importance import log_evidence
+from aelab.models import Autoencoder
 from aelab.records import Batch, Trace
 from aelab.seeds import seed_generators, step_seed
 
@@ -33,12 +34,19 @@ class ImportanceSampling(Callback):
             )
         self.samples, self.images, self.memory = samples, images, memory
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse a model whose codes have no density before anything is measured."""
-        module: Any = pl_module
-        batch = next(iter(trainer.datamodule.test_dataloader()))  # type: ignore[attr-defined]
-        if len(batch.x):
-            log_evidence([module.model(_rows(batch, slice(0, 1)))])
+    @torch.no_grad()
+    def check(self, model: Autoencoder, batch: Batch) -> None:
+        """Refuse a model whose codes have no density, before it is trained."""
+        model.eval()
+        try:
+            log_evidence([model(batch)])
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                "callback=importance_sampling weighs codes by densities that this model does not have: "
+                "choose posterior=diagonal_gaussian with prior=standard_normal, or leave the callback out"
+            ) from error
+        finally:
+            model.train()
 
     @torch.no_grad()
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

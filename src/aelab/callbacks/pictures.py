@@ -65,7 +65,7 @@ def pictures(model: Autoencoder, examples: Batch, columns: int) -> Iterator[tupl
     if model.prior is None:
         return
     if model.conditioner is None:
-        samples = model.sample(columns * columns // 2)
+        samples = model.sample(columns * (columns // 2))
         yield "samples", grid(samples.split(columns), [""] * (columns // 2))
     elif isinstance(model.conditioner, OneHot):
         yield "samples", samples_by_class(model, model.conditioner.features, columns, examples.x)

@@ -112,7 +112,8 @@ class MMD(Term):
     (Gretton et al. 2012; for autoencoders Zhao, Song and Ermon 2019, Tolstikhin et al. 2018).
 
     kernel: (N, latent), (M, latent) -> (N, M). As it compares codes of different observations, it asks
-    nothing of the posterior's density, and of a conditional prior that it be met on average.
+    nothing of the posterior's density, and of a conditional prior that it be met on average. A lone
+    observation, as the rest of an epoch can be, is compared with nothing and costs 0.
     """
 
     def __init__(
@@ -129,19 +130,23 @@ class MMD(Term):
                 "objective.terms.mmd compares codes with a prior: choose prior=standard_normal"
             )
         codes = trace.z[0]
-        drawn = trace.prior.sample(() if trace.prior.batch_shape else (len(codes),))
-        return mmd(codes, drawn, self.kernel)
+        if len(codes) < 2:
+            return codes.new_zeros(())
+        # A code and the draw for its own condition are not independent, so that pair is left out.
+        paired = len(trace.prior.batch_shape) > 0
+        drawn = trace.prior.sample(() if paired else (len(codes),))
+        return mmd(codes, drawn, self.kernel, paired)
 
 
-def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The unbiased squared MMD of two samples (N, D) and (M, D): a scalar."""
-    return _off_diagonal(kernel(x, x)) + _off_diagonal(kernel(y, y)) - 2 * kernel(x, y).mean()
+def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor], paired: bool = False) -> Tensor:
+    """The unbiased squared MMD of two samples (N, D) and (M, D): a scalar; N and M are at least 2.
+
+    paired: M is N, and only x and y of different rows are independent.
+    """
+    across = _off_diagonal(kernel(x, y)) if paired else kernel(x, y).mean()
+    return _off_diagonal(kernel(x, x)) + _off_diagonal(kernel(y, y)) - 2 * across
 
 
 def _off_diagonal(gram: Tensor) -> Tensor:
     count = len(gram)
-    if count < 2:
-        raise ConfigurationError(
-            "objective.terms.mmd compares at least two observations: raise data.batch_size"
-        )
     return (gram.sum() - gram.diagonal().sum()) / (count * (count - 1))

@@ -20,7 +20,7 @@ class MSSSIM(Term):
 
     It is between 0 and about 1, so its weight is an image's distortion in nats where nothing is alike.
 
-    scales: each halves the image; as many as leave it larger than the window, which is fitted to the image.
+    scales: each but the first halves the image, whose sides keep 3 pixels or more at the coarsest.
     """
 
     def __init__(self, weight: float | Schedule = 1.0, scales: int = 3) -> None:
@@ -43,7 +43,7 @@ def ms_ssim(x: Tensor, y: Tensor, scales: int) -> Tensor:
     Raises ConfigurationError for images too small for the scales.
     """
     side = min(x.shape[-2:]) // 2 ** (scales - 1)
-    if side < 2:
+    if side < 3:  # a window of one pixel sees no structure, only brightness
         raise ConfigurationError(
             f"objective.terms.msssim: images of {tuple(x.shape[-2:])} are too small for scales={scales}"
         )

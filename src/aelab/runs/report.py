@@ -16,6 +16,9 @@ UNITS = {
     "mse": "squared error per pixel",
     "squared_error": "squared error per image",
     "psnr": "dB",
+    "nll": "nats per image",
+    "nll_standard_error": "nats per image",
+    "nll_effective_samples": "codes",
     "active_units": "latent dimensions",
 }
 

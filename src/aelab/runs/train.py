@@ -68,7 +68,10 @@ def start(config: DictConfig, signals: Signals) -> dict[str, float]:
     """Train from nothing in a new folder; the test metrics by name."""
     parts = build(config)
     # Once without a run, so that what it refuses leaves no folder behind.
-    _trainer(config, RunFolder(Path(config.outputs)), "", signals)
+    trial: Any = _trainer(config, RunFolder(Path(config.outputs)), "", signals)
+    for callback in trial.callbacks:
+        if hasattr(callback, "check"):
+            callback.check(parts.training.model, parts.data.val_examples(1))
     circumstances, patch = _circumstances(config, parts), _changes()
     folder = RunFolder.create(Path(config.outputs), str(config.name))
     OmegaConf.save(config, folder.config)
