@@ -87,11 +87,10 @@ class TrainLoader(Loader):
         epoch, start = self._epoch, self._skipped()
         order = self._order(epoch)
         x, y = self.images.x, self.images.y
-        # What is small is gathered and cut for the whole epoch at once, which costs a batch next to nothing.
-        indices = order.split(self.batch_size)
-        labels = [None] * len(indices) if y is None else y[order].split(self.batch_size)
         for batch in range(start, len(self)):
-            yield self._batch(x.index_select(0, indices[batch]), labels[batch], epoch, batch, self.rank)
+            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            labels = None if y is None else y.index_select(0, index)
+            yield self._batch(x.index_select(0, index), labels, epoch, batch, self.rank)
 
     def _skipped(self) -> int:
         epoch, batch = self._position
