@@ -7,7 +7,16 @@ from scipy import integrate, stats
 from torch import distributions as td
 from torch.testing import assert_close
 
-from aelab.distributions import Bernoulli, Gaussian, PointMass, StandardGaussian, divergence, has_density
+from aelab.distributions import (
+    Bernoulli,
+    Gaussian,
+    PointMass,
+    StandardGaussian,
+    bounded,
+    divergence,
+    has_density,
+    rate,
+)
 
 SHAPES = {1: (4, 3), 3: (4, 2, 3, 5)}
 COUNT = 40_000
@@ -194,6 +203,26 @@ def test_divergence_and_its_gradients_are_torchs(kind, dims):
         for value in values
     ]
     assert_close(*gradients)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_rate_is_the_mean_divergence_also_in_its_gradients(kind):
+    q, p, *_, parameters = divergent(kind)
+    z = q.sample((2,))
+    values = rate(q, p, z), divergence(q, p, z).mean()
+    assert_close(*values)
+    gradients = [
+        torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True) for value in values
+    ]
+    assert_close(*gradients)
+
+
+def test_log_variances_are_bounded_and_nan_stays_nan():
+    wide = torch.tensor([-1e9, -3.0, 7.0, 1e9, torch.nan], requires_grad=True)
+    values = bounded(wide)
+    assert_close(values, torch.tensor([-30.0, -3.0, 7.0, 20.0, torch.nan]), equal_nan=True)
+    values[:-1].sum().backward()
+    assert_close(wide.grad, torch.tensor([0.0, 1.0, 1.0, 0.0, 0.0]))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "from standard"])

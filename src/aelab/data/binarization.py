@@ -75,7 +75,7 @@ class Threshold:
 
 
 def _unit(x: Tensor) -> Tensor:
-    return x * (1 / 255)  # float32 at once
+    return x.float().mul_(1 / 255)
 
 
 def _draw(x: Tensor, generator: Generator) -> Tensor:

@@ -94,10 +94,9 @@ class TrainLoader(Loader):
         # A generator: Lightning calls iter() before it sets the epoch, and nothing here runs until next().
         epoch, start = self._epoch, self._skipped()
         order = self._order(epoch)
-        # Cut for the whole epoch at once, which costs a batch next to nothing.
-        indices = order.split(self.batch_size)
         for batch in range(start, len(self)):
-            yield self._batch(indices[batch], epoch, batch, self.rank)
+            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield self._batch(index, epoch, batch, self.rank)
 
     def _skipped(self) -> int:
         epoch, batch = self._position

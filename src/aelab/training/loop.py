@@ -79,7 +79,8 @@ class EpochLoop(_TrainingEpochLoop):
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
         stops = self.trainer.should_stop or self.trainer.received_sigterm or self._skip_next_val
-        if self.lean and not stops and self.batch_progress.current.ready < self.unchecked:
+        early = self.batch_progress.current.ready < self.unchecked
+        if self.lean and not stops and (early or not self._should_check_val_fx(data_fetcher)):
             self._batches_that_stepped += 1
         else:
             super().on_advance_end(data_fetcher)
