@@ -203,8 +203,9 @@ class Transported(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._drawn is None or not _same_memory(value, self._drawn[0]):
             raise ConfigurationError(
-                "this objective asks for the density of a flow's posterior away from its own samples: choose "
-                "posterior=diagonal_gaussian, or an objective without an aggregate posterior"
+                "a flow's posterior is asked for its density away from its own samples, as prior=vamp and the "
+                "terms of an aggregate posterior do: choose posterior=diagonal_gaussian, or another prior or "
+                "objective"
             )
         return self._drawn[1]
 
