@@ -203,9 +203,9 @@ class Transported(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._drawn is None or not _same_memory(value, self._drawn[0]):
             raise ConfigurationError(
-                "a flow's posterior is asked for its density away from its own samples, as prior=vamp and the "
-                "terms of an aggregate posterior do: choose posterior=diagonal_gaussian, or another prior or "
-                "objective"
+                "a flow's posterior is asked for its density away from its own samples, as prior=vamp and "
+                "the terms of an aggregate posterior do: choose posterior=diagonal_gaussian, or another "
+                "prior or objective"
             )
         return self._drawn[1]
 

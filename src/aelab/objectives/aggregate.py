@@ -7,6 +7,7 @@ differ from it in constants, not in gradients; the mutual information seen here 
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -59,26 +60,11 @@ def _mean(log_densities: Tensor) -> Tensor:
     return log_densities.logsumexp(1) - math.log(log_densities.shape[1])
 
 
-class DIPI(Term):
-    """Distance of the covariance of the posterior means from the identity (Kumar et al. 2018, DIP-VAE-I).
+class CovariancePenalty(Term, ABC):
+    """Squared distance of a covariance from the identity (DIP-VAE, Kumar, Sattigeri and Balakrishnan 2018).
 
-    off_diagonal, diagonal: the weights of its two squared parts.
+    off_diagonal, diagonal: the weights of its two parts.
     """
-
-    def __init__(
-        self, off_diagonal: float = 10.0, diagonal: float = 100.0, weight: float | Schedule = 1.0
-    ) -> None:
-        super().__init__(weight)
-        self.off_diagonal, self.diagonal = off_diagonal, diagonal
-
-    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        covariance = torch.cov(_gaussian(trace).loc.T, correction=0)
-        return _from_identity(covariance, self.off_diagonal, self.diagonal)
-
-
-class DIPII(Term):
-    """Distance of the covariance of the codes, cov of the means plus mean of the variances, from the identity
-    (Kumar et al. 2018, DIP-VAE-II)."""
 
     def __init__(
         self, off_diagonal: float = 10.0, diagonal: float = 10.0, weight: float | Schedule = 1.0
@@ -87,16 +73,28 @@ class DIPII(Term):
         self.off_diagonal, self.diagonal = off_diagonal, diagonal
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        q = _gaussian(trace)
-        covariance = torch.cov(q.loc.T, correction=0) + q.variance.mean(0).diag()
-        return _from_identity(covariance, self.off_diagonal, self.diagonal)
+        covariance = self.covariance(_gaussian(trace))
+        variances = covariance.diagonal()
+        off = covariance.square().sum() - variances.square().sum()
+        return self.off_diagonal * off + self.diagonal * (variances - 1).square().sum()
+
+    @abstractmethod
+    def covariance(self, q: Gaussian) -> Tensor:
+        """(latent, latent), over the batch."""
 
 
-def _from_identity(covariance: Tensor, off_diagonal: float, diagonal: float) -> Tensor:
-    covariance = torch.atleast_2d(covariance)
-    variances = covariance.diagonal()
-    off = covariance.square().sum() - variances.square().sum()
-    return off_diagonal * off + diagonal * (variances - 1).square().sum()
+class DIPI(CovariancePenalty):
+    """Of the posterior means (DIP-VAE-I)."""
+
+    def covariance(self, q: Gaussian) -> Tensor:
+        return torch.atleast_2d(torch.cov(q.loc.T, correction=0))
+
+
+class DIPII(CovariancePenalty):
+    """Of the codes: the covariance of their means and the mean of their variances (DIP-VAE-II)."""
+
+    def covariance(self, q: Gaussian) -> Tensor:
+        return torch.atleast_2d(torch.cov(q.loc.T, correction=0)) + q.variance.mean(0).diag()
 
 
 def _gaussian(trace: Trace) -> Gaussian:
