@@ -23,7 +23,7 @@ class Affine(Posterior):
         self.shift = nn.Parameter(torch.zeros(latent))
         self.log_variance = nn.Parameter(torch.zeros(latent))
 
-    def forward(self, h, context=None, step=0):
+    def forward(self, h, step=0):
         loc = h @ self.slope.T + self.shift
         return Gaussian(loc, self.log_variance.expand(loc.shape))
 

@@ -1,11 +1,22 @@
 import math
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.errors import ConfigurationError
-from aelab.schedules import Constant, Cosine, Cyclic, Exponential, Linear, Milestones, Stages, constant
+from aelab.schedules import (
+    Constant,
+    Cosine,
+    Cyclic,
+    Exponential,
+    Linear,
+    Milestones,
+    OfTraining,
+    Stages,
+    constant,
+)
 
 steps = st.integers(0, 10_000)
 lengths = st.integers(1, 5_000)
@@ -14,7 +25,7 @@ schedules = st.one_of(
     st.builds(Constant, values),
     st.builds(Linear, lengths, values, values),
     st.builds(Cosine, lengths, values, values, st.integers(0, 100)),
-    st.builds(Cyclic, lengths, st.floats(0.01, 1), values, values),
+    st.builds(Cyclic, lengths, st.integers(1, 6), st.floats(0.01, 1), values, values),
     st.builds(Milestones, st.lists(steps, max_size=4), st.floats(0.1, 1)),
     st.builds(Exponential, lengths, st.floats(0.1, 1)),
     st.builds(Stages, lengths, st.integers(1, 9), st.floats(1.1, 4), st.floats(0.1, 1)),
@@ -67,13 +78,32 @@ def test_cosine_is_symmetric_about_its_middle(half, start, end):
     assert schedule(half // 2) + schedule(2 * half - half // 2) == pytest.approx(start + end, abs=1e-9)
 
 
-@given(lengths, st.floats(0.01, 1), values, values, steps)
-def test_cyclic_repeats_itself_and_begins_at_its_start(period, rise, start, end, step):
-    schedule = Cyclic(period, rise, start, end)
-    assert schedule(step) == schedule(step + period)
-    assert schedule(period * step) == pytest.approx(start)
-    if step % period >= math.ceil(rise * period):
-        assert schedule(step) == pytest.approx(end)
+@given(lengths, st.integers(1, 6), st.floats(0.01, 1), values, values, steps)
+def test_cyclic_repeats_itself_begins_at_its_start_and_stays_at_its_end(
+    period, cycles, rise, start, end, step
+):
+    schedule = Cyclic(period * cycles, cycles, rise, start, end)
+    for cycle in range(cycles - 1):
+        at = cycle * period + step % period
+        assert schedule(at) == pytest.approx(schedule(at + period))
+        assert schedule(cycle * period) == pytest.approx(start)
+        if step % period >= math.ceil(rise * period):
+            assert schedule(at) == pytest.approx(end)
+    assert schedule(period * cycles + step) == pytest.approx(end)
+
+
+@given(lengths, st.floats(0.01, 1), steps)
+def test_a_schedule_of_the_training_is_stretched_over_its_share(length, share, step):
+    schedule = OfTraining(partial(Linear, start=2.0, end=5.0), share)
+    assert schedule(step) == 2.0  # until it knows the training's length
+    schedule.plan(length)
+    assert schedule(step) == Linear(max(1, round(share * length)), 2.0, 5.0)(step)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ConfigurationError, match="share"):
+        OfTraining(Linear, share)
 
 
 @given(st.lists(steps, min_size=1, max_size=5, unique=True), st.floats(0.1, 0.9))

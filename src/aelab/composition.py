@@ -23,7 +23,7 @@ from hydra.errors import (
 )
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from aelab.errors import AelabError, ConfigurationError
 
@@ -126,6 +126,12 @@ def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train"
     if isinstance(error, MissingConfigException) and group:
         found, choice = group.group(1) or group.group(3), group.group(2) or group.group(4)
         return f"unknown {found} {choice!r}; {_nearest(choice, choices(found))}"
+    if isinstance(error, InterpolationKeyError):
+        missing = re.search(r"Interpolation key '([^']+)'", str(error))
+        return (
+            f"{error.full_key} follows {missing and missing.group(1)}, which this composition lacks: choose "
+            "parts that go together, as a variant does"
+        )
     if isinstance(error, OverrideParseException):
         return f"cannot read the override {error.override!r}: {message}"
     return message

@@ -16,11 +16,15 @@ from aelab.records import Batch, Trace
 class Autoencoder(nn.Module):
     """A latent variable model p(z|c) p(x|z,c) with an encoder and posterior q(z|x,c), in seven slots.
 
-    encoder: (x, context) -> features. posterior: (features, context, step) -> q(z|x,c).
+    encoder: (x, context) -> features. posterior: (features, step) -> q(z|x,c).
     decoder: (z, context) -> params. likelihood: params -> p(x|z,c).
     prior: (context, encode) -> p(z|c); None where the model has none, as a plain autoencoder.
     corruption: x -> what the encoder sees. conditioner: batch -> context.
+
+    follows_gradient: whether inference itself differentiates the model, also at validation.
     """
+
+    follows_gradient = False
 
     def __init__(
         self,
@@ -66,7 +70,7 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor, context: Tensor | None = None, step: int = 0) -> Distribution:
         """x (B, *event) -> q(z|x,c), batch shape (B,)."""
-        return self.posterior(self.encoder(x, context), context, step)
+        return self.posterior(self.encoder(x, context), step)
 
     def infer(
         self, x: Tensor, context: Tensor | None, step: int = 0, prior: Distribution | None = None

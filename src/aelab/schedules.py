@@ -5,7 +5,7 @@ They hold no state, so a run continued at any step sees the values that it would
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aelab.errors import ConfigurationError
@@ -68,22 +68,24 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class Cyclic(Schedule):
-    """Repeated linear ramps: `rise` of each `period` climbs from `start` to `end`, the rest stays there
-    (Fu et al. 2019)."""
+    """`cycles` linear ramps in `steps` steps: `rise` of each climbs from `start` to `end`, the rest stays
+    there, and so does what follows the last (Fu et al. 2019)."""
 
-    period: int
+    steps: int
+    cycles: int = 4
     rise: float = 0.5
     start: float = 0.0
     end: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.period < 1 or not 0 < self.rise <= 1:
+        _check_steps(self.steps, 1)
+        if self.cycles < 1 or not 0 < self.rise <= 1:
             raise ConfigurationError(
-                f"a cyclic schedule needs a period of at least 1 step and a rise in (0, 1], not {self}"
+                f"a cyclic schedule has at least 1 cycle and a rise in (0, 1], not {self}"
             )
 
     def __call__(self, step: int) -> float:
-        progress = (step % self.period) / self.period
+        progress = (step * self.cycles % self.steps) / self.steps if step < self.steps else 1.0
         return self.start + (self.end - self.start) * min(1.0, progress / self.rise)
 
 
@@ -132,6 +134,26 @@ class Stages(Schedule):
         whole = self.growth**self.stages - 1
         stage = int(math.log(1 + whole * step / self.steps, self.growth) + 1e-9)
         return self.factor ** min(stage, self.stages - 1)
+
+
+class OfTraining(Schedule):
+    """A schedule over a `share` of the training, from its start; it stands at its beginning until `plan`.
+
+    schedule: steps -> the schedule over so many.
+    """
+
+    def __init__(self, schedule: Callable[..., Schedule], share: float = 1.0) -> None:
+        if not 0 < share <= 1:
+            raise ConfigurationError(f"a schedule's share={share} of the training must be in (0, 1]")
+        self.schedule, self.share = schedule, share
+        self.planned: Schedule | None = None
+
+    def plan(self, steps: int) -> None:
+        """Tell it how many steps the training has."""
+        self.planned = self.schedule(steps=max(1, round(self.share * steps)))
+
+    def __call__(self, step: int) -> float:
+        return self.schedule(steps=1)(0) if self.planned is None else self.planned(step)
 
 
 def constant(value: float | Schedule) -> Schedule:

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from aelab.distributions import Chain, Gaussian, Joint, StandardGaussian, Transported
 from aelab.errors import ConfigurationError
+from aelab.likelihoods import OptimalGaussian
 from aelab.models import Autoencoder
 
 
@@ -46,16 +47,26 @@ class Hamiltonian(Autoencoder):
     """Codes of the encoder's Gaussian carried on by tempered Hamiltonian dynamics towards p(z|x) (Caterini,
     Doucet and Sejdinovic 2018).
 
+    Not with likelihood=optimal_gaussian, whose density of one image depends on the others.
+
     steps: of leapfrog. size: of each at the start, trained for each latent dimension, below 0.5.
     temperature: the inverse temperature of the momenta at the start, trained, in (0, 1).
     """
 
+    follows_gradient = True
+
     def __init__(self, steps: int = 3, size: float = 0.05, temperature: float = 0.3, **parts: Any) -> None:
         super().__init__(**parts)
+        if isinstance(self.likelihood, OptimalGaussian):
+            raise ConfigurationError(
+                "structure=hamiltonian follows the density of each image alone, and that of "
+                "likelihood=optimal_gaussian has one scale for a batch: choose likelihood=gaussian with "
+                "model.likelihood.learned=true"
+            )
         if steps < 1 or not 0 < size < 0.5 or not 0 < temperature < 1:
             raise ConfigurationError(
-                f"structure.steps={steps}, size={size}, temperature={temperature}: choose at least 1 step, "
-                "of a size in (0, 0.5), at a temperature in (0, 1)"
+                f"model.structure.steps={steps}, size={size}, temperature={temperature}: choose at least 1 "
+                "step, of a size in (0, 0.5), at a temperature in (0, 1)"
             )
         self.steps = steps
         self.size_logit = nn.Parameter(torch.full((self.latent,), math.log(2 * size / (1 - 2 * size))))
@@ -87,9 +98,9 @@ class Hamiltonian(Autoencoder):
         z, momentum = extended.chunk(2, -1)
         size = 0.5 * self.size_logit.sigmoid()
         root = self.temperature_logit.sigmoid().sqrt()
-        cooled = root
+        cooled, slope = root, gradient(energy, z)
         for k in range(1, self.steps + 1):
-            z, momentum = leapfrog(z, momentum, size, energy)
+            z, momentum, slope = leapfrog(z, momentum, slope, size, energy)
             # The quadratic scheme: from the temperature at the start to 1.
             warmer, cooled = cooled, 1 / ((1 - 1 / root) * (k / self.steps) ** 2 + 1 / root)
             momentum = momentum * (warmer / cooled)
@@ -97,20 +108,23 @@ class Hamiltonian(Autoencoder):
         return z, self.latent * root.log() + standard
 
 
-def leapfrog(z: Tensor, momentum: Tensor, size: Tensor, energy: Any) -> tuple[Tensor, Tensor]:
+def leapfrog(
+    z: Tensor, momentum: Tensor, slope: Tensor, size: Tensor, energy: Any
+) -> tuple[Tensor, Tensor, Tensor]:
     """One step of Hamilton's equations, reversible and volume-preserving.
 
-    energy: z (S, B, latent) -> (S, B).
+    slope: d energy / dz, with which the next step begins too. energy: z (S, B, latent) -> (S, B).
     """
-    momentum = momentum - 0.5 * size * _gradient(energy, z)
+    momentum = momentum - 0.5 * size * slope
     z = z + size * momentum
-    return z, momentum - 0.5 * size * _gradient(energy, z)
+    slope = gradient(energy, z)
+    return z, momentum - 0.5 * size * slope, slope
 
 
-def _gradient(energy: Any, z: Tensor) -> Tensor:
+def gradient(energy: Any, z: Tensor) -> Tensor:
     """d energy / dz, which can be differentiated again while training, and is also there under no_grad."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
         at = z if z.requires_grad else z.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(energy(at).sum(), at, create_graph=again)
-    return gradient
+        (slope,) = torch.autograd.grad(energy(at).sum(), at, create_graph=again)
+    return slope

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from aelab.models import Autoencoder
 from aelab.records import Batch, Trace
 from aelab.seeds import seed_generators, step_seed
 
-BYTES_PER_VALUE = 32  # of a decoded code: a handful of float32 tensors of an image's size
+BYTES_PER_NUMBER = 32  # that the decoder gives: a handful of float32 tensors of that size
 
 
 class ImportanceSampling(Callback):
@@ -52,7 +53,9 @@ class ImportanceSampling(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         sums = torch.zeros(4, dtype=torch.float64, device=pl_module.device)
         loader = trainer.datamodule.test_dataloader()  # type: ignore[attr-defined]
-        for batch_idx, batch in enumerate(tqdm(loader, "nll", disable=not sys.stderr.isatty(), leave=False)):
+        # The same batches as the other test metrics see.
+        batches = islice(loader, int(trainer.num_test_batches[0]))
+        for batch_idx, batch in enumerate(tqdm(batches, "nll", disable=not sys.stderr.isatty(), leave=False)):
             first = (batch_idx * trainer.world_size + trainer.global_rank) * loader.batch_size
             kept = _rows(batch, slice(0, max(0, (self.images or sys.maxsize) - first)))
             if len(kept.x):
@@ -69,7 +72,10 @@ class ImportanceSampling(Callback):
 
     def _sums(self, module: LightningModule, batch: Batch, index: int) -> Tensor:
         """Over a batch: the number of images, nll, its square, the effective number of codes."""
-        codes = max(1, int(self.memory / (BYTES_PER_VALUE * batch.x[0].numel())))
+        likelihood: Any = module.model.likelihood  # type: ignore[union-attr]
+        places = batch.x[0, 0].numel()
+        numbers = likelihood.parameters_for(batch.x.shape[1]) * places
+        codes = max(1, int(self.memory / (BYTES_PER_NUMBER * numbers)))
         images = max(1, min(len(batch.x), codes // min(self.samples, 500)))
         total = torch.zeros(4, dtype=torch.float64, device=module.device)
         for start in range(0, len(batch.x), images):

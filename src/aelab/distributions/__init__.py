@@ -7,7 +7,14 @@ tests, and any torch or zuko distribution fits the same slots. Densities are in 
 
 from aelab.distributions.base import Factorised, Independent, frozen
 from aelab.distributions.codes import Chain, Joint, OneHot, PointMass, Transported
-from aelab.distributions.divergence import check_same_space, distortion, divergence, has_density, rate
+from aelab.distributions.divergence import (
+    check_same_space,
+    distortion,
+    divergence,
+    has_density,
+    rate,
+    values_described,
+)
 from aelab.distributions.gaussian import Gaussian, ProfiledGaussian, StandardGaussian, bounded
 from aelab.distributions.levels import BetaBinomial, Levels, LogisticMixture
 from aelab.distributions.pixels import Bernoulli, ContinuousBernoulli, LogCosh, Masked
@@ -40,4 +47,5 @@ __all__ = [
     "frozen",
     "has_density",
     "rate",
+    "values_described",
 ]

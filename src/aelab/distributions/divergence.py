@@ -8,8 +8,13 @@ from torch.distributions import Distribution, MixtureSameFamily, kl_divergence
 
 from aelab.distributions.codes import Chain, Joint, PointMass
 from aelab.distributions.gaussian import Gaussian, StandardGaussian, twice_to_standard
-from aelab.distributions.pixels import Bernoulli
+from aelab.distributions.pixels import Bernoulli, Masked
 from aelab.errors import ConfigurationError
+
+
+def values_described(likelihood: Distribution) -> int:
+    """How many values of an observation have a density: all, unless a condition tells some of them."""
+    return likelihood.described if isinstance(likelihood, Masked) else likelihood.event_shape.numel()
 
 
 @singledispatch
@@ -59,7 +64,7 @@ def check_same_space(q: Distribution, p: Distribution) -> None:
     """ConfigurationError unless the codes of a posterior lie where the prior has its density."""
     ours, theirs = space(q), space(p)
     if ours != theirs:
-        fit = PRIORS.get(ours, "joint")
+        fit = PRIORS.get(ours, "joint for a joint code, or top_down with structure=ladder for a ladder's")
         raise ConfigurationError(
             f"the posterior's codes ({ours}) do not lie where the prior has its density ({theirs}): "
             f"choose prior={fit}, or another posterior"

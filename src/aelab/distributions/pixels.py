@@ -144,6 +144,11 @@ class Masked(Distribution):
         drawn = self.base.sample(sample_shape)
         return torch.lerp(self.known.expand(drawn.shape), drawn, self.hidden)
 
+    @property
+    def described(self) -> int:
+        """How many values of an observation have a density."""
+        return int(self.hidden.sum()) * self.event_shape.numel() // self.hidden.numel()
+
     def log_prob(self, value: Tensor) -> Tensor:
         each: Callable[[Tensor], Tensor] = self.base.each  # type: ignore[attr-defined]
         return sum_event(each(value) * self.hidden, len(self.event_shape))

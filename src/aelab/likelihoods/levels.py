@@ -65,5 +65,5 @@ class DiscretizedLogisticMixture(Likelihood):
 
 def _check(name: str, value: int, least: int) -> int:
     if value < least:
-        raise ConfigurationError(f"likelihood.{name}={value}: at least {least} are needed")
+        raise ConfigurationError(f"model.likelihood.{name}={value}: at least {least} are needed")
     return value

@@ -34,7 +34,7 @@ class LocationScale(Likelihood, ABC):
     ) -> None:
         super().__init__()
         if not 0 < scale < math.inf:
-            raise ConfigurationError(f"likelihood.scale={scale}: the scale must be finite and above 0")
+            raise ConfigurationError(f"model.likelihood.scale={scale}: the scale must be finite and above 0")
         self.activation, self.per_pixel = activation(), per_pixel
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learned)
 
@@ -85,7 +85,7 @@ class StudentT(LocationScale):
     ) -> None:
         super().__init__(scale, learned, per_pixel, activation)
         if not degrees > 1:
-            raise ConfigurationError(f"likelihood.degrees={degrees}: above 1 the mean exists")
+            raise ConfigurationError(f"model.likelihood.degrees={degrees}: above 1 the mean exists")
         self.degrees = degrees
 
     def around(self, loc: Tensor, log_scale: Tensor, event_dims: int) -> distributions.Independent:
@@ -107,7 +107,7 @@ class LogCosh(LocationScale):
     ) -> None:
         super().__init__(scale, learned, per_pixel, activation)
         if not 0 < sharpness < math.inf:
-            raise ConfigurationError(f"likelihood.sharpness={sharpness}: it must be finite and above 0")
+            raise ConfigurationError(f"model.likelihood.sharpness={sharpness}: it must be finite and above 0")
         self.sharpness = sharpness
 
     def around(self, loc: Tensor, log_scale: Tensor, event_dims: int) -> distributions.LogCosh:
@@ -125,7 +125,7 @@ class OptimalGaussian(Likelihood):
     def __init__(self, momentum: float = 0.01, activation: Activation = nn.Sigmoid) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
-            raise ConfigurationError(f"likelihood.momentum={momentum}: choose one in (0, 1]")
+            raise ConfigurationError(f"model.likelihood.momentum={momentum}: choose one in (0, 1]")
         self.activation, self.momentum = activation(), momentum
         self.register_buffer("log_variance", torch.zeros(()))
 

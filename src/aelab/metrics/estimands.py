@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from aelab.distributions import divergence, has_density
+from aelab.distributions import divergence, has_density, values_described
 from aelab.records import Trace
 
 GREY_LEVELS = 256
@@ -60,7 +60,7 @@ class Evidence(_Estimand):
         observations = len(trace.x)
         self.count += observations
         self.distortion -= trace.likelihood.log_prob(trace.x).mean(0).double().sum()
-        self.dimensions += trace.x.numel()
+        self.dimensions += observations * values_described(trace.likelihood)
         if not trace.likelihood.support.is_discrete:  # type: ignore[union-attr]
             self.offset += observations
         if trace.prior is not None and has_density(trace.posterior):
@@ -94,9 +94,10 @@ class Reconstruction(_Estimand):
     def update(self, trace: Trace) -> None:
         error = (trace.likelihood.mean.mean(0) - trace.x).double().square().flatten(1)
         self.count += len(error)
-        self.pixels += error.numel()
+        values = values_described(trace.likelihood)  # the others are told, and their error is 0
+        self.pixels += len(error) * values
         self.squared += error.sum()
-        self.decibels -= (10 * error.mean(1).clamp_min(1e-10).log10()).sum()
+        self.decibels -= (10 * (error.sum(1) / values).clamp_min(1e-10).log10()).sum()
 
     def compute(self) -> dict[str, Tensor]:
         return {

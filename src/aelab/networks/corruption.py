@@ -10,7 +10,7 @@ from aelab.errors import ConfigurationError
 
 def _probability(value: float) -> float:
     if not 0 <= value <= 1:
-        raise ConfigurationError(f"corruption.probability={value}: a probability lies between 0 and 1")
+        raise ConfigurationError(f"model.corruption.probability={value}: a probability lies between 0 and 1")
     return value
 
 
@@ -20,7 +20,9 @@ class GaussianNoise(nn.Module):
     def __init__(self, scale: float = 0.3) -> None:
         super().__init__()
         if not 0 <= scale < math.inf:
-            raise ConfigurationError(f"corruption.scale={scale}: the scale must be finite and not negative")
+            raise ConfigurationError(
+                f"model.corruption.scale={scale}: the scale must be finite and not negative"
+            )
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class DimensionwiseKL(Term):
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         z, pairs = _pairwise(trace)
-        prior = required_prior(trace, "objective.terms.dimensionwise_kl")
+        prior = required_prior(trace, "the rate")
         return (_mean(pairs).sum(-1) - prior.log_prob(z)).mean()
 
 
@@ -124,15 +124,15 @@ class MMD(Term):
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         if trace.prior is None:
-            raise ConfigurationError(
-                "objective.terms.mmd compares codes with a prior: choose prior=standard_normal"
-            )
+            raise ConfigurationError("the MMD compares codes with a prior: choose prior=standard_normal")
         codes = trace.z[0]
         if len(codes) < 2:
             return codes.new_zeros(())
         # A code and the draw for its own condition are not independent, so that pair is left out.
         paired = len(trace.prior.batch_shape) > 0
-        drawn = trace.prior.sample(() if paired else (len(codes),))
+        # With a gradient where the prior's draws have one: a learned prior is drawn to the codes too.
+        draw = trace.prior.rsample if trace.prior.has_rsample else trace.prior.sample
+        drawn = draw(() if paired else (len(codes),))
         return mmd(codes, drawn, self.kernel, paired)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from aelab.distributions import distortion, frozen, rate
+from aelab.errors import ConfigurationError
 from aelab.evidence import log_joint, log_mean, log_weights, required_prior
 from aelab.models import Autoencoder
 from aelab.objectives.objective import Term
@@ -26,7 +27,7 @@ class KL(Term):
     """
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        return rate(trace.posterior, required_prior(trace, "objective.terms.kl"), trace.z)
+        return rate(trace.posterior, required_prior(trace, "the rate"), trace.z)
 
 
 class ImportanceWeighted(Term):
@@ -48,11 +49,16 @@ class PartiallyImportanceWeighted(Term):
     """The generative parameters follow the bound of all codes, the posterior's that of `groups` of them
     (PIWAE, Rainforth et al. 2018); the value is the first."""
 
-    def __init__(self, weight: float | Schedule = 1.0, groups: int = 8) -> None:
+    def __init__(self, weight: float | Schedule = 1.0, groups: int = 4) -> None:
         super().__init__(weight)
         self.groups = groups
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        if type(model) is not Autoencoder:
+            raise ConfigurationError(
+                "objective=piwae trains the posterior and the generative model by different bounds, and with "
+                f"structure={type(model).__name__.lower()} the one reads the other: choose structure=plain"
+            )
         inference = log_mean(log_weights(trace), self.groups).mean()
         # The same codes as constants: the gradient of what follows is the generative parameters' alone, and
         # it takes theirs out of `inference`.

@@ -49,8 +49,14 @@ class Objective(nn.Module):
         self.samples = samples
 
     def forward(self, trace: Trace, model: Autoencoder) -> dict[str, Tensor]:
-        """The unweighted terms by name."""
-        return {name: term(trace, model) for name, term in self.terms.items()}
+        """The unweighted terms by name; ConfigurationError naming one that the model cannot serve."""
+        values = {}
+        for name, term in self.terms.items():
+            try:
+                values[name] = term(trace, model)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{error} (in objective.terms.{name})") from error
+        return values
 
     def weights(self, step: int) -> dict[str, float]:
         """The terms' weights at an optimisation step."""

@@ -15,8 +15,7 @@ from aelab.schedules import Schedule, constant
 class Capacity(Term):
     """|KL(q(z|x,c) || p(z|c)) - capacity|, capacity in nats and usually rising (Burgess et al. 2018).
 
-    part: of a joint code, `continuous` or the beginning of its name, as `discrete`; None: the whole code
-    (JointVAE, Dupont 2018).
+    part: of a joint code, `continuous` or `discrete`; None: the whole code (JointVAE, Dupont 2018).
     """
 
     def __init__(
@@ -26,7 +25,7 @@ class Capacity(Term):
         self.capacity, self.part = constant(capacity), part
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        prior = required_prior(trace, "objective.terms.kl")
+        prior = required_prior(trace, "the rate")
         if self.part is None:
             rate = divergence(trace.posterior, prior, trace.z)
         else:
@@ -39,10 +38,9 @@ def _rate_of(part: str, q: Distribution, p: Distribution) -> Tensor:
         raise ConfigurationError(
             f"a term reads the part {part!r} of a joint code: choose posterior=joint with prior=joint"
         )
-    rates = [kl_divergence(d, p.parts[name]) for name, d in q.parts.items() if name.startswith(part)]
-    if not rates:
-        raise ConfigurationError(f"no part of the code begins with {part!r}: there are {', '.join(q.parts)}")
-    return sum(rates[1:], start=rates[0])
+    if part not in q.parts:
+        raise ConfigurationError(f"the code has no part {part!r}: there are {', '.join(q.parts)}")
+    return kl_divergence(q.parts[part], p.parts[part])
 
 
 class FreeBits(Term):
@@ -53,7 +51,7 @@ class FreeBits(Term):
         self.floor = constant(floor)
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        q, p = trace.posterior, required_prior(trace, "objective.terms.kl")
+        q, p = trace.posterior, required_prior(trace, "the rate")
         if not isinstance(q, Gaussian) or not isinstance(p, Gaussian):
             raise ConfigurationError(
                 "free bits need a diagonal Gaussian posterior and prior: choose posterior=diagonal_gaussian "

@@ -23,12 +23,10 @@ class MSSSIM(Term):
     scales: each but the first halves the image, whose sides keep 3 pixels or more at the coarsest.
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, scales: int = 3) -> None:
+    def __init__(self, weight: float | Schedule = 1.0, scales: int = 2) -> None:
         super().__init__(weight)
         if not 1 <= scales <= len(POWERS):
-            raise ConfigurationError(
-                f"objective.terms.msssim.scales={scales}: choose from 1 to {len(POWERS)}"
-            )
+            raise ConfigurationError(f"scales={scales}: choose from 1 to {len(POWERS)}")
         self.scales = scales
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
@@ -44,9 +42,7 @@ def ms_ssim(x: Tensor, y: Tensor, scales: int) -> Tensor:
     """
     side = min(x.shape[-2:]) // 2 ** (scales - 1)
     if side < 3:  # a window of one pixel sees no structure, only brightness
-        raise ConfigurationError(
-            f"objective.terms.msssim: images of {tuple(x.shape[-2:])} are too small for scales={scales}"
-        )
+        raise ConfigurationError(f"images of {tuple(x.shape[-2:])} are too small for scales={scales}")
     size = min(11, side - (side + 1) % 2)
     window = _window(size, 1.5 * size / 11, x)
     powers = _normalised(POWERS[:scales])

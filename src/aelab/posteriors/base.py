@@ -16,7 +16,7 @@ def check_latent(latent: int) -> int:
 
 
 class Posterior(nn.Module, ABC):
-    """forward: h (B, features), context (B, C) or None, step -> q(z|x,c) over (B, latent).
+    """forward: h (B, features), read off x and c by the encoder, and step -> q(z|x,c) over (B, latent).
 
     latent: the size of a code. decoded: how much of it, from the front, the decoder reads; all by default.
     step: the optimisation step, for parts that follow a schedule.
@@ -28,4 +28,4 @@ class Posterior(nn.Module, ABC):
         self.decoded = latent if decoded is None else check_latent(decoded)
 
     @abstractmethod
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> Distribution: ...
+    def forward(self, h: Tensor, step: int = 0) -> Distribution: ...

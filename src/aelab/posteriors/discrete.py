@@ -22,14 +22,14 @@ class GumbelCategorical(Posterior):
         super().__init__(latent)
         if categories < 2 or latent % categories:
             raise ConfigurationError(
-                f"latent={latent} cannot hold one-hot vectors of posterior.categories={categories}: latent "
-                "must be a multiple of at least 2 categories"
+                f"latent={latent} cannot hold one-hot vectors of model.posterior.categories={categories}: "
+                "latent must be a multiple of at least 2 categories"
             )
         self.groups = (latent // categories, categories)
         self.temperature = constant(temperature)
         self.projection = nn.Linear(features, latent)
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> OneHot:
+    def forward(self, h: Tensor, step: int = 0) -> OneHot:
         logits = self.projection(h).float().unflatten(-1, self.groups)
         return OneHot(logits, self.temperature(step) if self.training else None)
 
@@ -48,19 +48,19 @@ class JointGaussianCategorical(Posterior):
         self.temperature = constant(temperature)
         self.projection = nn.Linear(features, latent + self.continuous)
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> Joint:
+    def forward(self, h: Tensor, step: int = 0) -> Joint:
         sizes = [self.continuous, self.continuous, *self.discrete]
         loc, log_variance, *logits = self.projection(h).float().split(sizes, -1)
         temperature = self.temperature(step) if self.training else None
-        categories = {f"discrete_{i}": OneHot(part[:, None], temperature) for i, part in enumerate(logits)}
-        return Joint({"continuous": Gaussian(loc, bounded(log_variance)), **categories})
+        categories = {str(i): OneHot(part[:, None], temperature) for i, part in enumerate(logits)}
+        return Joint({"continuous": Gaussian(loc, bounded(log_variance)), "discrete": Joint(categories)})
 
 
 def continuous_size(latent: int, discrete: Sequence[int]) -> int:
     """The dimensions of a joint code that are left to its continuous part; ConfigurationError if none."""
     if not discrete or min(discrete) < 2 or sum(discrete) >= latent:
         raise ConfigurationError(
-            f"posterior.discrete={list(discrete)} must name at least one variable, each of at least 2 "
+            f"model.posterior.discrete={list(discrete)} must name at least one variable, each of at least 2 "
             f"categories, and leave a part of latent={latent} to the continuous ones"
         )
     return latent - sum(discrete)

@@ -30,11 +30,11 @@ class Flow(Posterior):
     def __init__(self, features: int, latent: int, step: Callable[..., Step], length: int = 4) -> None:
         super().__init__(latent)
         if length < 1:
-            raise ConfigurationError(f"posterior.length={length}: a flow has at least one step")
+            raise ConfigurationError(f"model.posterior.length={length}: a flow has at least one step")
         self.base = DiagonalGaussian(features, latent)
         self.steps = nn.ModuleList(step(features=features, latent=latent) for _ in range(length))
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> Transported:
+    def forward(self, h: Tensor, step: int = 0) -> Transported:
         # The steps are also asked outside of mixed precision, which the features may come from.
         return Transported(self.base(h), partial(self.transport, h=h.float()), self.latent)
 

@@ -22,7 +22,7 @@ class Deterministic(Posterior):
         self.projection = nn.Linear(features, latent)
         self.activation = activation()
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> PointMass:
+    def forward(self, h: Tensor, step: int = 0) -> PointMass:
         return PointMass(self.activation(self.projection(h)).float())
 
 
@@ -34,7 +34,7 @@ class DiagonalGaussian(Posterior):
         self.projection = nn.Linear(features, 2 * latent)
         self.activation = activation()
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> Gaussian:
+    def forward(self, h: Tensor, step: int = 0) -> Gaussian:
         loc, log_variance = self.projection(h).float().chunk(2, -1)
         return Gaussian(self.activation(loc), bounded(log_variance))
 
@@ -47,11 +47,11 @@ class LowRankGaussian(Posterior):
     ) -> None:
         super().__init__(latent)
         if not 1 <= rank <= latent:
-            raise ConfigurationError(f"posterior.rank={rank}: choose a rank from 1 to latent={latent}")
+            raise ConfigurationError(f"model.posterior.rank={rank}: choose a rank from 1 to latent={latent}")
         self.projection = nn.Linear(features, (2 + rank) * latent)
         self.activation = activation()
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> LowRankMultivariateNormal:
+    def forward(self, h: Tensor, step: int = 0) -> LowRankMultivariateNormal:
         loc, log_variance, *columns = self.projection(h).float().split(self.latent, -1)
         diagonal, factor = bounded(log_variance).exp(), torch.stack(columns, -1)
         return LowRankMultivariateNormal(self.activation(loc), factor, diagonal, validate_args=False)
@@ -65,7 +65,7 @@ class FullGaussian(Posterior):
         self.projection = nn.Linear(features, (2 + latent) * latent)
         self.activation = activation()
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> MultivariateNormal:
+    def forward(self, h: Tensor, step: int = 0) -> MultivariateNormal:
         loc, scale, *columns = self.projection(h).float().split(self.latent, -1)
         # Divided, so that the covariance at the start does not grow with the latent size.
         below = torch.stack(columns, -1).tril(-1) / self.latent

@@ -47,7 +47,7 @@ class BottomUp(Posterior):
         self.base = DiagonalGaussian(features, latent)
         self.between = nn.ModuleList(Between(a, b, widths, activation) for a, b in pairwise(self.sizes))
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> Chain:
+    def forward(self, h: Tensor, step: int = 0) -> Chain:
         return Chain(self.base(h), list(self.between), self.sizes, upwards=True)
 
 
@@ -76,7 +76,7 @@ class Ladder(Posterior):
             DiagonalGaussian(a, size) for a, size in zip(known, self.sizes, strict=True)
         )
 
-    def forward(self, h: Tensor, context: Tensor | None = None, step: int = 0) -> Joint:
+    def forward(self, h: Tensor, step: int = 0) -> Joint:
         steps = [h]
         for layers in self.up:
             steps.append(layers(steps[-1]))
@@ -88,6 +88,6 @@ def layer_sizes(latent: int, upper: Sequence[int]) -> list[int]:
     """The sizes of all layers from the data upwards; ConfigurationError for fewer than two."""
     if not upper or min(upper) < 1:
         raise ConfigurationError(
-            f"posterior.upper={list(upper)}: name the sizes of one or more layers above the first"
+            f"model.posterior.upper={list(upper)}: name the sizes of one or more layers above the first"
         )
     return [latent, *upper]

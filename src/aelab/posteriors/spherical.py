@@ -20,9 +20,7 @@ class VonMisesFisher(Posterior):
             )
         self.projection = nn.Linear(features, latent + 1)
 
-    def forward(
-        self, h: Tensor, context: Tensor | None = None, step: int = 0
-    ) -> distributions.VonMisesFisher:
+    def forward(self, h: Tensor, step: int = 0) -> distributions.VonMisesFisher:
         direction, concentration = self.projection(h).float().split([self.latent, 1], -1)
         # From 1 upwards, as in the paper: below it the density is nearly uniform and its gradient vanishes.
         kappa = F.softplus(concentration[..., 0]) + 1

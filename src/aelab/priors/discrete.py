@@ -20,7 +20,7 @@ class UniformCategorical(Prior):
         super().__init__()
         if categories < 2 or latent % categories:
             raise ConfigurationError(
-                f"prior.categories={categories} does not divide a code of latent={latent}"
+                f"model.prior.categories={categories} does not divide a code of latent={latent}"
             )
         self.register_buffer("zeros", torch.zeros(latent // categories, categories), persistent=False)
 
@@ -42,5 +42,5 @@ class JointGaussianCategorical(Prior):
 
     def forward(self, context: Tensor | None, encode: Encode) -> Joint:
         continuous, *logits = self.zeros.split([self.continuous, *self.discrete])
-        categories = {f"discrete_{i}": OneHot(part[None]) for i, part in enumerate(logits)}
-        return Joint({"continuous": StandardGaussian(continuous), **categories})
+        categories = {str(i): OneHot(part[None]) for i, part in enumerate(logits)}
+        return Joint({"continuous": StandardGaussian(continuous), "discrete": Joint(categories)})

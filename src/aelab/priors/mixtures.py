@@ -18,7 +18,7 @@ def mixture(logits: Tensor, components: Distribution) -> MixtureSameFamily:
 
 
 class GaussianMixture(Prior):
-    """A mixture of `components` diagonal Gaussians with trained weights (as in Dilokthanakul et al. 2016)."""
+    """A mixture of `components` diagonal Gaussians with trained weights (Jiang et al. 2017)."""
 
     def __init__(
         self, latent: int, components: int = 50, context: int = 0, shape: Sequence[int] = ()
@@ -88,5 +88,5 @@ class Exemplar(Prior):
 
 def _check(name: str, count: int) -> int:
     if count < 1:
-        raise ConfigurationError(f"prior.{name}={count}: a mixture has at least 1 component")
+        raise ConfigurationError(f"model.prior.{name}={count}: a mixture has at least 1 component")
     return count

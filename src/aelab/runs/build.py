@@ -54,19 +54,20 @@ def build(config: DictConfig) -> Parts:
     prior = training.model.prior
     if prior is not None and prior.examples:
         prior.initialise(data.train_examples(prior.examples).x)
+    if training.model.follows_gradient and config.trainer.inference_mode:
+        raise ConfigurationError(
+            "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
+        )
     _try(training, data.val_examples(2), config.monitor.metric)
     return Parts(data, training)
 
 
-@torch.no_grad()
 def _try(training: Training, batch: Batch, monitor: str) -> None:
-    trace = training.model(batch, training.objective.samples)
-    if trace.prior is not None:
-        check_same_space(trace.posterior, trace.prior)
-    training.objective(trace, training.model)
+    _step(training, batch)
     training.eval()
     measure = training.measures["val"].clone()
-    measure.update(training.model(batch))
+    with torch.no_grad():
+        measure.update(training.model(batch))
     training.train()
     measured = [f"val/{name}" for name in measure.compute()]
     if monitor not in measured:
@@ -79,6 +80,27 @@ def _try(training: Training, batch: Batch, monitor: str) -> None:
             training.make_lr_schedule(steps=1)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{error} (in optimizer)") from error
+
+
+@torch.enable_grad()
+def _step(training: Training, batch: Batch) -> None:
+    """One training step that leaves no trace but what it finds wrong."""
+    model = training.model
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    trace = model(batch, training.objective.samples)
+    if trace.prior is not None:
+        check_same_space(trace.posterior, trace.prior)
+    training.objective.total(training.objective(trace, model), 0).backward()
+    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    if idle:
+        raise ConfigurationError(
+            f"nothing in the objective trains model.{', model.'.join(idle[:3])}: choose other parts, or an "
+            "objective that reads them"
+        )
+    training.zero_grad()
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
 
 
 def make(node: Any, **arguments: Any) -> Any:

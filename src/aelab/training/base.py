@@ -1,7 +1,7 @@
 """What every training procedure shares: seeding, stepping, logging, and evaluation by the estimands."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,7 +16,7 @@ from aelab.metrics.estimands import estimands
 from aelab.models import Autoencoder
 from aelab.objectives.objective import Objective
 from aelab.records import Batch
-from aelab.schedules import Schedule
+from aelab.schedules import OfTraining, Schedule
 from aelab.seeds import seed_generators, step_seed
 from aelab.training.loop import lean_loop
 from aelab.training.window import Window
@@ -65,6 +65,10 @@ class Training(LightningModule):
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
             {"val": estimands(model.latent), "test": estimands(model.latent)}
         )
+        if compile and model.follows_gradient:
+            raise ConfigurationError(
+                "training.compile=true cannot differentiate twice, as structure=hamiltonian does: drop it"
+            )
         if compile:
             model.encoder.compile()
             model.decoder.compile()
@@ -78,9 +82,16 @@ class Training(LightningModule):
             )
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
+        for schedule in self.schedules_of_training():
+            schedule.plan(self.total_steps)
         if self.make_lr_schedule:
             self.lr_schedule = self.make_lr_schedule(steps=self.total_steps)
         return optimizer
+
+    def schedules_of_training(self) -> Iterator[OfTraining]:
+        """Those of weights, capacities and temperatures that need to know how long the training is."""
+        for module in self.modules():
+            yield from (value for value in vars(module).values() if isinstance(value, OfTraining))
 
     @property
     def total_steps(self) -> int:
@@ -89,7 +100,7 @@ class Training(LightningModule):
         if epochs in (None, -1):
             if limited < 1:
                 raise ConfigurationError(
-                    "lr_schedule needs to know the end of the training: set trainer.max_epochs or max_steps"
+                    "a schedule needs to know the end of the training: set trainer.max_epochs or max_steps"
                 )
             return limited
         _ = self.trainer.estimated_stepping_batches  # this counts the batches of an epoch
