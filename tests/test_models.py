@@ -294,12 +294,12 @@ def test_another_condition_gives_another_sample(condition, prior):
 def test_a_description_has_the_shapes_of_its_codes_and_observations(condition):
     model, given = told(condition), conditions()
     z = torch.randn(3, 4, 2)
-    described = model.describe(given.x, z, model.context(given))
+    described = model.likelihood_of(given.x, z, model.context(given))
     assert (described.batch_shape, described.event_shape) == ((3, 4), SHAPE)
     assert described.mean.shape == (3, 4, *SHAPE)
     assert described.log_prob(given.x).shape == (3, 4)
     trace = model(given, 3)
-    again = model.describe(given.x, trace.z, trace.context)
+    again = model.likelihood_of(given.x, trace.z, trace.context)
     assert torch.equal(again.log_prob(given.x), density(trace))
 
 

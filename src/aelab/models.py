@@ -60,7 +60,7 @@ class Autoencoder(nn.Module):
             posterior=posterior,
             prior=prior,
             z=z,
-            likelihood=self._told(self._decode(codes, z.shape[:2], context), batch.x),
+            likelihood=self._revealed(self._decode(codes, z.shape[:2], context), batch.x),
             step=step,
         )
 
@@ -89,11 +89,11 @@ class Autoencoder(nn.Module):
             codes = codes[:, : self.posterior.decoded]
         return self.likelihood(self.decoder(codes, context).unflatten(0, batch_shape))
 
-    def describe(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> Distribution:
+    def likelihood_of(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> Distribution:
         """p(x|z,c), as `decode`, of what the condition leaves unknown of x (B, *event)."""
-        return self._told(self.decode(z, context), x)
+        return self._revealed(self.decode(z, context), x)
 
-    def _told(self, likelihood: Distribution, x: Tensor) -> Distribution:
+    def _revealed(self, likelihood: Distribution, x: Tensor) -> Distribution:
         return likelihood if self.conditioner is None else self.conditioner.reveal(likelihood, x)
 
     def sample(self, count: int, given: Batch | None = None) -> Tensor:
@@ -112,7 +112,7 @@ class Autoencoder(nn.Module):
             context = self.context(given)
         prior = self.prior(context, self.encode)
         z = prior.sample(() if prior.batch_shape else (count,))[None]
-        likelihood = self.decode(z, context) if given is None else self.describe(given.x, z, context)
+        likelihood = self.decode(z, context) if given is None else self.likelihood_of(given.x, z, context)
         return likelihood.mean[0]
 
 

@@ -82,7 +82,7 @@ class Hamiltonian(Autoencoder):
             )
 
         def energy(z: Tensor) -> Tensor:
-            return -(self.describe(x, z, context).log_prob(x) + prior.log_prob(z))
+            return -(self.likelihood_of(x, z, context).log_prob(x) + prior.log_prob(z))
 
         # The momenta are drawn with the code: N(0, 1 / temperature) at the start.
         momenta = -nn.functional.logsigmoid(self.temperature_logit).expand_as(base.loc)

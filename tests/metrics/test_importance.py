@@ -19,7 +19,7 @@ few = settings(max_examples=20, deadline=None)
 def passes_of(trace, model, sizes):
     """The codes of a trace, dealt out."""
     for z in trace.z.split(sizes):
-        yield replace(trace, z=z, likelihood=model.describe(trace.x, z, trace.context))
+        yield replace(trace, z=z, likelihood=model.likelihood_of(trace.x, z, trace.context))
 
 
 def traced(samples, exact=False, count=5):

@@ -253,12 +253,12 @@ def replicates(exact=False, samples=4, count=20_000):
 
     bias = model.decoder.bias.detach()
 
-    def describe(x, z, context=None):
+    def likelihood_of(x, z, context=None):
         return model.likelihood(torch.einsum("bdl,sbl->sbd", leaves["weight"], z) + bias)
 
     z = q.rsample((samples,))
     trace = Trace(x, x, None, q, p, z, describe(x, z))
-    return Replicates(trace, SimpleNamespace(describe=describe, bias=bias), leaves)
+    return Replicates(trace, SimpleNamespace(likelihood_of=describe, bias=bias), leaves)
 
 
 def agree(first, second):

@@ -63,7 +63,7 @@ class PartiallyImportanceWeighted(Term):
         # The same codes as constants: the gradient of what follows is the generative parameters' alone, and
         # it takes theirs out of `inference`.
         z = trace.z.detach()
-        constant = replace(trace, z=z, likelihood=model.describe(trace.x, z, trace.context))
+        constant = replace(trace, z=z, likelihood=model.likelihood_of(trace.x, z, trace.context))
         log_w = log_joint(constant) - trace.posterior.log_prob(trace.z).detach()
         return -(inference - log_mean(log_w, self.groups).mean() + log_mean(log_w).mean())
 
