@@ -1,5 +1,6 @@
 """The two records that travel through the house: what enters a model, and what one pass leaves behind."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,10 @@ class Batch(NamedTuple):
     y: Tensor | None = None
     attributes: Tensor | None = None
     mask: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with every tensor that it has changed, as by a move or by an index."""
+        return Batch(*(None if value is None else change(value) for value in self))  # type: ignore[arg-type]
 
 
 @dataclass(slots=True, frozen=True)

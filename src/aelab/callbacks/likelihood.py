@@ -56,10 +56,11 @@ class ImportanceSampling(Callback):
         # The same batches as the other test metrics see.
         batches = islice(loader, int(trainer.num_test_batches[0]))
         for batch_idx, batch in enumerate(tqdm(batches, "nll", disable=not sys.stderr.isatty(), leave=False)):
-            first = (batch_idx * trainer.world_size + trainer.global_rank) * loader.batch_size
-            kept = _rows(batch, slice(0, max(0, (self.images or sys.maxsize) - first)))
+            index = batch_idx * trainer.world_size + trainer.global_rank
+            wanted = max(0, (self.images or sys.maxsize) - index * loader.batch_size)
+            kept = _rows(batch, slice(0, wanted))
             if len(kept.x):
-                sums += self._sums(pl_module, kept, batch_idx * trainer.world_size + trainer.global_rank)
+                sums += self._sums(pl_module, kept, index)
         count, nll, square, effective = trainer.strategy.reduce(sums, reduce_op="sum").tolist()
         variance = max(0.0, square / count - (nll / count) ** 2)
         values = {
@@ -102,4 +103,4 @@ class ImportanceSampling(Callback):
 
 
 def _rows(batch: Batch, rows: slice) -> Batch:
-    return Batch(*(None if value is None else value[rows] for value in batch))  # type: ignore[arg-type]
+    return batch.map(lambda value: value[rows])

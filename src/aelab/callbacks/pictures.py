@@ -93,14 +93,11 @@ def samples_by_example(model: Autoencoder, examples: Batch, columns: int, rows: 
     """An image, and beside it samples under the condition that it gives."""
     count = min(rows, len(examples.x))
     index = torch.arange(count, device=examples.x.device).repeat_interleave(columns - 1)
-    given = Batch(*(None if value is None else value[index] for value in examples))  # type: ignore[arg-type]
+    given = examples.map(lambda value: value[index])
     samples = model.sample(len(index), given).split(columns - 1)
     shown = [torch.cat([x[None], row]) for x, row in zip(examples.x, samples, strict=False)]
     return grid(shown, [""] * count)
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
-    def move(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value.to(device)
-
-    return Batch(batch.x.to(device), move(batch.y), move(batch.attributes), move(batch.mask))
+    return batch.map(lambda value: value.to(device))
