@@ -1,7 +1,8 @@
-"""A callback that writes down what a process of a distributed training saw."""
+"""Callbacks for tests: one writes down what a process of a distributed training saw, one ends a training."""
 
 import hashlib
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,10 @@ class Probe(Callback):
         weights = torch.cat([p.detach().flatten() for p in pl_module.parameters()]).numpy().tobytes()
         seen = {"weights": hashlib.sha256(weights).hexdigest(), "noise": self.noise}
         (self.folder / f"rank-{trainer.global_rank}.json").write_text(json.dumps(seen))
+
+
+class Terminate(Callback):
+    """SIGTERM after the last resume point was taken, and before the test."""
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        signal.raise_signal(signal.SIGTERM)

@@ -271,6 +271,14 @@ def test_signals_wait_for_the_end_of_a_step_but_only_once():
         assert second.value.code == 143
 
 
+def test_a_signal_after_the_last_resume_point_ends_the_run_too(train, tmp_path):
+    with pytest.raises(Terminated):
+        train("+callbacks.late._target_=probe.Terminate")
+    (record,) = tmp_path.rglob("record.json")
+    run = RunFolder.open(record.parent)
+    assert (run.status, run.read()["exit_code"]) == (Status.KILLED, 143)
+
+
 def test_the_composed_configuration_is_frozen_with_the_run(train):
     run = train("objective.terms.kl.weight=0.125")
     assert "weight: 0.125" in run.config.read_text()

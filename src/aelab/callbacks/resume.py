@@ -92,6 +92,8 @@ class ResumePoints(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.signals.deferred = False
+        if self.signals.received is not None:  # it came after the last point, and all is saved
+            raise Terminated(self.signals.received)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.signals.deferred = False
