@@ -1,0 +1,54 @@
+"""A number with its uncertainty: what every part of an evaluation gives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Statistic = Callable[[np.ndarray], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value in `unit`s, from `count` observations.
+
+    error: its standard error; interval: its 95 % confidence interval; None where it has the other, or none.
+    note: how it was estimated, where the name does not say so.
+    """
+
+    value: float
+    unit: str
+    count: int
+    error: float | None = None
+    interval: tuple[float, float] | None = None
+    note: str = ""
+
+
+def mean(values: np.ndarray, unit: str, note: str = "") -> Estimate:
+    """The mean of independent values (N,), with its standard error, in float64."""
+    values = np.asarray(values, dtype=np.float64)
+    error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else None
+    return Estimate(
+        float(values.mean()), unit, len(values), None if error is None else float(error), note=note
+    )
+
+
+def bootstrap(
+    statistic: Statistic, count: int, unit: str, resamples: int = 200, seed: int = 0, note: str = ""
+) -> Estimate:
+    """A statistic of `count` observations with its percentile bootstrap interval (Efron 1979).
+
+    statistic: of an index (count,) into the observations, with repetitions where it is resampled.
+    """
+    from scipy.stats import bootstrap as resampled
+
+    every = np.arange(count)
+    low, high = resampled(
+        (every,),
+        lambda index: statistic(index),
+        n_resamples=resamples,
+        vectorized=False,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Estimate(float(statistic(every)), unit, count, interval=(float(low), float(high)), note=note)
