@@ -12,7 +12,15 @@ from torchmetrics.regression import MeanSquaredError
 
 from aelab.distributions import Bernoulli, Gaussian, PointMass, StandardGaussian
 from aelab.likelihoods import ContinuousBernoulli
-from aelab.metrics.estimands import ActiveUnits, Evidence, Reconstruction, estimands
+from aelab.metrics.estimands import (
+    EVIDENCE,
+    RECONSTRUCTION,
+    ActiveUnits,
+    Means,
+    estimands,
+    evidence,
+    reconstruction,
+)
 from aelab.records import Trace
 
 EVENT, LATENT, COUNT = (1, 4, 3), 3, 24
@@ -49,6 +57,14 @@ def traces(sizes=(COUNT,), samples=2, likelihood="bernoulli", prior="standard", 
         )
 
 
+def evidences():
+    return Means(evidence, EVIDENCE)
+
+
+def reconstructions():
+    return Means(reconstruction, RECONSTRUCTION)
+
+
 def measured(metric, parts):
     for part in parts:
         metric.update(part)
@@ -74,7 +90,7 @@ def test_measures_do_not_depend_on_the_batch_size(prior, likelihood, sizes):
 @few
 @given(sizes=cuts())
 def test_measures_do_not_depend_on_how_processes_share_the_work(sizes):
-    for build in (Evidence, Reconstruction, lambda: ActiveUnits(LATENT)):
+    for build in (evidences, reconstructions, lambda: ActiveUnits(LATENT)):
         processes = [build() for _ in sizes]
         for process, part in zip(processes, traces(sizes), strict=True):
             process.update(part)
@@ -98,13 +114,13 @@ def test_evidence_is_its_formula(likelihood):
     kl = 0.5 * (loc**2 + variance - 1 - np.log(variance)).sum(1).mean()
     bits = (distortion + kl) / np.log(2) / x[0].size + (8 if likelihood == "gaussian" else 0)
     expected = {"elbo": -distortion - kl, "distortion": distortion, "kl": kl, "bits_per_dim": bits}
-    assert measured(Evidence(), [trace]) == pytest.approx(expected, rel=1e-5)
+    assert measured(evidences(), [trace]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_evidence_without_a_closed_form_is_estimated_from_the_codes():
     (trace,) = traces(prior="mixture", samples=5)
     kl = (trace.posterior.log_prob(trace.z) - trace.prior.log_prob(trace.z)).mean().item()
-    assert measured(Evidence(), [trace])["kl"] == pytest.approx(kl, rel=1e-5)
+    assert measured(evidences(), [trace])["kl"] == pytest.approx(kl, rel=1e-5)
 
 
 def test_a_uniform_density_costs_the_eight_bits_of_a_grey_level():
@@ -119,7 +135,7 @@ def test_a_uniform_density_costs_the_eight_bits_of_a_grey_level():
         z=standard[None],
         likelihood=ContinuousBernoulli()(torch.zeros(1, 5, *EVENT)),
     )
-    values = measured(Evidence(), [trace])
+    values = measured(evidences(), [trace])
     assert values["bits_per_dim"] == pytest.approx(8, abs=1e-5)
     assert values["elbo"] == pytest.approx(0, abs=1e-4)
 
@@ -129,7 +145,7 @@ def test_fair_coins_cost_one_bit_each():
     trace.likelihood.logits.zero_()
     trace.posterior.loc.zero_()
     trace.posterior.log_variance.zero_()
-    assert measured(Evidence(), [trace])["bits_per_dim"] == pytest.approx(1, abs=1e-5)
+    assert measured(evidences(), [trace])["bits_per_dim"] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("options", [{"prior": "none"}, {"point": True}, {"prior": "none", "point": True}])
@@ -143,7 +159,7 @@ def test_what_is_undefined_is_absent_and_the_rest_is_there(options):
 def test_reconstruction_is_that_of_torchmetrics():
     (trace,) = traces()
     shown = trace.likelihood.mean.mean(0)
-    values = measured(Reconstruction(), [trace])
+    values = measured(reconstructions(), [trace])
     mse = MeanSquaredError()(shown.flatten(), trace.x.flatten()).item()
     psnr = [PeakSignalNoiseRatio(data_range=1.0)(a, b).item() for a, b in zip(shown, trace.x, strict=True)]
     assert values["mse"] == pytest.approx(mse, rel=1e-5)
@@ -154,7 +170,7 @@ def test_reconstruction_is_that_of_torchmetrics():
 def test_perfect_images_have_a_hundred_decibels():
     (trace,) = traces(samples=1)
     trace.x.copy_(trace.likelihood.mean[0])
-    values = measured(Reconstruction(), [trace])
+    values = measured(reconstructions(), [trace])
     assert values == pytest.approx({"mse": 0, "squared_error": 0, "psnr": 100})
 
 

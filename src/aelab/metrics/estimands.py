@@ -6,11 +6,12 @@ autoencoder, say) is left out, never reported as 0.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torchmetrics import Metric, MetricCollection
 
 from aelab.distributions import divergence, has_density, values_described
@@ -38,73 +39,63 @@ class _Estimand(Metric):
         return self
 
 
-class Evidence(_Estimand):
-    """The evidence lower bound and its two sides, in nats for each observation.
+def evidence(trace: Trace) -> dict[str, Tensor]:
+    """The evidence lower bound of each observation and its two sides, in nats: (B,) each.
 
     distortion: -E_q log p(x|z,c). kl: KL(q(z|x,c) || p(z|c)), the rate. elbo: -(distortion + kl).
     bits_per_dim: -elbo in bits for each value; a density over [0, 1] is charged the log2(256) bits that
     rescaling from grey levels takes away. All but the distortion are left out for a model without a prior
     or whose posterior has no density.
     """
-
-    distortion: Tensor
-    kl: Tensor
-    offset: Tensor
-    dimensions: Tensor
-    defined: Tensor
-
-    def __init__(self) -> None:
-        super().__init__(distortion=(), kl=(), offset=(), dimensions=(), defined=())
-
-    def update(self, trace: Trace) -> None:
-        observations = len(trace.x)
-        self.count += observations
-        self.distortion -= trace.likelihood.log_prob(trace.x).mean(0).double().sum()
-        self.dimensions += observations * values_described(trace.likelihood)
-        if not trace.likelihood.support.is_discrete:  # type: ignore[union-attr]
-            self.offset += observations
-        if trace.prior is not None and has_density(trace.posterior):
-            self.defined += observations
-            self.kl += divergence(trace.posterior, trace.prior, trace.z).double().sum()
-
-    def compute(self) -> dict[str, Tensor]:
-        distortion = self.distortion / self.count
-        if self.defined < self.count:
-            return {"distortion": distortion}
-        kl = self.kl / self.count
-        nats = (distortion + kl) * self.count / self.dimensions
-        bits = nats / math.log(2) + self.offset / self.count * math.log2(GREY_LEVELS)
-        return {"elbo": -distortion - kl, "distortion": distortion, "kl": kl, "bits_per_dim": bits}
+    distortion = -trace.likelihood.log_prob(trace.x).mean(0).double()
+    if trace.prior is None or not has_density(trace.posterior):
+        return {"distortion": distortion}
+    kl = divergence(trace.posterior, trace.prior, trace.z).double()
+    elbo = -distortion - kl
+    bits = bits_per_dim(-elbo, trace.likelihood)
+    return {"elbo": elbo, "distortion": distortion, "kl": kl, "bits_per_dim": bits}
 
 
-class Reconstruction(_Estimand):
-    """The error of the mean of p(x|z,c), for codes z drawn from the posterior.
+def bits_per_dim(nats: Tensor, likelihood: Distribution) -> Tensor:
+    """A code length of whole observations in nats, as bits for each value that has a likelihood."""
+    bits = nats / (values_described(likelihood) * math.log(2))
+    return bits if likelihood.support.is_discrete else bits + math.log2(GREY_LEVELS)  # type: ignore[union-attr]
 
-    mse: squared error for each pixel. squared_error: summed over the image. psnr: in dB for a peak of 1,
-    averaged over images (at most 100 dB each).
+
+def reconstruction(trace: Trace) -> dict[str, Tensor]:
+    """The error of the mean of p(x|z,c) for codes drawn from the posterior, of each observation: (B,) each.
+
+    mse: squared error for each pixel. squared_error: summed over the image. psnr: in dB for a peak of 1, at
+    most 100.
+    """
+    squared = (trace.likelihood.mean.mean(0) - trace.x).double().square().flatten(1).sum(1)
+    mse = squared / values_described(trace.likelihood)  # the others are told, and their error is 0
+    return {"mse": mse, "squared_error": squared, "psnr": -10 * mse.clamp_min(1e-10).log10()}
+
+
+class Means(_Estimand):
+    """The means over observations of what `each` gives for every one of them, by name.
+
+    names: what it may give; a name that it leaves out for some observations is undefined, and left out.
     """
 
-    squared: Tensor
-    pixels: Tensor
-    decibels: Tensor
+    total: Tensor
+    defined: Tensor
 
-    def __init__(self) -> None:
-        super().__init__(squared=(), pixels=(), decibels=())
+    def __init__(self, each: Callable[[Trace], dict[str, Tensor]], names: Sequence[str]) -> None:
+        super().__init__(total=(len(names),), defined=(len(names),))
+        self.each, self.names = each, tuple(names)
 
     def update(self, trace: Trace) -> None:
-        error = (trace.likelihood.mean.mean(0) - trace.x).double().square().flatten(1)
-        self.count += len(error)
-        values = values_described(trace.likelihood)  # the others are told, and their error is 0
-        self.pixels += len(error) * values
-        self.squared += error.sum()
-        self.decibels -= (10 * (error.sum(1) / values).clamp_min(1e-10).log10()).sum()
+        self.count += len(trace.x)
+        for name, values in self.each(trace).items():
+            place = self.names.index(name)
+            self.total[place] += values.sum()
+            self.defined[place] += len(values)
 
     def compute(self) -> dict[str, Tensor]:
-        return {
-            "mse": self.squared / self.pixels,
-            "squared_error": self.squared / self.count,
-            "psnr": self.decibels / self.count,
-        }
+        means = zip(self.names, self.total / self.count, self.defined, strict=True)
+        return {name: mean for name, mean, defined in means if defined == self.count}
 
 
 class ActiveUnits(_Estimand):
@@ -128,6 +119,15 @@ class ActiveUnits(_Estimand):
         return {"active_units": (variance > self.threshold).sum().double()}
 
 
+EVIDENCE = ("elbo", "distortion", "kl", "bits_per_dim")
+RECONSTRUCTION = ("mse", "squared_error", "psnr")
+
+
 def estimands(latent: int) -> MetricCollection:
     """All of them, for a model whose codes are vectors of size `latent`."""
-    return MetricCollection([Evidence(), Reconstruction(), ActiveUnits(latent)], compute_groups=False)
+    measures: dict[str, Any] = {
+        "evidence": Means(evidence, EVIDENCE),
+        "reconstruction": Means(reconstruction, RECONSTRUCTION),
+        "units": ActiveUnits(latent),
+    }
+    return MetricCollection(measures, compute_groups=False)
