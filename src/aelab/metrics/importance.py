@@ -1,13 +1,40 @@
 """The evidence by importance sampling: an estimate from below, whose bias falls with the number of codes."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from aelab.evidence import log_weights
-from aelab.records import Trace
+from aelab.models import Autoencoder
+from aelab.records import Batch, Trace
+
+IMAGES, CODES = 16, 500  # drawn at once, whatever the memory: the noise does not depend on it
+BYTES_PER_NUMBER = 32  # that the decoder gives: a handful of float32 tensors of that size
+# On a CPU what a pass decodes should stay in the cache: three times as fast as with 50 MB.
+MEMORY = {"cpu": 8e6}
+MEMORY_ELSEWHERE = 1e9
+
+
+def importance_sampled(
+    model: Autoencoder, batch: Batch, samples: int, memory: float | None = None, step: int = 0
+) -> tuple[Tensor, Tensor]:
+    """log p(x|c) in nats and the effective number of codes of each observation, both (B,) float64.
+
+    samples: codes for each observation. memory: bytes that decoded codes may take at once; None: what is fast
+    on the device. Neither the memory nor how a batch is cut into multiples of 16 rows changes the estimate
+    by more than rounding; the noise is that of torch's default generators.
+    Raises ConfigurationError for a model whose posterior has no density, or without a prior.
+    """
+    rows = (slice(start, start + IMAGES) for start in range(0, len(batch.x), IMAGES))
+    parts = [batch.map(lambda value, part=part: value[part]) for part in rows]  # type: ignore[misc]
+    estimates = [log_evidence(_passes(model, part, samples, memory, step)) for part in parts]
+    log_p, effective = zip(*estimates, strict=True)
+    return torch.cat(log_p), torch.cat(effective)
 
 
 def log_evidence(passes: Iterable[Trace]) -> tuple[Tensor, Tensor]:
@@ -24,3 +51,35 @@ def log_evidence(passes: Iterable[Trace]) -> tuple[Tensor, Tensor]:
         second = torch.logaddexp(second.to(log_w.device), (2 * log_w).logsumexp(0))
         count += len(log_w)
     return first - math.log(count), (2 * first - second).exp()
+
+
+def _passes(
+    model: Autoencoder, batch: Batch, samples: int, memory: float | None, step: int
+) -> Iterator[Trace]:
+    """Codes of one and the same posterior: x is encoded once."""
+    encoded = model(batch, step=step)
+    if memory is None:
+        memory = MEMORY.get(batch.x.device.type, MEMORY_ELSEWHERE)
+    channels, *sides = batch.x.shape[1:]
+    numbers = model.likelihood.parameters_for(channels) * math.prod(sides) * len(batch.x)
+    at_once = max(1, int(memory / (BYTES_PER_NUMBER * numbers)))
+    for start in range(0, samples, CODES):
+        z = encoded.posterior.rsample((min(CODES, samples - start),))
+        decoded = _Decoded(model, encoded, z, at_once)
+        yield replace(encoded, z=z, likelihood=decoded)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """p(x|z,c) of many codes, of which a few are decoded at a time."""
+
+    model: Autoencoder
+    trace: Trace
+    z: Tensor
+    at_once: int
+    support: Any = constraints.real
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        context = self.trace.context
+        parts = (self.model.likelihood_of(x, z, context) for z in self.z.split(self.at_once))
+        return torch.cat([likelihood.log_prob(x) for likelihood in parts])

@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from aelab.data.module import DataModule
 from aelab.distributions import check_same_space
 from aelab.errors import AelabError, ConfigurationError
+from aelab.matmul import choose_matmul
 from aelab.records import Batch
 from aelab.training.base import Training
 from aelab.training.loop import EpochLoop
@@ -58,6 +59,7 @@ def build(config: DictConfig) -> Parts:
         raise ConfigurationError(
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
         )
+    choose_matmul(training.model, data.batch_size)
     _try(training, data.val_examples(2), config.monitor.metric)
     return Parts(data, training)
 

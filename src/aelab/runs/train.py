@@ -98,6 +98,7 @@ def _circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
         "packages": packages(),
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "data": {"name": parts.data.name, "checksums": parts.data.checksums},
         "parameters": sum(p.numel() for p in parts.training.model.parameters()),
     }
@@ -149,7 +150,8 @@ def fit(
         trainer.test(parts.training, datamodule=parts.data, verbose=False)
         metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
         if trainer.is_global_zero:
-            folder.update(metrics=metrics)
+            steps = {"steps": trainer.global_step, "planned_steps": parts.training.planned_steps}
+            folder.update(metrics=metrics, **steps)
     if trainer.is_global_zero:
         report(folder, [hint for tracker in _trackers(trainer) if (hint := tracker.hint())])
     return metrics
