@@ -23,3 +23,11 @@ class NonFiniteError(AelabError, ArithmeticError):
 
 class ResumeError(AelabError, RuntimeError):
     """A run folder that cannot be continued."""
+
+
+class RunError(AelabError, ValueError):
+    """A run folder that is not what it should be, or names what the project does not have."""
+
+
+class InapplicableError(AelabError, ValueError):
+    """A measurement that this model or these data cannot serve; the others go on."""

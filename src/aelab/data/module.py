@@ -114,6 +114,15 @@ class DataModule(LightningDataModule):
         """The first `count` test images with the same noise at every call, on every rank."""
         return self._examples("test", count)
 
+    def batches(self, split: str, size: int) -> EvalLoader:
+        """Batches of `size` of "train", "val" or "test", in order, with the same noise at every call."""
+        return EvalLoader(**self._parts(split), batch_size=size)
+
+    def images(self, split: str) -> Images:
+        """The pixels of a split, with labels and attributes where they are known."""
+        self.setup()
+        return self._images[split]
+
     def state_dict(self) -> dict[str, Any]:
         """Where a training continues from; Lightning keeps it in its checkpoints."""
         return {"position": list(self.position)}
@@ -130,7 +139,7 @@ class DataModule(LightningDataModule):
         return EvalLoader(**self._parts(split), batch_size=self.eval_batch_size, **self._share())
 
     def _examples(self, split: str, count: int) -> Batch:
-        return next(iter(EvalLoader(**self._parts(split), batch_size=count)))
+        return next(iter(self.batches(split, count)))
 
     def _parts(self, split: str) -> dict[str, Any]:
         return {

@@ -106,6 +106,15 @@ class RunFolder:
         return self.path / "pictures"
 
     @property
+    def evaluations(self) -> Path:
+        """What evaluations found, by suite."""
+        return self.path / "evaluation.json"
+
+    def evaluation(self, suite: str) -> Path:
+        """The folder of a suite's tables and figures."""
+        return self.path / "evaluation" / _sanitised(suite)
+
+    @property
     def trackers(self) -> Path:
         """The folder in which trackers keep their own files."""
         return self.path / "trackers"
@@ -116,27 +125,35 @@ class RunFolder:
         Raises:
             ResumeError: record.json is damaged.
         """
-        try:
-            record = json.loads(self.record.read_text(encoding="utf-8"))
-        except ValueError as damage:
-            raise ResumeError(f"{self.record} is damaged ({damage}): restore it or start anew.") from damage
-        if not isinstance(record, dict):
-            raise ResumeError(f"{self.record} holds no JSON object: restore it, or start a new run.")
-        return record
+        return _object(self.record)
 
     def update(self, **fields: Any) -> None:
         """Merge `fields` into the record, top level only; NaN and infinities become null.
 
         A reader, and a process killed at any point, sees the record before or after, never between.
         """
-        record = self.read() if self.record.exists() else {}
-        text = json.dumps(_plain(record | fields), indent=2, allow_nan=False)
-        draft = self.path / f".record.json.{os.getpid()}"
+        self._write(self.record, (self.read() if self.record.exists() else {}) | fields)
+
+    def read_evaluations(self) -> dict[str, Any]:
+        """What evaluations found, by suite; empty before the first.
+
+        Raises:
+            ResumeError: evaluation.json is damaged.
+        """
+        return _object(self.evaluations) if self.evaluations.exists() else {}
+
+    def update_evaluations(self, **suites: Any) -> None:
+        """Put what suites found in the place of what they found before, as `update` does."""
+        self._write(self.evaluations, self.read_evaluations() | suites)
+
+    def _write(self, path: Path, fields: Mapping[str, Any]) -> None:
+        text = json.dumps(_plain(fields), indent=2, allow_nan=False)
+        draft = self.path / f".{path.name}.{os.getpid()}"
         with draft.open("w", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(self.record)
+        draft.replace(path)
 
     def resume(self) -> None:
         """Make the run this process's own, with status `RUNNING`.
@@ -163,6 +180,16 @@ class RunFolder:
         if status is Status.RUNNING and not _alive(record.get("process") or {}):
             return Status.KILLED
         return status
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as damage:
+        raise ResumeError(f"{path} is damaged ({damage}): restore it or start anew.") from damage
+    if not isinstance(found, dict):
+        raise ResumeError(f"{path} holds no JSON object: restore it, or start a new run.")
+    return found
 
 
 def _claimed(parent: Path, stamp: str) -> Path:

@@ -6,6 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from aelab.evaluation.findings import Findings
+from aelab.metrics.estimate import Estimate
 from aelab.runs.folder import RunFolder
 
 UNITS = {
@@ -30,17 +32,46 @@ def report(folder: RunFolder, hints: Sequence[str]) -> None:
     for name, value in folder.read()["metrics"].items():
         short = name.removeprefix("test/")
         table.add_row(short, f"{value:.5g}", UNITS.get(short, ""))
-    console = Console(soft_wrap=True, highlight=False)
+    pictures = [path for path in folder.pictures.glob("*.png") if not path.name.startswith("epoch_")]
+    _print(table, folder, pictures, hints)
+
+
+def report_evaluation(folder: RunFolder, suite: str, findings: Findings, hints: Sequence[str]) -> None:
+    """The table of estimates, what is missing in it and why, alarms, and where all of it lies."""
+    table = Table("estimate", "value", "±", "unit", "of", title=f"{folder.path.parent.name}, {suite}")
+    for column in (1, 2, 4):
+        table.columns[column].justify = "right"
+    for name, found in findings.estimates.items():
+        table.add_row(name, f"{found.value:.5g}", _uncertainty(found), found.unit, f"{found.count:,}")
+    missing = {**findings.undefined, **findings.left_out}
+    lines = [f"alarm     {name}: {why}" for name, why in findings.alarms.items()]
+    reasons = {why: [name for name, other in missing.items() if other == why] for why in missing.values()}
+    lines += [f"without   {', '.join(names)}: {why}" for why, names in reasons.items()]
+    _print(table, folder, findings.figures, hints, lines)
+
+
+def _uncertainty(found: Estimate) -> str:
+    """The standard error, or the interval."""
+    if found.error is not None:
+        return f"{found.error:.2g}"
+    return "" if found.interval is None else "{:.4g} to {:.4g}".format(*found.interval)
+
+
+def _print(
+    table: Table, folder: RunFolder, pictures: Sequence[Path], hints: Sequence[str], lines: Sequence[str] = ()
+) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(table)
-    console.print(f"run       {_shown(folder)}")
-    for picture in sorted(folder.pictures.glob("*.png")):
-        if not picture.name.startswith("epoch_"):
-            console.print(f"picture   {_shown(folder)}/pictures/{picture.name}")
+    for line in lines:
+        console.print(line)
+    console.print(f"run       {_shown(folder.path)}")
+    for picture in sorted(pictures):
+        console.print(f"picture   {_shown(picture)}")
     for hint in hints:
         console.print(f"tracker   {hint}")
 
 
-def _shown(folder: RunFolder) -> str:
+def _shown(path: Path) -> str:
     """The path as a user would type it from here."""
     here = Path.cwd()
-    return str(folder.path.relative_to(here) if folder.path.is_relative_to(here) else folder.path)
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

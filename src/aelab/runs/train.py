@@ -150,8 +150,7 @@ def fit(
         trainer.test(parts.training, datamodule=parts.data, verbose=False)
         metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
         if trainer.is_global_zero:
-            steps = {"steps": trainer.global_step, "planned_steps": parts.training.planned_steps}
-            folder.update(metrics=metrics, **steps)
+            folder.update(metrics=metrics, steps=trainer.global_step)
     if trainer.is_global_zero:
         report(folder, [hint for tracker in _trackers(trainer) if (hint := tracker.hint())])
     return metrics

@@ -27,12 +27,6 @@ def epoch_of(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
 
 
-def schedules_of_training(module: nn.Module) -> Iterator[OfTraining]:
-    """Those of weights, capacities and temperatures that need to know how long the training is."""
-    for part in module.modules():
-        yield from (value for value in vars(part).values() if isinstance(value, OfTraining))
-
-
 class Training(LightningModule):
     """The base of the training procedures; subclasses say what a training step does.
 
@@ -66,7 +60,6 @@ class Training(LightningModule):
         self.model, self.objective = model, objective
         self.make_optimizer, self.make_lr_schedule = optimizer, lr_schedule
         self.lr_schedule: Schedule | None = None
-        self.planned_steps: int | None = None
         self.seed, self.accumulate, self.clip = seed, accumulate_grad_batches, gradient_clip_val
         self.window = Window()
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
@@ -89,12 +82,16 @@ class Training(LightningModule):
             )
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-        for schedule in schedules_of_training(self):
-            self.planned_steps = self.total_steps
-            schedule.plan(self.planned_steps)
+        for schedule in self.schedules_of_training():
+            schedule.plan(self.total_steps)
         if self.make_lr_schedule:
             self.lr_schedule = self.make_lr_schedule(steps=self.total_steps)
         return optimizer
+
+    def schedules_of_training(self) -> Iterator[OfTraining]:
+        """Those of weights, capacities and temperatures that need to know how long the training is."""
+        for module in self.modules():
+            yield from (value for value in vars(module).values() if isinstance(value, OfTraining))
 
     @property
     def total_steps(self) -> int:

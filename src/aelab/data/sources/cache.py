@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.errors import DataError
+from aelab.errors import ConfigurationError, DataError
 
 DIGEST = 32  # hexadecimal digits of an md5, which stand behind the pixels
 
@@ -28,6 +28,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("AELAB_DATA") or pooch.os_cache("aelab"))
 
 
+def folder_of(name: str) -> Path:
+    """The cache's folder of a data set; ConfigurationError for a name that leads elsewhere."""
+    return cache_folder() / plain(name)
+
+
+def plain(name: str) -> str:
+    """A file's or folder's name as it is; ConfigurationError where it is a path, as in a forged run."""
+    if name in ("", ".", "..") or set(name) & set("/\\\0"):
+        raise ConfigurationError(
+            f"{name!r} is no plain name of a file or folder: leave out what leads elsewhere"
+        )
+    return name
+
+
 def memory_map(
     name: str, key: str, shape: Sequence[int], blocks: Callable[[], Iterable[np.ndarray]]
 ) -> tuple[Tensor, str]:
@@ -36,7 +50,7 @@ def memory_map(
     They are made only where the cache does not hold them under `name` and `key`. The map is private to the
     process: what is written to the tensor never reaches the file. DataError where it cannot be written.
     """
-    path = cache_folder() / name / f"{key}.npy"
+    path = folder_of(name) / f"{key}.npy"
     found = _open(path, tuple(shape))
     if found is None:
         _write(path, tuple(shape), blocks())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from aelab.data.sources.cache import cache_folder
+from aelab.data.sources.cache import folder_of, plain
 from aelab.data.sources.idx_format import GZIP_MAGIC, unpack
 from aelab.data.splits import Splits, checksum
 from aelab.errors import DataError
@@ -30,6 +30,10 @@ class PublishedFile:
     unpacked: str | None = None
     packed: str | None = None
     suffix: str = ".gz"
+
+    def __post_init__(self) -> None:
+        plain(self.name)
+        plain(self.name + self.suffix)
 
     def verify(self, content: bytes, where: str) -> bytes:
         """The unpacked bytes of `content`, read from `where`; DataError where a checksum differs."""
@@ -82,7 +86,7 @@ class PublishedSource(ABC):
     def folder(self) -> Path:
         """Where the files are, or shall be."""
         if self.root is None:
-            return cache_folder() / self.name
+            return folder_of(self.name)
         return self.root / self.name if (self.root / self.name).is_dir() else self.root
 
     def _content(self, file: PublishedFile) -> bytes:

@@ -1,0 +1,1 @@
+"""One evaluator for every variant: a trained model as a `Subject`, a suite of parts, and their `Findings`."""

@@ -1,0 +1,72 @@
+"""What an evaluation found, as it is written into the run's folder."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from aelab.metrics.estimate import Estimate
+
+
+@dataclass
+class Findings:
+    """Estimates by name, and all else that the parts of an evaluation leave behind.
+
+    folder: of tables and figures. undefined: name -> why the model has no such number. left_out: a part or
+    number that the data could not serve -> why. alarms: what looks wrong with the model -> a sentence.
+    """
+
+    folder: Path
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    alarms: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    figures: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+
+    def add(self, part: str, estimates: Mapping[str, Estimate]) -> None:
+        """Keep estimates as "part/name"."""
+        self.estimates.update({f"{part}/{name}": estimate for name, estimate in estimates.items()})
+
+    def undefine(self, part: str, names: Iterable[str], why: str) -> None:
+        """Say that the model has no such numbers."""
+        self.undefined.update({f"{part}/{name}": why for name in names})
+
+    def figure(self, name: str, picture: Image.Image) -> None:
+        """Keep a picture as `name`.png."""
+        path = self._path(f"{name}.png")
+        picture.save(path)
+        self.figures.append(path)
+
+    def table(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Keep a table as `name`.csv."""
+        path = self._path(f"{name}.csv")
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *rows])
+        self.tables.append(path)
+
+    def record(self) -> dict[str, Any]:
+        """All of it as plain values; files by their names."""
+        return {
+            "estimates": {name: _plain(estimate) for name, estimate in self.estimates.items()},
+            "undefined": self.undefined,
+            "left_out": self.left_out,
+            "alarms": self.alarms,
+            **self.facts,
+            "figures": [path.name for path in self.figures],
+            "tables": [path.name for path in self.tables],
+        }
+
+    def _path(self, name: str) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / name
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    fields = {name: getattr(estimate, name) for name in Estimate.__slots__}
+    named = {"error": "standard_error", "interval": "confidence_interval"}
+    return {named.get(k, k): v for k, v in fields.items() if v is not None and v != ""}

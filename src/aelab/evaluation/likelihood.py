@@ -1,0 +1,151 @@
+"""How well the model explains the test images, and what its codes cost."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aelab.charts import bars
+from aelab.distributions import has_density
+from aelab.errors import ConfigurationError, InapplicableError
+from aelab.evaluation.findings import Findings
+from aelab.evaluation.subject import Subject
+from aelab.metrics.aggregate import kl_per_dimension, rate_parts
+from aelab.metrics.estimands import bits_per_dim
+from aelab.metrics.estimate import Estimate, bootstrap, mean
+from aelab.metrics.importance import importance_sampled
+
+NATS = "nats per image"
+ACTIVE = 0.01  # Burda et al. 2016: the variance over images of a unit's posterior mean
+DEAD = 0.01  # nats of a dimension that carries nothing
+COLLAPSED = 0.1  # nats of a whole code that carries nothing
+NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"
+
+
+@dataclass
+class Likelihood:
+    """ELBO, importance-sampled NLL, and the rate in parts.
+
+    samples: codes of each image for the NLL, of the first `images` (None: all).
+    codes: for the parts of the rate, under the aggregate posterior of the first `aggregate` images.
+    memory: bytes that decoded codes may take at once; None: what is fast on the device.
+    """
+
+    samples: int = 1000
+    images: int | None = None
+    codes: int = 2000
+    aggregate: int | None = None
+    memory: float | None = None
+
+    def __call__(self, subject: Subject, findings: Findings) -> None:
+        self._bound(subject, findings)
+        self._evidence(subject, findings)
+        self._parts(subject, findings)
+        self._units(subject, findings)
+
+    def _bound(self, subject: Subject, findings: Findings) -> None:
+        units = {"elbo": NATS, "distortion": NATS, "kl": NATS, "bits_per_dim": "bits per value"}
+        named = {"kl": "rate"}
+        for name, unit in units.items():
+            if name in subject.measured:
+                findings.add("likelihood", {named.get(name, name): mean(subject.measured[name], unit)})
+            else:
+                findings.undefine("likelihood", [named.get(name, name)], NO_BOUND)
+        if "kl" in subject.measured and subject.measured["kl"].mean() < COLLAPSED:
+            findings.alarms["posterior_collapse"] = (
+                f"the rate is {subject.measured['kl'].mean():.2g} nats: codes say nothing of their images"
+            )
+
+    @torch.no_grad()
+    def _evidence(self, subject: Subject, findings: Findings) -> None:
+        names = ("nll", "nll_bits_per_dim", "nll_effective_samples")
+        log_p, effective = [], []
+        try:
+            for index, batch in subject.batches("test", self.images):
+                subject.fix_noise("importance", index)
+                found = importance_sampled(subject.model, batch, self.samples, self.memory)
+                log_p.append(found[0].cpu())
+                effective.append(found[1].cpu())
+        except ConfigurationError:
+            findings.undefine("likelihood", names, NO_BOUND)
+            return
+        nll = -torch.cat(log_p)
+        example = next(subject.traces("test", 1))
+        note = f"{self.samples} codes of each image"
+        estimates = zip(
+            names,
+            (nll, bits_per_dim(nll, example.likelihood), torch.cat(effective)),
+            (NATS, "bits per value", "codes"),
+            strict=True,
+        )
+        findings.add("likelihood", {name: mean(v.numpy(), unit, note) for name, v, unit in estimates})
+
+    @torch.no_grad()
+    def _parts(self, subject: Subject, findings: Findings) -> None:
+        names = ("mutual_information", "total_correlation", "dimensionwise_kl", "marginal_kl")
+        try:
+            parts = rate_parts(lambda: subject.traces("test", self.aggregate, "aggregate"), self.codes)
+        except (ConfigurationError, InapplicableError) as error:
+            why = str(error) if isinstance(error, InapplicableError) else (
+                "the posterior knows the density of its own samples alone"
+            )  # fmt: skip
+            findings.undefine("likelihood", names, why)
+            return
+        parts.pop("rate", None)
+        count = len(subject.data.images("test")) if self.aggregate is None else self.aggregate
+        note = f"under the aggregate posterior of {count} images, at most {np.log(count):.1f} nats"
+        for name, values in parts.items():
+            told = note if name == "mutual_information" else ""
+            findings.add("likelihood", {name: mean(values.cpu().numpy(), NATS, told)})
+        findings.undefine(
+            "likelihood",
+            [name for name in names if name not in parts],
+            "the posterior's marginals or the prior's factors are not at hand",
+        )
+
+    @torch.no_grad()
+    def _units(self, subject: Subject, findings: Findings) -> None:
+        means = subject.codes("test")
+        findings.add("likelihood", {"active_units": _active(means)})
+        rates: list[Tensor] = []
+        for trace in subject.traces("test", self.aggregate, "units"):
+            each = kl_per_dimension(trace) if has_density(trace.posterior) else None
+            if each is None:
+                why = "posterior and prior are no products over dimensions"
+                findings.undefine("likelihood", ["kl_per_dimension"], why)
+                break
+            rates.append(each.cpu())
+        variance = means.var(0)
+        header = ["dimension", "variance_of_mean"]
+        columns = [variance]
+        if rates:
+            values = torch.cat(rates).numpy()
+            kl, error = values.mean(0), values.std(0, ddof=1) / len(values) ** 0.5
+            header += ["kl", "standard_error"]
+            columns += [kl, error]
+            order = np.argsort(-kl)
+            chart = bars(
+                kl[order], error[order], title=f"{subject.name}: rate of each latent dimension",
+                xlabel="latent dimension", ylabel="KL, nats", ticks=[str(i) for i in order],
+            )  # fmt: skip
+            findings.figure("kl_per_dimension", chart)
+            _alarm_of_dead(kl < DEAD, findings)
+        rows = ([i, *(f"{column[i]:.6g}" for column in columns)] for i in range(len(variance)))
+        findings.table("latent_dimensions", header, rows)
+
+
+def _active(means: np.ndarray) -> Estimate:
+    """The latent dimensions whose posterior mean varies (Burda, Grosse and Salakhutdinov 2016)."""
+
+    def count(index: np.ndarray) -> float:
+        return float((means[index].var(0) > ACTIVE).sum())
+
+    return bootstrap(count, len(means), "latent dimensions", resamples=50)
+
+
+def _alarm_of_dead(dead: np.ndarray, findings: Findings) -> None:
+    if dead.any():
+        findings.alarms["dead_codes"] = (
+            f"{dead.sum()} of {len(dead)} latent dimensions carry less than {DEAD} nats"
+        )

@@ -1,0 +1,62 @@
+"""How well test images come back from their codes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aelab.errors import InapplicableError
+from aelab.evaluation.findings import Findings
+from aelab.evaluation.subject import BLOCK, Subject
+from aelab.figures import bands
+from aelab.metrics.estimate import mean
+from aelab.metrics.structure import ms_ssim, ssim
+
+UNITS = {"mse": "squared error per pixel", "squared_error": "squared error per image", "psnr": "dB"}
+
+
+@dataclass
+class Reconstruction:
+    """Errors of the mean of p(x|z,c), for one code of each test image, and the worst cases.
+
+    images: for the structural similarity, the first so many; None: all. worst: how many are shown.
+    """
+
+    images: int | None = None
+    worst: int = 16
+
+    def __call__(self, subject: Subject, findings: Findings) -> None:
+        measured = subject.measured
+        findings.add("reconstruction", {name: mean(measured[name], unit) for name, unit in UNITS.items()})
+        self._similarity(subject, findings, "ssim", ssim)
+        self._similarity(subject, findings, "ms_ssim", ms_ssim)
+        worst = np.argsort(-measured["squared_error"], kind="stable")
+        findings.table(
+            "per_image", ["image", *measured], zip(range(len(worst)), *measured.values(), strict=True)
+        )
+        self._show(subject, findings, worst[: self.worst])
+
+    def _similarity(
+        self, subject: Subject, findings: Findings, name: str, similarity: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        try:
+            values = [
+                similarity(t.x, t.likelihood.mean[0]).cpu() for t in subject.traces("test", self.images)
+            ]
+        except InapplicableError as error:
+            findings.left_out[f"reconstruction/{name}"] = str(error)
+            return
+        findings.add("reconstruction", {name: mean(torch.cat(values).numpy(), "share")})
+
+    def _show(self, subject: Subject, findings: Findings, worst: np.ndarray) -> None:
+        """The worst images beside their reconstructions, from the pass that was measured."""
+        wanted = {int(place): rank for rank, place in enumerate(worst)}
+        rows: dict[int, tuple[Tensor, Tensor]] = {}
+        for block, trace in enumerate(subject.traces("test")):
+            for row in range(len(trace.x)):
+                if (place := block * BLOCK + row) in wanted:
+                    rows[wanted[place]] = (trace.x[row].cpu(), trace.likelihood.mean[0, row].cpu())
+        shown = [torch.stack(images) for images in zip(*(rows[rank] for rank in sorted(rows)), strict=True)]
+        findings.figure("worst_reconstructions", bands(shown, ["input", "output"], 16))

@@ -1,0 +1,148 @@
+"""One evaluation: from a run's folder to what a suite of parts found, written into that folder."""
+
+import hashlib
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from aelab.errors import AelabError, RunError
+from aelab.evaluation.findings import Findings
+from aelab.evaluation.subject import BLOCK, Subject
+from aelab.matmul import choose_matmul
+from aelab.models import Autoencoder
+from aelab.runs.build import make
+from aelab.runs.folder import RunFolder
+from aelab.runs.report import report_evaluation
+from aelab.runs.snapshot import hardware
+from aelab.runs.train import quieten
+from aelab.runs.trusted import trusted_settings
+from aelab.training.checkpoints import load, resume_points, usable
+
+FAILED = "failed:"
+
+
+def main(config: DictConfig) -> None:
+    """Evaluate the run that a composed configuration names.
+
+    Raises RunError or ConfigurationError for what is no run that can be evaluated; exits with status 1 where
+    a part failed for another reason than the data or the model, after all others have been recorded.
+    """
+    quieten()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    folder, suite = RunFolder.open(Path(config.run)), str(config.suite.name)
+    parts = {name: make(node) for name, node in config.suite.parts.items() if node is not None}
+    settings = trusted_settings(folder)
+    findings = evaluate(subject_of(folder, settings, config), parts, folder.evaluation(suite))
+    plain = OmegaConf.to_container(config.suite.parts)
+    folder.update_evaluations(**{suite: {**circumstances(folder), "parts": plain, **findings.record()}})
+    hints = tell(folder, settings, suite, findings) if config.trackers else []
+    report_evaluation(folder, suite, findings, hints)
+    if any(why.startswith(FAILED) for why in findings.left_out.values()):
+        sys.exit(1)
+
+
+def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findings:
+    """Run the parts, one after the other; one that cannot be served or fails leaves the others alone."""
+    findings = Findings(folder)
+    seconds: dict[str, float] = {}
+    for name, part in subject.track(parts.items(), "evaluation"):
+        start = time.monotonic()
+        try:
+            part(subject, findings)
+        except AelabError as error:
+            findings.left_out[name] = str(error)
+        except Exception as error:
+            traceback.print_exc()
+            findings.left_out[name] = f"{FAILED} {type(error).__name__}: {error}"
+        seconds[name] = round(time.monotonic() - start, 2)
+    findings.facts["seconds"] = seconds
+    return findings
+
+
+def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
+    """The model with the weights that validation chose, the data of its run, and its peers."""
+    record = folder.read()
+    if config.data.root is not None:
+        settings.data.root = config.data.root
+    data = make(settings.data)
+    data.prepare_data()
+    data.setup()
+    recorded = record.get("data", {}).get("checksums", data.checksums)
+    if recorded != data.checksums:
+        raise RunError(
+            f"the data at hand are not those that {folder.path} was trained on (checksums {data.checksums}, "
+            f"recorded {recorded}): give the same with data.root=FOLDER"
+        )
+    device = torch.device(config.device) if config.device else torch.accelerator.current_accelerator()
+    model = model_of(folder, settings).to(device or "cpu")
+    choose_matmul(model, BLOCK)
+    return Subject(model, data, str(settings.name), int(settings.seed), torch.device(device or "cpu"))
+
+
+def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
+    """The model of a run's configuration with the weights of its best checkpoint, in evaluation mode.
+
+    Raises RunError without a usable checkpoint, or for one that belongs to another model.
+    """
+    path = checkpoint_of(folder)
+    state = load(path)["state_dict"]
+    weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
+    model = make(settings.model)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(
+            f"{path} holds the weights of another model than {folder.config} describes: restore either"
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
+def checkpoint_of(folder: RunFolder) -> Path:
+    """The weights that validation chose, else those of the newest undamaged resume point."""
+    candidates = [folder.checkpoints / "best.ckpt", *resume_points(folder.checkpoints)]
+    found = next(usable(candidates), None)
+    if found is None:
+        raise RunError(
+            f"{folder.path} has no undamaged checkpoint (its status is {folder.status}): evaluate a run that "
+            "got as far as its first validation"
+        )
+    return found
+
+
+def circumstances(folder: RunFolder) -> dict[str, Any]:
+    """Whose numbers these are, and what they depend on."""
+    checkpoint, record = checkpoint_of(folder), folder.read()
+    return {
+        "run_id": record.get("run_id"),
+        "name": folder.path.parent.name,
+        "status": folder.status,
+        "seed": record.get("seed"),
+        "data": record.get("data"),
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "hardware": hardware(),
+    }
+
+
+def tell(folder: RunFolder, settings: DictConfig, suite: str, findings: Findings) -> list[str]:
+    """Give estimates and figures to the run's own trackers, as a part of the same run; what they suggest."""
+    record = folder.read()
+    identity = {"folder": folder.path, "name": settings.name, "run_id": record["run_id"]}
+    step = int(record.get("steps") or 0)
+    values = {f"evaluation/{suite}/{name}": found.value for name, found in findings.estimates.items()}
+    hints = []
+    for node in (settings.get("logger") or {}).values():
+        tracker = make(node)(**identity)
+        tracker.log_metrics(values, step)
+        for path in findings.figures:
+            tracker.log_picture(f"evaluation/{suite}/{path.stem}", path, step)
+        tracker.finish(0)
+        hints += [hint] if (hint := tracker.hint()) else []
+    return hints
