@@ -1,0 +1,166 @@
+"""The named space in which samples are compared with images: a small classifier for each data set.
+
+It is trained once, on the images that the data set's source gives for training, whatever a run's validation
+split is, and kept in the cache with the checksums of what it saw. Distances in its features compare only
+among evaluations by the same network, so its hash stands beside them; they are no Inception distances.
+"""
+
+import hashlib
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aelab.data.module import DataModule
+from aelab.data.sources.cache import folder_of
+from aelab.data.splits import Images
+from aelab.errors import ConfigurationError
+from aelab.networks.conv import ConvEncoder
+from aelab.training.checkpoints import AtomicCheckpointIO, load
+
+CHANNELS, KERNEL, FEATURES = (16, 32), 5, 64
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 2, 128, 4e-3
+HELD_OUT = 0.1  # of the images, for the accuracy
+IMAGES = 60_000  # at most, of a larger data set
+ROTATIONS = 4
+RECIPE = 1  # to be raised with every change of what a network learns
+
+
+class Classifier(nn.Module):
+    """forward: x (B, C, H, W) in [0, 1] -> features (B, 64), class logits (B, classes)."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        encoder = ConvEncoder(shape, CHANNELS, kernel=KERNEL)
+        self.body = nn.Sequential(encoder, nn.Linear(encoder.features, FEATURES), nn.ReLU())
+        self.head = nn.Linear(FEATURES, classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.body(x)
+        return features, self.head(features)
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """A trained network and what is known of it.
+
+    name: of the space, as "classifier/mnist@1f2e3d4c", with the beginning of the weights' hash.
+    task: "labels", or "rotations" by quarter turns where the data have no labels.
+    accuracy: on held-out images, a share.
+    """
+
+    network: Classifier
+    name: str
+    task: str
+    accuracy: float
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) in [0, 1] -> features (N, 64) and class logits, on the CPU."""
+        device = next(self.network.parameters()).device
+        found = [self.network(part.to(device)) for part in images.split(batch_size)]
+        features, logits = zip(*found, strict=True)
+        return torch.cat(features).cpu(), torch.cat(logits).cpu()
+
+
+def feature_space(data: DataModule, device: torch.device, path: str | Path | None = None) -> FeatureSpace:
+    """The network of a data set: that at `path`, else the kept one, else one that is trained and kept now.
+
+    Raises ConfigurationError for a network that was trained on other data.
+    """
+    known = {"data": data.name, "checksums": data.checksums, "shape": list(data.shape), "recipe": RECIPE}
+    if path is None:
+        key = hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
+        path = folder_of("features") / f"{key}.ckpt"
+        if not path.is_file():
+            AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, path)
+    kept = load(Path(path))
+    differing = [name for name in known if kept.get(name) != known[name]]
+    if differing:
+        raise ConfigurationError(
+            f"the feature network {path} was made for other data ({kept.get('data')}; {', '.join(differing)} "
+            f"differ) than {data.name}: leave it out, and one is trained and kept"
+        )
+    network = Classifier(tuple(data.shape), kept["classes"]).to(device).eval()
+    network.load_state_dict(kept["weights"])
+    name = f"classifier/{data.name}@{kept['sha256'][:8]}"
+    return FeatureSpace(network, name, kept["task"], kept["accuracy"])
+
+
+def _trained(data: DataModule, device: torch.device) -> dict[str, Any]:
+    """Weights and accuracy of a network trained on the source's own training images."""
+    images = data.source.load().train
+    task = "labels" if images.y is not None and data.classes else "rotations"
+    classes = int(data.classes or 0) if task == "labels" else ROTATIONS
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(images), generator=generator)[:IMAGES]
+    held_out, shown = order.tensor_split([max(1, round(HELD_OUT * len(order)))])
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        network = Classifier(tuple(data.shape), classes).to(device)
+    _fit(network, images, shown, task, generator, device)
+    network.eval()
+    with torch.no_grad():
+        parts = [_batch(images, rows, task, generator, device) for rows in held_out.split(500)]
+        right = sum(int((network(x)[1].argmax(1) == y).sum()) for x, y in parts)
+    weights = {name: value.cpu() for name, value in network.state_dict().items()}
+    return {
+        "weights": weights,
+        "sha256": _hash(weights),
+        "task": task,
+        "classes": classes,
+        "accuracy": right / len(held_out),
+    }
+
+
+def _fit(
+    network: Classifier,
+    images: Images,
+    rows: Tensor,
+    task: str,
+    generator: torch.Generator,
+    device: torch.device,
+) -> None:
+    from tqdm import tqdm
+
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    steps = EPOCHS * -(-len(rows) // BATCH_SIZE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps)
+    epochs = (rows[torch.randperm(len(rows), generator=generator)] for _ in range(EPOCHS))
+    batches = (part for epoch in epochs for part in epoch.split(BATCH_SIZE))
+    silent = not sys.stderr.isatty()
+    for part in tqdm(batches, "feature network", steps, leave=False, disable=silent):
+        x, y = _batch(images, part, task, generator, device)
+        optimizer.zero_grad()
+        F.cross_entropy(network(x)[1], y).backward()
+        optimizer.step()
+        schedule.step()
+
+
+def _batch(
+    images: Images, rows: Tensor, task: str, generator: torch.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Images in [0, 1] and what the network shall tell of them."""
+    found = images.at(rows)
+    x = found.x.float() / 255
+    if task == "labels":
+        assert found.y is not None
+        return x.to(device), found.y.to(device)
+    turns = torch.randint(ROTATIONS, (len(x),), generator=generator)
+    square = min(x.shape[-2:])  # a quarter turn needs one; what is cut off is the same for all turns
+    x = x[..., :square, :square]
+    turned = torch.stack([image.rot90(int(n), (1, 2)) for image, n in zip(x, turns, strict=True)])
+    full = F.pad(turned, (0, found.x.shape[-1] - square, 0, found.x.shape[-2] - square))
+    return full.to(device), turns.to(device)
+
+
+def _hash(weights: dict[str, Tensor]) -> str:
+    buffer = io.BytesIO()
+    for name, value in sorted(weights.items()):
+        buffer.write(name.encode() + value.numpy().tobytes())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
