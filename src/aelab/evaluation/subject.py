@@ -1,8 +1,8 @@
 """A trained model with its data, as every part of an evaluation sees it."""
 
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ class Subject:
     """The model in evaluation mode on `device`, and the data that it was trained on.
 
     name: of the run. seed: of all noise. peers: the same configuration trained with other seeds.
+    estimates: what this suite found before, by name: of a peer.
     """
 
     model: Autoencoder
@@ -35,6 +36,7 @@ class Subject:
     seed: int
     device: torch.device
     peers: tuple["Subject", ...] = ()
+    estimates: Mapping[str, float] = field(default_factory=dict)
 
     def batches(self, split: str = "test", count: int | None = None) -> Iterator[tuple[int, Batch]]:
         """The first `count` images in numbered blocks, on the device."""

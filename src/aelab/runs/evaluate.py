@@ -5,19 +5,21 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.errors import AelabError, RunError
+from aelab.errors import AelabError, ConfigurationError, RunError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.matmul import choose_matmul
 from aelab.models import Autoencoder
 from aelab.runs.build import make
 from aelab.runs.folder import RunFolder
+from aelab.runs.peers import peers_of
 from aelab.runs.report import report_evaluation
 from aelab.runs.snapshot import hardware
 from aelab.runs.train import quieten
@@ -68,22 +70,46 @@ def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findin
 
 def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
     """The model with the weights that validation chose, the data of its run, and its peers."""
-    record = folder.read()
     if config.data.root is not None:
         settings.data.root = config.data.root
     data = make(settings.data)
     data.prepare_data()
     data.setup()
-    recorded = record.get("data", {}).get("checksums", data.checksums)
+    recorded = folder.read().get("data", {}).get("checksums", data.checksums)
     if recorded != data.checksums:
         raise RunError(
             f"the data at hand are not those that {folder.path} was trained on (checksums {data.checksums}, "
             f"recorded {recorded}): give the same with data.root=FOLDER"
         )
-    device = torch.device(config.device) if config.device else torch.accelerator.current_accelerator()
-    model = model_of(folder, settings).to(device or "cpu")
+    device = _device(config.device)
+    model = model_of(folder, settings).to(device)
     choose_matmul(model, BLOCK)
-    return Subject(model, data, str(settings.name), int(settings.seed), torch.device(device or "cpu"))
+    subject = Subject(model, data, str(settings.name), int(settings.seed), device)
+    given = None if config.peers is None else [RunFolder.open(Path(path)) for path in config.peers]
+    return replace(
+        subject, peers=tuple(_peer(peer, subject, config) for peer in peers_of(folder, settings, given))
+    )
+
+
+def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
+    """A run of another seed, on the data and with the noise of the subject."""
+    found = folder.read_evaluations().get(str(config.suite.name), {}).get("estimates", {})
+    return replace(
+        subject,
+        model=model_of(folder, trusted_settings(folder)).to(subject.device),
+        name=folder.path.name,
+        estimates={name: estimate["value"] for name, estimate in found.items()},
+    )
+
+
+def _device(asked: str | None) -> torch.device:
+    try:
+        device = torch.device(asked or torch.accelerator.current_accelerator() or "cpu")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"device={asked} is not at hand ({reason}): choose device=cpu") from error
+    return device
 
 
 def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:

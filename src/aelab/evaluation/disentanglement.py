@@ -1,0 +1,56 @@
+"""Whether single units of a code stand for single factors of the images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from aelab.distributions import has_density
+from aelab.errors import InapplicableError
+from aelab.evaluation.findings import Findings
+from aelab.evaluation.representation import NO_PEERS
+from aelab.evaluation.subject import Subject
+from aelab.metrics.aggregate import kl_per_dimension
+from aelab.metrics.disentanglement import disentanglement, udr
+
+
+@dataclass
+class Disentanglement:
+    """Measures against known factors, and without any against other seeds (UDR).
+
+    train, test: how many images, the former for what a measure learns; None: all.
+    """
+
+    train: int | None = 10_000
+    test: int | None = 5_000
+
+    def __call__(self, subject: Subject, findings: Findings) -> None:
+        self._agreement(subject, findings)
+        train = subject.codes("train", self.train), subject.factors("train", self.train)
+        test = subject.codes("test", self.test), subject.factors("test", self.test)
+        findings.add("disentanglement", disentanglement(*train, *test, seed=subject.seed))
+
+    def _agreement(self, subject: Subject, findings: Findings) -> None:
+        if not subject.peers:
+            findings.left_out["disentanglement/udr"] = NO_PEERS
+            return
+        try:
+            every = (subject, *subject.peers)
+            codes = [one.codes("test", self.test) for one in every]
+            scores, _ = udr(codes, [_rates(one, self.test) for one in every])
+        except InapplicableError as error:
+            findings.undefine("disentanglement", ["udr"], str(error))
+            return
+        findings.add("disentanglement", {"udr": scores[0]})
+
+
+@torch.no_grad()
+def _rates(subject: Subject, count: int | None) -> np.ndarray:
+    """The rate of each dimension, (latent,) nats."""
+    found = []
+    for trace in subject.traces("test", count, "units"):
+        each = kl_per_dimension(trace) if has_density(trace.posterior) else None
+        if each is None:
+            raise InapplicableError("posterior and prior are no products over dimensions")
+        found.append(each)
+    return torch.cat(found).mean(0).cpu().numpy()

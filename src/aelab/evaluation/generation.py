@@ -1,0 +1,113 @@
+"""How close samples are to images that the model never saw, in a named feature space."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from aelab.distributions.divergence import space
+from aelab.errors import InapplicableError
+from aelab.evaluation.features import FeatureSpace, feature_space
+from aelab.evaluation.findings import Findings
+from aelab.evaluation.subject import BLOCK, Subject
+from aelab.figures import bands, grid
+from aelab.metrics.estimate import mean
+from aelab.metrics.generation import generation, nearest
+
+COLUMNS = 16
+POOR, NARROW = 0.05, 0.5  # recall and relative spread below which samples are said to lack diversity
+
+
+class Sampler(Protocol):
+    """Where samples come from, if not from the prior."""
+
+    def __call__(self, subject: Subject, count: int) -> Tensor:
+        """`count` images (count, C, H, W), on the CPU."""
+
+
+@dataclass
+class ExPostMixture:
+    """Codes of a Gaussian mixture that is fitted to those of training images (Ghosh et al. 2020).
+
+    What it gives is the decoder's share in samples: models without a prior can be sampled too.
+    components: of the mixture, with full covariances. images: whose codes it is fitted to.
+    """
+
+    components: int = 10
+    images: int = 10_000
+
+    @torch.no_grad()
+    def __call__(self, subject: Subject, count: int) -> Tensor:
+        from sklearn.mixture import GaussianMixture
+
+        if subject.model.conditioner is not None:
+            raise InapplicableError("a mixture of all codes does not fit a conditional model")
+        trace = next(subject.traces("test", 1))
+        if space(trace.posterior) != "real":
+            raise InapplicableError("a Gaussian mixture does not fit codes that are no real vectors")
+        mixture = GaussianMixture(self.components, random_state=subject.seed)
+        codes = mixture.fit(subject.codes("train", self.images)).sample(count)[0]
+        z = torch.from_numpy(codes).float()[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
+        parts = (subject.model.decode(part[None].to(subject.device)) for part in z.split(BLOCK))
+        return torch.cat([likelihood.mean[0].cpu() for likelihood in parts])
+
+
+@dataclass
+class Generation:
+    """Distances of samples from test images, and of training images from them: the floor.
+
+    count: of samples and of test images. name: of this part's estimates. sampler: None for the prior.
+    train: how many training images neighbours are searched in; None: all.
+    features: a kept feature network's file; None: the data set's own, which is trained if need be.
+    """
+
+    count: int = 5000
+    name: str = "generation"
+    sampler: Sampler | None = None
+    train: int | None = None
+    features: str | None = None
+
+    def __call__(self, subject: Subject, findings: Findings) -> None:
+        drawn = subject.samples(self.count) if self.sampler is None else self.sampler(subject, self.count)
+        features = feature_space(subject.data, subject.device, self.features)
+        findings.facts["feature_space"] = {
+            "name": features.name, "task": features.task, "accuracy": features.accuracy,
+        }  # fmt: skip
+        real_images, train_images = subject.pixels("test", self.count), subject.pixels("train", self.train)
+        drawn = drawn.clamp(0, 1)[: len(real_images)]
+        (real, real_logits), (train, train_logits) = features(real_images), features(train_images)
+        fake, fake_logits = features(drawn)
+        found = generation(real, fake, train, real_logits, fake_logits, subject.seed)
+        note = f"in {features.name}"
+        findings.add(self.name, {k: replace(e, note=f"{note} {e.note}".strip()) for k, e in found.items()})
+        some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
+        floor = generation(real, train[some], train, real_logits, train_logits[some], subject.seed)
+        del floor["memorisation"]  # training images are copies of themselves
+        floor = {f"{k}_floor": replace(e, note=f"{note}, of training images") for k, e in floor.items()}
+        findings.add(self.name, floor)
+        self._labels(subject, findings, features, fake_logits)
+        if found["recall"].value < POOR or found["diversity"].value < NARROW:
+            findings.alarms[f"{self.name}_low_diversity"] = (
+                f"samples cover {found['recall'].value:.1%} of the test images' features and lie "
+                f"{found['diversity'].value:.2f} times as far from one another as images do"
+            )
+        self._show(findings, drawn, train_images, fake, train)
+
+    def _labels(self, subject: Subject, findings: Findings, features: FeatureSpace, logits: Tensor) -> None:
+        """Whether samples for a label are read as it."""
+        if self.sampler is None and subject.label_conditional and features.task == "labels":
+            asked = torch.from_numpy(subject.labels("test", len(logits)))
+            right = (logits.argmax(1) == asked).numpy()
+            findings.add(self.name, {"label_accuracy": mean(right, "fraction", f"read by {features.name}")})
+
+    def _show(
+        self, findings: Findings, drawn: Tensor, train_images: Tensor, fake: Tensor, train: Tensor
+    ) -> None:
+        shown = drawn[: COLUMNS * COLUMNS // 2].split(COLUMNS)
+        findings.figure(f"{self.name}_samples", grid(shown, [""] * len(shown)))
+        some = fake[:1000]
+        distance, index = nearest(some, train)
+        closest = distance.argsort()[:COLUMNS]
+        rows = [drawn[closest], train_images[index[closest]]]
+        findings.figure(f"{self.name}_nearest_training_images", bands(rows, ["sample", "training"], COLUMNS))

@@ -1,0 +1,142 @@
+"""What single dimensions of a code do, and what lies between two codes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aelab.callbacks.pictures import samples_by_class
+from aelab.charts import heat
+from aelab.distributions.divergence import space
+from aelab.errors import InapplicableError
+from aelab.evaluation.findings import Findings
+from aelab.evaluation.subject import Subject
+from aelab.figures import grid
+from aelab.metrics.disentanglement import entropy, mutual_information
+from aelab.records import Batch
+
+REACH = 3.0  # standard deviations of the codes, to either side
+NOT_REAL = "codes are no real vectors, in which a dimension could be moved alone"
+
+
+@dataclass
+class Interpretability:
+    """Traversals, interpolations, a grid by class, and which unit carries which factor.
+
+    dimensions: that are traversed, those whose posterior means vary most. columns: images in a row.
+    pairs: of test images that are interpolated. images: that the information is estimated from.
+    """
+
+    dimensions: int = 16
+    columns: int = 11
+    pairs: int = 8
+    images: int = 10_000
+
+    @torch.no_grad()
+    def __call__(self, subject: Subject, findings: Findings) -> None:
+        trace = next(subject.traces("test", 2 * self.pairs))
+        codes = subject.codes("test", self.images)
+        if space(trace.posterior) == "real":
+            self._traverse(subject, findings, codes)
+            self._interpolate(subject, findings)
+        else:
+            findings.undefine("interpretability", ["traversals", "interpolations"], NOT_REAL)
+        self._carriers(subject, findings, codes)
+        self._classes(subject, findings)
+
+    def _traverse(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
+        """From the first test image, one dimension at a time."""
+        batch = _first(subject, 1)
+        deviation, order = codes.std(0), np.argsort(-codes.var(0), kind="stable")[: self.dimensions]
+        start = torch.from_numpy(codes[0])
+        shifts = torch.linspace(-REACH, REACH, self.columns)
+        paths = []
+        for unit in order:
+            path = start.repeat(self.columns, 1)
+            path[:, unit] = float(codes[:, unit].mean()) + shifts * float(deviation[unit])
+            paths.append(path)
+        rows = _decoded(subject, torch.stack(paths), batch)
+        findings.figure("traversals", grid(list(rows), [f"z{unit}" for unit in order]))
+
+    def _interpolate(self, subject: Subject, findings: Findings) -> None:
+        batch = _first(subject, 2 * self.pairs)
+        ends = torch.from_numpy(subject.codes("test", 2 * self.pairs))
+        ways = torch.linspace(0, 1, self.columns)[:, None]
+        given = batch.map(lambda value: value[: self.pairs])
+        for name, between in (("linear", torch.lerp), ("spherical", spherical)):
+            paths = [between(a, b, ways) for a, b in zip(*ends.split(self.pairs), strict=True)]
+            rows = _decoded(subject, torch.stack(paths), given)
+            findings.figure(f"interpolations_{name}", grid(list(rows), [""] * len(rows)))
+
+    def _carriers(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
+        """The share of each factor's entropy, or of the label's, that a unit tells of."""
+        try:
+            factors = subject.factors("test", self.images)
+            names = [f"factor {i}" for i in range(factors.shape[1])]
+        except InapplicableError:
+            try:
+                factors, names = subject.labels("test", self.images)[:, None], ["label"]
+            except InapplicableError:
+                findings.left_out["interpretability/carriers"] = "the data have neither factors nor labels"
+                return
+        told = mutual_information(codes, factors) / np.maximum(entropy(factors), 1e-12)
+        order = np.argsort(-told.max(1), kind="stable")
+        findings.table(
+            "carriers",
+            ["dimension", *names],
+            ([int(unit), *(f"{share:.4f}" for share in told[unit])] for unit in order),
+        )
+        shown = order[:48]
+        chart = heat(
+            told[shown].T, names, [f"z{unit}" for unit in shown],
+            title=f"{subject.name}: what each unit tells of", unit="share of the entropy",
+        )  # fmt: skip
+        findings.figure("carriers", chart)
+
+    def _classes(self, subject: Subject, findings: Findings) -> None:
+        """Samples for each label, or test images of each class beside their reconstructions."""
+        try:
+            labels = subject.labels("test")
+        except InapplicableError as error:
+            findings.left_out["interpretability/classes"] = str(error)
+            return
+        classes, columns = int(subject.data.classes or 0), 16
+        if subject.label_conditional:
+            subject.fix_noise("classes")
+            like = _first(subject, 1).x
+            findings.figure("classes", samples_by_class(subject.model, classes, columns, like))
+            return
+        chosen = [np.flatnonzero(labels == c)[: columns // 2] for c in range(classes)]
+        chosen = [places for places in chosen if len(places)]
+        batch = subject.data.test_examples(int(max(map(max, chosen))) + 1)
+        rows = []
+        for places in chosen:
+            part = batch.map(lambda value, places=places: value[places].to(subject.device))  # type: ignore[misc]
+            outputs = subject.model(part).likelihood.mean[0]
+            rows.append(torch.stack([part.x, outputs], 1).flatten(0, 1).cpu())
+        findings.figure("classes", grid(rows, [str(labels[places[0]]) for places in chosen]))
+
+
+def spherical(a: Tensor, b: Tensor, way: Tensor) -> Tensor:
+    """Between codes a and b (D,), along the arc that keeps the norm where both have it (White 2016): (K, D).
+
+    way: (K, 1) from 0 to 1.
+    """
+    cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp_min(1e-12)
+    angle = torch.arccos(cosine.clamp(-1, 1))
+    if angle.sin() < 1e-4:
+        return torch.lerp(a, b, way)
+    return (((1 - way) * angle).sin() * a + (way * angle).sin() * b) / angle.sin()
+
+
+def _first(subject: Subject, count: int) -> Batch:
+    return subject.data.test_examples(count).map(lambda value: value.to(subject.device))
+
+
+def _decoded(subject: Subject, paths: Tensor, given: Batch) -> Tensor:
+    """Images of codes (R, K, latent), each row under the condition of one observation: (R, K, C, H, W)."""
+    z = paths.transpose(0, 1).to(subject.device)  # one batch of R observations, K codes for each
+    rows = given.map(lambda value: value.expand(len(paths), *value.shape[1:]) if len(value) == 1 else value)
+    likelihood = subject.model.likelihood_of(rows.x, z, subject.model.context(rows))
+    return likelihood.mean.transpose(0, 1).cpu()

@@ -1,0 +1,60 @@
+"""What codes know about labels, and whether other seeds find the same."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aelab.charts import scatter
+from aelab.errors import InapplicableError
+from aelab.evaluation.findings import Findings
+from aelab.evaluation.subject import Subject
+from aelab.metrics.estimate import mean
+from aelab.metrics.representation import cka, principal_plane, representation, tsne_plane
+
+NO_PEERS = "no run of the same configuration with another seed is at hand: name some with peers=[...]"
+
+
+@dataclass
+class Representation:
+    """Probes, neighbours and clusters of posterior means, planes to look at, and their alignment over seeds.
+
+    train, test: how many images; None: all. draws: of the few labels. shown: points in the pictures.
+    tsne: whether there is one by t-SNE, which takes most of the time.
+    """
+
+    train: int | None = 10_000
+    test: int | None = None
+    draws: int = 10
+    shown: int = 3000
+    tsne: bool = True
+
+    def __call__(self, subject: Subject, findings: Findings) -> None:
+        codes = subject.codes("test", self.test)
+        self._alignment(subject, findings, codes)
+        planes = {"principal": principal_plane(codes[: self.shown])}
+        if self.tsne:
+            planes["tsne"] = tsne_plane(codes[: self.shown], subject.seed)
+        try:
+            labels = subject.labels("test", self.test)
+        except InapplicableError:
+            labels = None
+        for name, points in planes.items():
+            shown = None if labels is None else labels[: len(points)]
+            title = {"principal": "principal plane", "tsne": "t-SNE"}[name]
+            findings.figure(f"codes_{name}", scatter(points, shown, title=f"{subject.name}: codes, {title}"))
+        if labels is None:
+            subject.labels("test")  # says why
+        train = subject.codes("train", self.train), subject.labels("train", self.train)
+        found = representation(*train, codes, labels, subject.seed, self.draws)
+        findings.add("representation", found)
+
+    def _alignment(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
+        if not subject.peers:
+            findings.left_out["representation/cka_between_seeds"] = NO_PEERS
+            return
+        values = [cka(codes, peer.codes("test", self.test)) for peer in subject.peers]
+        if len(values) == 1:
+            findings.add("representation", {"cka_between_seeds": values[0]})
+        else:
+            each = mean(np.array([found.value for found in values]), "fraction", "error over pairs of seeds")
+            findings.add("representation", {"cka_between_seeds": each})

@@ -1,0 +1,116 @@
+"""How much numbers and codes move when they should not: with noise, precision, and the seed."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aelab.evaluation.findings import Findings
+from aelab.evaluation.representation import NO_PEERS
+from aelab.evaluation.subject import Subject
+from aelab.metrics.estimate import Estimate, mean
+
+
+@dataclass
+class Stability:
+    """The spread of the bound under its own noise, of codes under input noise and reduced precision, and of
+    all estimates over seeds.
+
+    images: of the test split that are tried. repeats: of the bound. noise: standard deviation of what is
+    added to pixels in [0, 1].
+    """
+
+    images: int = 2000
+    repeats: int = 5
+    noise: float = 0.1
+
+    def __call__(self, subject: Subject, findings: Findings) -> None:
+        self._repeated(subject, findings)
+        self._disturbed(subject, findings)
+        self._over_seeds(subject, findings)
+
+    def _repeated(self, subject: Subject, findings: Findings) -> None:
+        """The standard deviation of a mean over the images when its noise is drawn again."""
+        runs = [subject.measure(f"repeat {i}", self.images) for i in range(self.repeats)]
+        for name in ("elbo", "distortion", "mse"):
+            if name not in runs[0]:
+                findings.undefine("stability", [f"{name}_spread"], "the model has no such number")
+                continue
+            spread = float(np.std([run[name].mean() for run in runs], ddof=1))
+            unit = "squared error per pixel" if name == "mse" else "nats per image"
+            # The error of a standard deviation from n normal values.
+            error = spread / (2 * (self.repeats - 1)) ** 0.5
+            note = f"standard deviation over draws of the noise, {self.images} images"
+            findings.add(
+                "stability", {f"{name}_spread": Estimate(spread, unit, self.repeats, error, note=note)}
+            )
+
+    def _disturbed(self, subject: Subject, findings: Findings) -> None:
+        kind = subject.device.type
+        disturbances: dict[str, tuple[Callable[[Tensor], Tensor], AbstractContextManager[Any]]] = {
+            "input_noise": (lambda x: x + self.noise * torch.randn_like(x), nullcontext()),
+            "bfloat16": (lambda x: x, torch.autocast(kind, torch.bfloat16)),
+        }
+        for name, (disturb, context) in disturbances.items():
+            moved, worse = _movement(subject, self.images, disturb, context)
+            told = f"noise of {self.noise} on every pixel" if name == "input_noise" else "mixed precision"
+            findings.add(
+                "stability",
+                {
+                    f"code_shift_{name}": mean(
+                        moved, "spreads of the codes", f"distance a code moves, under {told}"
+                    ),
+                    f"mse_increase_{name}": mean(worse, "squared error per pixel", f"under {told}"),
+                },
+            )
+
+    def _over_seeds(self, subject: Subject, findings: Findings) -> None:
+        """Mean and spread of all that was found for the peers too, in a table."""
+        if not subject.peers:
+            findings.left_out["stability/over_seeds"] = NO_PEERS
+            return
+        rows = []
+        for name, found in findings.estimates.items():
+            others = [peer.estimates[name] for peer in subject.peers if name in peer.estimates]
+            if others:
+                values = np.array([found.value, *others])
+                rows.append(
+                    [name, len(values), f"{values.mean():.6g}", f"{values.std(ddof=1):.6g}", found.unit]
+                )
+        if rows:
+            findings.table("over_seeds", ["estimate", "seeds", "mean", "standard_deviation", "unit"], rows)
+        else:
+            findings.left_out["stability/over_seeds"] = "no other seed was evaluated by this suite yet"
+
+
+@torch.no_grad()
+def _movement(
+    subject: Subject,
+    images: int,
+    disturb: Callable[[Tensor], Tensor],
+    context: AbstractContextManager[Any],
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each image: how far its code moves, in root mean square distances of codes from their mean; how much
+    the squared error of a pixel grows."""
+    before, after, worse = [], [], []
+    for index, batch in subject.batches("test", images):
+        subject.fix_noise("disturbance", index)
+        plain = subject.model(batch)
+        given = batch._replace(x=disturb(batch.x))
+        subject.fix_noise("disturbance", index)
+        with context:
+            moved = subject.model(given)
+        before.append(plain.posterior.mean.flatten(1).float())
+        after.append(moved.posterior.mean.flatten(1).float())
+        errors = [
+            (t.likelihood.mean[0].float() - batch.x).square().flatten(1).mean(1) for t in (moved, plain)
+        ]
+        worse.append(errors[0] - errors[1])
+    codes = torch.cat(before).double()
+    spread = (codes - codes.mean(0)).square().sum(1).mean().sqrt().clamp_min(1e-12)
+    distance = (torch.cat(after).double() - codes).square().sum(1).sqrt() / spread
+    return distance.cpu().numpy(), torch.cat(worse).double().cpu().numpy()

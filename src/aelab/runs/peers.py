@@ -1,0 +1,65 @@
+"""Runs that differ from one another in their seed alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from aelab.errors import AelabError, ConfigurationError
+from aelab.runs.folder import RunFolder, Status
+from aelab.runs.trusted import trusted_settings
+
+# Where a run's files and words go decides nothing of what it learns.
+ELSEWHERE = ("outputs", "resume", "logger", "pictures", "resume_points", "threads")
+MOST = 4  # peers that are looked at
+
+
+def peers_of(
+    folder: RunFolder, settings: DictConfig, given: Sequence[RunFolder] | None = None
+) -> list[RunFolder]:
+    """The runs that are given, else the finished ones beside this one, with its configuration and another seed.
+
+    One run for each seed, the newest, at most four.
+    Raises ConfigurationError for a given run that differs in more than its seed.
+    """
+    ours, seeds, found = without_seed(settings), {settings.seed}, []
+    for candidate in _beside(folder) if given is None else given:
+        try:
+            theirs = trusted_settings(candidate)
+        except AelabError:
+            if given is not None:
+                raise
+            continue
+        alike = without_seed(theirs) == ours and theirs.seed not in seeds
+        if given is not None and not alike:
+            raise ConfigurationError(
+                f"{candidate.path} is no peer of {folder.path}: it must have the same configuration and a seed "
+                "of its own"
+            )
+        if alike:
+            seeds.add(theirs.seed)
+            found.append(candidate)
+    return found if given is not None else found[:MOST]
+
+
+def without_seed(settings: DictConfig) -> dict[str, Any]:
+    """All of a configuration that decides what is learned, apart from the run's seed."""
+    plain: Any = OmegaConf.to_container(settings)
+    kept = {key: value for key, value in plain.items() if key not in ELSEWHERE and key != "seed"}
+    for node in ("data", "training"):
+        kept[node] = {k: v for k, v in kept[node].items() if k not in ("seed", "root")}
+    return kept
+
+
+def _beside(folder: RunFolder) -> list[RunFolder]:
+    """Finished runs in the same folder, the newest first."""
+    paths = sorted((path.parent for path in folder.path.parent.glob("*/record.json")), reverse=True)
+    runs = (RunFolder(path) for path in paths if path != folder.path)
+    return [run for run in runs if _finished(run)]
+
+
+def _finished(run: RunFolder) -> bool:
+    try:
+        return run.status is Status.FINISHED
+    except (AelabError, ValueError):
+        return False
