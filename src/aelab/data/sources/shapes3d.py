@@ -1,7 +1,7 @@
 """An object in a room with six known factors, after 3D Shapes (Burgess & Kim 2018), drawn by ourselves.
 
-The factors, their values and their order are the published ones; the pixels are not, for the room, the form of
-each object, the colours and the light are ours. Numbers on these images compare only with numbers on these
+The factors, their values and their order are the published ones; the pixels are not, for the room, the form
+of each object, the colours and the light are ours. Numbers on these images compare only with numbers on these
 images.
 """
 
@@ -61,7 +61,7 @@ class Shapes3D:
     def load(self) -> Splits:
         """Draw the images, or open their memory map.
 
-        y: the shape. attributes: hue of floor, wall and object, scale, shape and orientation, each from 0 to 1.
+        y: the shape. attributes: hue of floor, wall and object, scale, shape, orientation, each from 0 to 1.
         """
         if self.count is not None and not 1 < self.count <= COUNT:
             raise ConfigurationError(f"data.source.count={self.count}: 2 to {COUNT:,} images can be drawn")
@@ -70,20 +70,21 @@ class Shapes3D:
         chosen = torch.from_numpy(np.random.RandomState(0).permutation(COUNT)[: self.count])
         size = cut(self.test, len(chosen), "data.source.test", f"{len(chosen):,} images of {self.name}")
         test, train = chosen.tensor_split([size])
-        checksums = {"forms": checksum(drawn.tobytes())}
+        checksums = {"forms": checksum(drawn.tobytes()), "hues": checksum(_hues().numpy().tobytes())}
         if self.count is None:
             whole = self._whole(drawn)
             return Splits(whole.take(train), whole.take(test), checksums)
         return Splits(_images(drawn, train), _images(drawn, test), checksums)
 
     def _whole(self, drawn: np.ndarray) -> Images:
-        key, rows = checksum(drawn.tobytes()).removeprefix("md5:"), torch.arange(COUNT)
+        key = checksum(drawn.tobytes() + _hues().numpy().tobytes()).removeprefix("md5:")
         pixels, _ = memory_map(self.name, key, (COUNT, 3, SIDE, SIDE), lambda: _blocks(drawn, self.name))
+        rows = torch.arange(COUNT)
         return Images(pixels, *_factors(rows), rows=rows)
 
 
 def forms() -> np.ndarray:
-    """The light from floor, wall and object at every scale, shape and orientation: (8, 4, 15, 3, 64, 64), uint8.
+    """The light from floor, wall and object in every scale, shape and turn: (8, 4, 15, 3, 64, 64), uint8.
 
     A layer is 0 where its surface is not seen, and 255 where it alone is seen and faces the sun.
     """
@@ -101,7 +102,7 @@ def draw(drawn: np.ndarray, index: Tensor) -> Tensor:
     for part, into in zip(index.split(CHUNK), images.split(CHUNK), strict=True):
         found = factors(part)
         form = (found[:, 3] * SIZES[4] + found[:, 4]) * SIZES[5] + found[:, 5]
-        # Whole numbers below 2^24 throughout, so that float32 is exact in any order of summation.
+        # Products of whole numbers up to 255: exact in any order of summation, whatever the matmul precision.
         sums = hues[found[:, :3]].transpose(1, 2) @ light[form].float()
         into.copy_(sums.div_(255).round_().view_as(into))
     return images
@@ -138,7 +139,7 @@ def _blocks(drawn: np.ndarray, name: str) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class _View:
-    """The empty room along each of N rays from one place of the camera; vectors are (3, N), the eye (3, 1)."""
+    """The empty room along N rays from one place of the camera; vectors are (3, N), the eye (3, 1)."""
 
     eye: np.ndarray
     rays: np.ndarray
@@ -183,7 +184,7 @@ def _layers(view: _View, shape: int, scale: float) -> np.ndarray:
 
 
 def _entry(shape: int, start: np.ndarray, ray: np.ndarray) -> np.ndarray:
-    """Where rays from outside enter an object of scale 1, in lengths of the ray: (N,), infinite where never."""
+    """Where rays from outside enter an object of scale 1, in lengths of the ray: (N,), or infinity."""
     x, y, z = start - np.array([[0.0], [HEIGHT[shape]], [0.0]])
     a, b, c = ray
     r, h = RADIUS[shape], HEIGHT[shape]
