@@ -177,16 +177,18 @@ def test_the_corner_of_the_room_is_where_it_is_projected_and_moves_one_way(drawn
     for j, turn in enumerate(TURNS):
         row, column = np.round(project((side * WALL, 0, -WALL), turn)).astype(int)
         columns.append(column)
-        if not 2 <= column < 62:
+        if not 3 <= column < 61:
             continue
         light, shown = drawn[0, SPHERE, j].astype(int), seen[0, SPHERE, j]
         assert shown[FLOOR, row + 2, column]
         assert not shown[WALLS, row + 2, column]
         assert not shown[FLOOR, row - 3, column]
-        left, right = project((side * WALL, 1, -WALL), turn)[1] + np.array([-2, 1])
-        assert abs(light[WALLS, row - 3, round(left)] - light[WALLS, row - 3, round(right)]) > 10
+        left, right = np.round(project((side * WALL, 1, -WALL), turn)[1] + np.array([-2, 1])).astype(int)
+        walls = [light[WALLS, row - 5, left], light[WALLS, row - 5, right]]
+        facing = SUN[2], max(0, -side * SUN[0])
+        assert walls[::side] == [round(255 * (0.5 + 0.5 * cosine)) for cosine in facing]
     assert (np.diff(columns) > 0).all()
-    assert sum(2 <= column < 62 for column in columns) >= 7
+    assert sum(3 <= column < 61 for column in columns) >= 7
 
 
 @pytest.mark.parametrize("shape", [CUBE, CYLINDER, SPHERE, CAPSULE])
