@@ -21,6 +21,7 @@ SEES = {
     "errors": set(),
     "schedules": {"errors"},
     "figures": set(),
+    "charts": set(),
     "distributions": GROUND,
     "evidence": GROUND | {"distributions"},
     **dict.fromkeys(PARTS, GROUND | {"distributions", "schedules"} | PARTS),

@@ -112,7 +112,7 @@ def clustering(codes: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str
         "kmeans": KMeans(len(classes), n_init=STARTS, random_state=seed),
         "mixture": GaussianMixture(len(classes), n_init=STARTS, random_state=seed),
     }
-    found = {}
+    found: dict[str, Estimate] = {}
     for name, method in methods.items():
         with _convergence_not_demanded():
             clusters = method.fit_predict(codes)
