@@ -22,6 +22,7 @@ SEES = {
     "schedules": {"errors"},
     "figures": set(),
     "matmul": set(),
+    "charts": set(),
     "distributions": GROUND,
     "evidence": GROUND | {"distributions"},
     **dict.fromkeys(PARTS, GROUND | {"distributions", "schedules"} | PARTS),

@@ -78,7 +78,7 @@ def heat(
 ) -> Image.Image:
     """A matrix (R, C) as colours, from the first row down; its values too where there are at most 200.
 
-    Colours start at 0, or lie around it where a value is negative. NaN, a value that is undefined, is a grey cell.
+    Colours start at 0, or lie around it where a value is negative. NaN, an undefined value, is a grey cell.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     defined = _numbers(matrix[~np.isnan(matrix)], "heat")

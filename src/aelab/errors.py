@@ -18,7 +18,7 @@ class DataError(AelabError, ValueError):
 
 
 class NonFiniteError(AelabError, ArithmeticError):
-    """A loss that is NaN or infinite."""
+    """A loss, or a code, that is NaN or infinite."""
 
 
 class ResumeError(AelabError, RuntimeError):

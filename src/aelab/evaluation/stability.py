@@ -94,8 +94,8 @@ def _movement(
     disturb: Callable[[Tensor], Tensor],
     context: AbstractContextManager[Any],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each image: how far its code moves, in root mean square distances of codes from their mean; how much
-    the squared error of a pixel grows."""
+    """How far each image's code moves, in root mean square distances of codes from their mean, and how much
+    the squared error of a pixel grows: (N,) each."""
     before, after, worse = [], [], []
     for index, batch in subject.batches("test", images):
         subject.fix_noise("disturbance", index)

@@ -17,9 +17,9 @@ MOST = 4  # peers that are looked at
 def peers_of(
     folder: RunFolder, settings: DictConfig, given: Sequence[RunFolder] | None = None
 ) -> list[RunFolder]:
-    """The runs that are given, else the finished ones beside this one, with its configuration and another seed.
+    """The runs that are given, else the finished ones beside this one of its configuration and another seed.
 
-    One run for each seed, the newest, at most four.
+    Of each seed the newest, and four at most.
     Raises ConfigurationError for a given run that differs in more than its seed.
     """
     ours, seeds, found = without_seed(settings), {settings.seed}, []
@@ -33,8 +33,8 @@ def peers_of(
         alike = without_seed(theirs) == ours and theirs.seed not in seeds
         if given is not None and not alike:
             raise ConfigurationError(
-                f"{candidate.path} is no peer of {folder.path}: it must have the same configuration and a seed "
-                "of its own"
+                f"{candidate.path} is no peer of {folder.path}: its configuration must be the same, and its "
+                "seed another"
             )
         if alike:
             seeds.add(theirs.seed)
