@@ -95,7 +95,8 @@ def jackknife(
     """Standard errors (S,) of a statistic of an index (n,) into images, leaving out a random group at a time.
 
     Tukey 1958. A bootstrap would not do: images that are drawn twice add to mutual information and to what a
-    learner finds, so that its interval can miss the value itself.
+    learner finds, so that its interval can miss the value itself. Errors are on the large side, by up to a
+    half where two units compete for a factor.
     """
     if count < 2 * groups:
         raise ConfigurationError(f"{count} images are too few for an error: give {2 * groups} or more")
