@@ -1,0 +1,507 @@
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aelab.errors import ConfigurationError
+from aelab.metrics.disentanglement import (
+    beta_vae_score,
+    dci,
+    disentanglement,
+    entropy,
+    factor_vae_score,
+    irs,
+    mig,
+    modularity,
+    mutual_information,
+    sap,
+    udr,
+)
+from aelab.metrics.disentanglement.intervention import Members
+from aelab.metrics.disentanglement.observations import jackknife
+from aelab.metrics.disentanglement.prediction import _concentration
+
+few = settings(max_examples=15, deadline=None)
+LEVELS = (3, 4, 5, 6)
+COUNT = 2000
+NAMES = [
+    "mig",
+    "modularity",
+    "sap",
+    "dci_disentanglement",
+    "dci_completeness",
+    "dci_informativeness",
+    "factor_vae_score",
+    "beta_vae_score",
+    "irs",
+]
+CHANCE = sum(1 / levels for levels in LEVELS) / len(LEVELS)  # of guessing a level
+QUICK = {"votes": 1000, "group": 32, "trees": 10}
+
+
+def world(seed, count=COUNT, levels=LEVELS):
+    """Factors, independent and uniform, and the same with mean 0 and variance 1."""
+    rng = np.random.default_rng(seed)
+    factors = np.stack([rng.integers(0, most, count) for most in levels], 1)
+    middle = (np.array(levels) - 1) / 2
+    return factors, (factors - middle) / ((np.array(levels) ** 2 - 1) / 12) ** 0.5
+
+
+def perfect(units, rng):
+    return units
+
+
+def scrambled(units, rng):
+    """Permuted, turned around, scaled and shifted."""
+    return units[:, [2, 0, 3, 1]] * [0.3, -1.0, 2.0, -0.7] + [5.0, 0.0, -1.0, 0.3]
+
+
+def noise(units, rng):
+    return rng.uniform(size=units.shape)
+
+
+def rotated(units, rng):
+    """The last two factors, mixed by 45 degrees."""
+    turn = np.array([[1, 1], [-1, 1]]) / 2**0.5
+    return np.concatenate([units[:, :2], units[:, 2:] @ turn], 1)
+
+
+def noisy(units, rng):
+    return units + 0.3 * rng.normal(size=units.shape)
+
+
+@cache
+def data(code):
+    rng = np.random.default_rng(7)
+    found = []
+    for seed in (0, 1):
+        factors, units = world(seed)
+        found += [code(units, rng), factors]
+    return tuple(found)
+
+
+@cache
+def scored(code):
+    return {name: estimate.value for name, estimate in disentanglement(*data(code), **QUICK).items()}
+
+
+@pytest.mark.parametrize("code", [perfect, scrambled])
+def test_one_unit_for_each_factor_is_perfect(code):
+    found = dict(scored(code))
+    assert list(found) == NAMES
+    # All that a second unit tells, and reads, is chance.
+    assert 0.98 < found.pop("mig") < 1
+    assert 0.999 < found.pop("modularity") <= 1
+    assert found.pop("sap") == pytest.approx(1 - CHANCE, abs=0.02)
+    for name, value in found.items():
+        assert value == pytest.approx(1, abs=1e-6), name
+
+
+def test_noise_is_scored_by_chance():
+    found = scored(noise)
+    assert 0 <= found["mig"] < 0.01
+    assert 0 <= found["modularity"] < 0.6  # of chance dependences, whatever factor they are of
+    assert 0 <= found["sap"] < 0.03
+    assert 0 <= found["dci_disentanglement"] < 0.02
+    assert 0 <= found["dci_completeness"] < 0.02
+    assert found["dci_informativeness"] == pytest.approx(CHANCE, abs=0.03)
+    assert found["factor_vae_score"] == pytest.approx(1 / 4, abs=0.06)  # 3 standard errors of 500 votes
+    assert found["beta_vae_score"] == pytest.approx(1 / 4, abs=0.06)
+    assert 0 <= found["irs"] < 0.1
+
+
+def test_two_factors_that_are_mixed_are_seen():
+    found, best = scored(rotated), scored(perfect)
+    at_most = {
+        "mig": 0.65,
+        "modularity": 0.92,  # one of three other factors, in two of four units
+        "sap": 0.6 * best["sap"],
+        "dci_disentanglement": 0.8,
+        "dci_completeness": 0.8,
+        "factor_vae_score": 0.85,  # one of two is held, and one of two units moves less
+        "irs": 0.85,
+    }
+    for name, most in at_most.items():
+        assert found[name] < most, name
+    # What is linear in all units does not mind a rotation.
+    assert found["beta_vae_score"] > 0.98
+    assert found["dci_informativeness"] > 0.98
+
+
+def test_noise_around_a_perfect_code_costs_something():
+    found, best = scored(noisy), scored(perfect)
+    for name in set(NAMES) - {"modularity", "factor_vae_score", "beta_vae_score"}:
+        assert found[name] < best[name] - 0.02, name
+
+
+def test_what_learns_is_scored_on_other_images():
+    codes, factors, others, _ = data(noise)
+    wrong = np.random.default_rng(3).permuted(factors, axis=0)
+    train_codes, _, perfect_codes, truth = data(perfect)
+    for accuracy in (
+        dci(train_codes, wrong, perfect_codes, truth, trees=5)[2],
+        dci(codes, factors, others, truth, trees=5)[2],
+    ):
+        assert accuracy.value == pytest.approx(CHANCE, abs=0.04)
+    # Fifty levels of noise, each shown by few images, are learnt by heart: only others tell.
+    rng = np.random.default_rng(0)
+    few_each = rng.integers(0, 50, (300, 2))
+    z, other = rng.normal(size=(300, 4)), rng.normal(size=(300, 4))
+    fresh = factor_vae_score(z, few_each, other, rng.integers(0, 50, (300, 2)), votes=2000, group=4)
+    assert fresh.value == pytest.approx(0.5, abs=0.06)
+
+
+def test_mutual_information_of_a_joint_table():
+    codes, factors = np.divmod(np.arange(12), 4)
+    grid = np.repeat([codes, factors], 5, axis=1).T
+    independent = mutual_information(grid[:, :1], grid[:, 1:])
+    assert independent == pytest.approx(np.zeros((1, 1)), abs=1e-12)
+    assert mutual_information(grid, grid) == pytest.approx(np.diag([math.log(3), math.log(4)]))
+    assert entropy(grid) == pytest.approx([math.log(3), math.log(4)])
+    # 3/8 1/8 over 1/8 3/8, with a constant beside them on both sides.
+    unit, factor = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], [3, 1, 1, 3], axis=0).T
+    expected = 2 * (3 / 8 * math.log(3 / 2) + 1 / 8 * math.log(1 / 2))
+    still = np.zeros(8, dtype=int)
+    found = mutual_information(np.stack([unit - 2.5, still], 1), np.stack([still, factor], 1))
+    assert found == pytest.approx(np.array([[0, expected], [0, 0]]), abs=1e-12)
+    assert entropy(np.stack([still, factor], 1)) == pytest.approx([0, math.log(2)])
+
+
+@few
+@given(st.integers(0, 1000), st.integers(2, 30))
+def test_mutual_information_is_that_of_scikit_learn(seed, bins):
+    from sklearn.metrics import mutual_info_score
+
+    rng = np.random.default_rng(seed)
+    factors = rng.integers(0, [2, 7, 40], (200, 3))
+    codes = np.concatenate([rng.normal(size=(200, 2)), factors[:, :1] + rng.normal(size=(200, 1))], 1)
+    found = mutual_information(codes, factors, bins)
+    for (d, k), value in np.ndenumerate(found):
+        binned = np.digitize(codes[:, d], np.histogram(codes[:, d], bins)[1][:-1])
+        assert value == pytest.approx(mutual_info_score(factors[:, k], binned), abs=1e-9)
+
+
+def test_the_gap_of_a_unit_that_is_right_three_times_of_four():
+    factor = np.repeat([0, 1], 40)
+    right = np.tile([1, 1, 1, 0], 20).astype(bool)
+    codes = np.stack([np.where(right, factor, 1 - factor), factor, np.zeros(80)], 1)
+    missing = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2)
+    assert mig(codes, factor[:, None]).value == pytest.approx(missing)
+    two = np.stack([factor, np.zeros(80, dtype=int)], 1)  # a factor of one level has no gap
+    assert mig(codes, two).value == pytest.approx(missing)
+    assert mig(codes[:, :2] * [1, 0], two).value == pytest.approx(1 - missing)
+
+
+def test_more_levels_than_bins_bound_the_gap():
+    level = np.repeat(np.arange(40), 10)
+    codes = np.stack([level, np.zeros(400)], 1)
+    assert mig(codes, level[:, None]).value == pytest.approx(math.log(20) / math.log(40), abs=1e-3)
+    assert mig(codes, level[:, None], bins=40).value == pytest.approx(1)
+
+
+def test_modularity_of_units_that_are_known():
+    first, second = np.divmod(np.arange(80) % 4, 2)
+    factors = np.stack([first, second], 1)
+    alone, both, nothing = first, 2 * first + second, np.zeros(80)
+    for units, expected in (
+        ([alone], 1),
+        ([both], 0),  # ln 2 of each
+        ([alone, both], 1 / 2),
+        ([alone, nothing], 1 / 2),  # what tells nothing is not modular
+    ):
+        assert modularity(np.stack(units, 1), factors).value == pytest.approx(expected, abs=1e-9)
+    # Three factors, of which the unit tells one and half as many nats of another: 1 - (1/4) / 2.
+    third = np.arange(80) // 4 % 2
+    four = 2 * first + second
+    factors = np.stack([four, first, third], 1)
+    assert modularity(four[:, None], factors).value == pytest.approx(1 - 1 / 8)
+
+
+def test_a_unit_is_read_by_thresholds_between_levels():
+    level = np.tile(np.arange(5), 40)
+    codes = np.stack([np.array([0, 1, 10, 11, 12])[level], np.zeros(200)], 1)
+    same = (codes, level[:, None])
+    assert sap(*same, *same).value == pytest.approx(1 - 1 / 5)
+    # Codes beyond a threshold halfway between two levels are read as the other: two of five levels here.
+    moved = codes + np.array([0, 0.51, 0, 0.51, 0])[level][:, None] * [1, 0]
+    assert sap(*same, moved, level[:, None]).value == pytest.approx(4 / 5 - 1 / 5)
+    moved = codes + np.array([0.51, 0.51, 0, 0, 0])[level][:, None] * [1, 0]
+    assert sap(*same, moved, level[:, None]).value == pytest.approx(4 / 5 - 1 / 5)
+    # Levels count alike, however many images show them.
+    kept = (level > 0) | (np.arange(200) < 20)
+    assert sap(*same, moved[kept], level[kept, None]).value == pytest.approx(4 / 5 - 1 / 5)
+
+
+def test_a_level_that_was_never_learnt_is_missed():
+    factors, units = world(0, 400)
+    others, unseen = world(1, 400)
+    kept = factors[:, 3] < 5
+    found = sap(units[kept], factors[kept], unseen, others).value
+    full = sap(units, factors, unseen, others).value
+    assert found == pytest.approx(full - 1 / 6 / 4, abs=0.03)
+
+
+def test_concentration_of_importance():
+    half = np.array([[1.0, 0.0], [0.5, 0.5]])
+    assert _concentration(half) == pytest.approx(1 / 2)
+    assert _concentration(np.array([[3.0, 0.0], [0.5, 0.5]])) == pytest.approx(3 / 4)
+    assert _concentration(np.array([[1.0, 0.0], [0.0, 0.0]])) == pytest.approx(1)
+    assert _concentration(np.zeros((2, 3))) == pytest.approx(0, abs=1e-6)
+    uneven = np.array([[1.0, 2.0, 1.0]])
+    assert _concentration(uneven) == pytest.approx(1 - 1.5 * math.log(2) / math.log(3))
+
+
+@pytest.mark.parametrize("code", [noisy, rotated])
+def test_forests_weigh_units_as_boosted_trees_do(code):
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    codes, factors, *test = data(code)
+    codes, factors = codes[:600], factors[:600]
+    boosted = [
+        GradientBoostingClassifier(n_estimators=20, random_state=0).fit(codes, factor).feature_importances_
+        for factor in factors.T
+    ]
+    importance = np.stack(boosted, 1)
+    first, second, _ = dci(codes, factors, *test, trees=20)
+    assert first.value == pytest.approx(_concentration(importance), abs=0.1)
+    assert second.value == pytest.approx(_concentration(importance.T), abs=0.1)
+
+
+def test_images_are_drawn_among_those_that_show_a_level():
+    rng = np.random.default_rng(0)
+    levels = np.repeat([2, 0, 1, 3], [50, 4, 10, 5])  # four images of level 0: too few
+    members = Members(levels)
+    wanted = members.levels((300, 100), rng)
+    assert np.bincount(wanted.ravel()) / 30_000 == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3], abs=0.01)
+    images = members.draw(wanted, rng)
+    assert (levels[images] == wanted).all()
+    drawn = np.bincount(images.ravel(), minlength=69) / 10_000
+    assert drawn == pytest.approx(1 / np.bincount(levels)[levels] * (levels > 0), abs=0.02)
+
+
+def test_a_dead_unit_has_no_vote():
+    _, factors, _, others = data(perfect)
+    dead = [1e-2, 1, 1, 1]  # the only one that tells the first factor
+    codes, tests = (dead * world(seed)[1] for seed in (0, 1))
+    for score in (factor_vae_score, beta_vae_score):
+        kept = score(codes, factors, tests, others, votes=500, group=32)
+        lively = score(codes * [10, 1, 1, 1], factors, tests, others, votes=500, group=32)
+        assert lively.value == 1
+        assert kept.value < 1 or score is beta_vae_score
+    assert factor_vae_score(codes, factors, tests, others, votes=500).value < 0.9
+
+
+def test_errors_of_votes_are_binomial():
+    codes, factors, others, truth = data(rotated)
+    for score in (factor_vae_score, beta_vae_score):
+        found = score(codes * [1, 1, 1, 1], factors, others, truth, votes=400, group=4)
+        assert 0.5 < found.value < 1
+        assert found.count == 200
+        assert found.error == pytest.approx((found.value * (1 - found.value) / 199) ** 0.5)
+
+
+def test_robustness_of_a_unit_that_is_known():
+    level = np.repeat([0, 1], 20)
+    # Within a level 1 from its mean, at most 3 from that of all.
+    unit = np.tile(np.repeat([0.0, 2.0], 10), 2) + 4 * level
+    still = np.zeros(40)
+    assert irs(unit[:, None], level[:, None]).value == pytest.approx(2 / 3)
+    assert irs(np.stack([unit, still], 1), level[:, None]).value == pytest.approx(2 / 3)
+    # The level itself is perfect; weights are the farthest distances, 3 and 1/2.
+    both = np.stack([unit, level], 1)
+    assert irs(both, level[:, None]).value == pytest.approx((3 * 2 / 3 + 1 / 2) / 3.5)
+    # A factor that moves within a level of the other makes the unit its own.
+    other = (unit - 4 * level > 0).astype(int)
+    assert irs(other[:, None] + 0.0, np.stack([level, other], 1)).value == pytest.approx(1)
+    far = unit.copy()
+    far[0] = -100
+    assert irs(far[:, None], level[:, None]).value > irs(far[:, None], level[:, None], quantile=1).value
+
+
+def test_a_left_out_group_tells_the_error_of_a_mean():
+    values = np.random.default_rng(0).gamma(2.0, size=(2000, 2)) * [1, 5]
+    error = jackknife(lambda index: values[index].mean(0), 2000, 500, 0)
+    assert error == pytest.approx(values.std(0) / 2000**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("score", [mig, irs])
+def test_errors_are_the_spread_over_other_images(score):
+    rng = np.random.default_rng(0)
+
+    def estimate(seed):
+        factors, units = world(seed, 1000)
+        return score(noisy(units, rng), factors)
+
+    found = [estimate(seed) for seed in range(40)]
+    spread = np.std([each.value for each in found], ddof=1)
+    assert 0.7 < np.mean([each.error for each in found]) / spread < 1.7
+
+
+affine = st.tuples(st.floats(0.5, 2), st.booleans(), st.floats(-3, 3))
+
+
+@few
+@given(st.permutations(range(4)), st.lists(affine, min_size=4, max_size=4))
+def test_the_order_scale_and_sign_of_units_do_not_matter(order, maps):
+    scale = np.array([factor * (-1 if turned else 1) for factor, turned, _ in maps])
+    shift = np.array([shift for *_, shift in maps])
+    codes, factors, others, truth = (each[:500] for each in data(noisy))
+    moved, far = (each[:, order] * scale + shift for each in (codes, others))
+    for score in (mig, modularity):
+        assert score(moved, factors).value == pytest.approx(score(codes, factors).value, abs=1e-9)
+    assert mutual_information(moved, factors) == pytest.approx(mutual_information(codes, factors)[order])
+    both, plain = (moved, factors, far, truth), (codes, factors, others, truth)
+    assert sap(*both).value == pytest.approx(sap(*plain).value, abs=1e-9)
+    votes = {"votes": 200, "group": 8}
+    for score in (factor_vae_score, beta_vae_score):
+        assert score(*both, **votes).value == pytest.approx(score(*plain, **votes).value, abs=0.011)
+    # Robustness weighs units by how far they go: only a scale that they share leaves it.
+    shared = codes[:, order] * scale[0] + shift
+    assert irs(shared, factors).value == pytest.approx(irs(codes, factors).value)
+
+
+def test_forests_hardly_mind_the_order_and_scale_of_units():
+    codes, factors, others, truth = data(noisy)
+    plain = dci(codes, factors, others, truth, trees=10)
+    moved = dci(-3 * codes[:, ::-1] + 1, factors, -3 * others[:, ::-1] + 1, truth, trees=10)
+    for a, b in zip(plain, moved, strict=True):
+        assert a.value == pytest.approx(b.value, abs=0.02)
+
+
+def test_a_factor_of_one_level_is_ignored():
+    codes, factors, others, truth = data(rotated)
+    more, same = (np.insert(each, 1, 3, axis=1) for each in (factors, truth))
+    small = {"votes": 200, "group": 8, "trees": 3}
+    assert disentanglement(codes, more, others, same, **small) == disentanglement(
+        codes, factors, others, truth, **small
+    )
+
+
+def test_levels_may_have_any_names():
+    codes, factors, others, truth = data(noisy)
+    small = {"votes": 200, "group": 8, "trees": 3}
+    assert disentanglement(codes, 10 * factors - 7, others, 10 * truth - 7, **small) == disentanglement(
+        codes, factors, others, truth, **small
+    )
+
+
+def test_the_seed_decides():
+    small = {"votes": 200, "group": 8, "trees": 3}
+    first = disentanglement(*data(noisy), seed=1, **small)
+    assert disentanglement(*data(noisy), seed=1, **small) == first
+    assert disentanglement(*data(noisy), seed=2, **small) != first
+    for estimate in first.values():
+        assert estimate.unit == "share"
+        assert estimate.error is not None
+
+
+def grid(levels=5, units=4):
+    """Codes whose units are exactly independent."""
+    return np.stack(np.meshgrid(*[np.arange(levels)] * units, indexing="ij"), -1).reshape(-1, units)
+
+
+ALL = np.ones(4)
+
+
+def test_models_agree_up_to_order_and_sign():
+    z = grid()
+    scores, average = udr([z, -z[:, [3, 1, 0, 2]], np.exp(z) * [1, -1, 1, -1]], [ALL] * 3)
+    assert [score.value for score in scores] == pytest.approx([1, 1, 1])
+    assert average.value == pytest.approx(1)
+    assert (average.count, scores[0].count) == (3, 2)
+
+
+def test_models_of_chance_do_not_agree():
+    rng = np.random.default_rng(0)
+    scores, average = udr([rng.normal(size=(2000, 4)) for _ in range(3)], [ALL] * 3)
+    assert 0 < average.value < 0.05
+    assert len(scores) == 3
+
+
+def test_the_agreement_of_units_that_are_known():
+    z = grid(5, 2)
+    twice = z[:, [0, 0]]
+    # Both of the twins have one like them, which has two, and the other unit none: (1 + 1 + 1/2 + 0) / 4.
+    scores, _ = udr([z, twice], [ALL[:2]] * 2)
+    assert [score.value for score in scores] == pytest.approx([5 / 8, 5 / 8])
+    # A twin that is not informative is not counted: (1 + 1 + 0) / 3.
+    scores, _ = udr([z, twice], [ALL[:2], np.array([1, 0.009])])
+    assert scores[0].value == pytest.approx(2 / 3)
+    # A model's score is the median over the others: 1, 5/8 and 0, as nothing of the last is informative.
+    four = udr([z, z, twice, z], [ALL[:2], ALL[:2], ALL[:2], np.zeros(2)])
+    assert [score.value for score in four[0]] == pytest.approx([5 / 8, 5 / 8, 5 / 8, 0])
+    assert four[1].value == pytest.approx(15 / 32)
+    assert four[0][0].error == pytest.approx(1.2533 * np.std([1, 5 / 8, 0], ddof=1) / 3**0.5)
+
+
+def test_models_may_differ_in_their_number_of_units():
+    z = grid()
+    rng = np.random.default_rng(0)
+    wide = np.concatenate([z, rng.normal(size=(len(z), 3))], 1)
+    scores, _ = udr([z, wide], [ALL, np.array([1, 1, 1, 1, 0, 0, 0])])
+    assert scores[0].value == pytest.approx(1)
+
+
+CODES, FACTORS, *_ = data(perfect)
+STILL = np.zeros_like(FACTORS)
+ONE_SIDED = [mig, modularity, irs]
+TWO_SIDED = [sap, dci, factor_vae_score, beta_vae_score, disentanglement]
+
+
+@pytest.mark.parametrize("score", ONE_SIDED + TWO_SIDED)
+@pytest.mark.parametrize(
+    ("codes", "factors", "told"),
+    [
+        (CODES, STILL, "0 of 4 factors have two levels or more"),
+        (0 * CODES, FACTORS, "0 of 4 units vary"),
+        (CODES[:-1], FACTORS, "do not describe the same images"),
+        (CODES[:, 0], FACTORS, "do not describe the same images"),
+        (CODES, FACTORS / 2, "as integers"),
+        (np.where(CODES[0, 0] == CODES, np.nan, CODES), FACTORS, "NaN or infinite"),
+        (CODES[:9], FACTORS[:9], "give"),
+        (CODES[:0], FACTORS[:0], "give"),
+    ],
+)
+def test_data_that_cannot_serve_are_refused(score, codes, factors, told):
+    given_data = (codes, factors) * (2 if score in TWO_SIDED else 1)
+    if score in (factor_vae_score, beta_vae_score) and 0 < len(codes) < 10:
+        told = "0 factors have two levels that 5 or more of 9"
+    with pytest.raises(ConfigurationError, match=told):
+        score(*given_data)
+
+
+def test_what_is_compared_is_there():
+    single = FACTORS[:, :1]
+    with pytest.raises(ConfigurationError, match="1 of 1 factors"):
+        modularity(CODES, single)
+    for score in (dci, factor_vae_score, beta_vae_score):
+        with pytest.raises(ConfigurationError, match="1 of 1 factors"):
+            score(CODES, single, CODES, single)
+    for found in (lambda: mig(CODES[:, :1], single), lambda: sap(CODES[:, :1], single, CODES[:, :1], single)):
+        with pytest.raises(ConfigurationError, match="2 or more units"):
+            found()
+    with pytest.raises(ConfigurationError, match="codes of one model"):
+        sap(CODES, FACTORS, CODES[:, :3], FACTORS)
+    unique = np.stack([np.arange(60), np.arange(60)], 1)
+    with pytest.raises(ConfigurationError, match="no factor has two levels that 10 or more of 60"):
+        irs(CODES[:60], unique)
+    with pytest.raises(ConfigurationError, match="votes=1: "):
+        beta_vae_score(CODES, FACTORS, CODES, FACTORS, votes=1)
+
+
+@pytest.mark.parametrize(
+    ("codes", "kl", "told"),
+    [
+        ([CODES], [ALL], "two or more models"),
+        ([CODES, CODES[:-1]], [ALL, ALL], "on the same images"),
+        ([CODES, CODES], [ALL, ALL[:2]], "one number for each unit"),
+        ([CODES, CODES], [ALL], "one number for each unit"),
+        ([CODES, CODES + np.inf], [ALL, ALL], "finite codes"),
+    ],
+)
+def test_models_that_cannot_be_compared_are_refused(codes, kl, told):
+    with pytest.raises(ConfigurationError, match=told):
+        udr(codes, kl)
