@@ -12,6 +12,7 @@ from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
 from aelab.metrics.aggregate import kl_per_dimension
 from aelab.metrics.disentanglement import disentanglement, udr
+from aelab.metrics.threads import one_thread
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Disentanglement:
         self._agreement(subject, findings)
         train = subject.codes("train", self.train), subject.factors("train", self.train)
         test = subject.codes("test", self.test), subject.factors("test", self.test)
-        findings.add("disentanglement", disentanglement(*train, *test, seed=subject.seed))
+        with one_thread():
+            findings.add("disentanglement", disentanglement(*train, *test, seed=subject.seed))
 
     def _agreement(self, subject: Subject, findings: Findings) -> None:
         if not subject.peers:

@@ -14,6 +14,7 @@ from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures import bands, grid
 from aelab.metrics.estimate import mean
 from aelab.metrics.generation import generation, nearest
+from aelab.metrics.threads import one_thread
 
 COLUMNS = 16
 POOR, NARROW = 0.05, 0.5  # recall and relative spread below which samples are said to lack diversity
@@ -47,7 +48,8 @@ class ExPostMixture:
         if space(trace.posterior) != "real":
             raise InapplicableError("a Gaussian mixture does not fit codes that are no real vectors")
         mixture = GaussianMixture(self.components, random_state=subject.seed)
-        codes = mixture.fit(subject.codes("train", self.images)).sample(count)[0]
+        with one_thread():
+            codes = mixture.fit(subject.codes("train", self.images)).sample(count)[0]
         z = torch.from_numpy(codes).float()[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
         parts = (subject.model.decode(part[None].to(subject.device)) for part in z.split(BLOCK))
         return torch.cat([likelihood.mean[0].cpu() for likelihood in parts])

@@ -10,6 +10,7 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import Subject
 from aelab.metrics.estimate import mean
 from aelab.metrics.representation import cka, principal_plane, representation, tsne_plane
+from aelab.metrics.threads import one_thread
 
 NO_PEERS = "no run of the same configuration with another seed is at hand: name some with peers=[...]"
 
@@ -45,7 +46,8 @@ class Representation:
         if labels is None:
             subject.labels("test")  # says why
         train = subject.codes("train", self.train), subject.labels("train", self.train)
-        found = representation(*train, codes, labels, subject.seed, self.draws)
+        with one_thread():
+            found = representation(*train, codes, labels, subject.seed, self.draws)
         findings.add("representation", found)
 
     def _alignment(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
