@@ -132,8 +132,8 @@ def beta_vae_score(
     Higgins et al. 2017: the difference is averaged over `group` pairs that share the level of one factor,
     each pair its own level. The classifier, a logistic regression as in disentanglement_lib, learns from
     `votes` averages and is scored on half as many, of the images to test on. Units are brought to one scale
-    before, so that their penalty is the same, and those that do not vary are left out. It tells factors
-    apart in any rotation of the units too, as its paper grants. Noise gets about 1/K.
+    before, so that their penalty is the same, and those that do not vary are left out. A factor that is
+    spread over units of its own costs nothing, unlike one that shares them. Noise gets about 1/K.
     """
     from sklearn.linear_model import LogisticRegression
 
