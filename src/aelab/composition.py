@@ -91,6 +91,9 @@ def command(name: str) -> Callable[[Task], Callable[[], None]]:
                     raise
                 _fail(error, name)
 
+        # Threads that wait for others by spinning take the cores from whoever else computes on the machine,
+        # and what takes seconds takes minutes then.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         wants_trace = "HYDRA_FULL_ERROR" in os.environ
         os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra exits before we can say it better
         return run

@@ -80,11 +80,13 @@ class Generation:
         drawn = drawn.clamp(0, 1)[: len(real_images)]
         (real, real_logits), (train, train_logits) = features(real_images), features(train_images)
         fake, fake_logits = features(drawn)
-        found = generation(real, fake, train, real_logits, fake_logits, subject.seed)
+        with one_thread():
+            found = generation(real, fake, train, real_logits, fake_logits, subject.seed)
         note = f"in {features.name}"
         findings.add(self.name, {k: replace(e, note=f"{note} {e.note}".strip()) for k, e in found.items()})
         some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
-        floor = generation(real, train[some], train, real_logits, train_logits[some], subject.seed)
+        with one_thread():
+            floor = generation(real, train[some], train, real_logits, train_logits[some], subject.seed)
         del floor["memorisation"]  # training images are copies of themselves
         floor = {f"{k}_floor": replace(e, note=f"{note}, of training images") for k, e in floor.items()}
         findings.add(self.name, floor)

@@ -39,6 +39,7 @@ def report(folder: RunFolder, hints: Sequence[str]) -> None:
 def report_evaluation(folder: RunFolder, suite: str, findings: Findings, hints: Sequence[str]) -> None:
     """The table of estimates, what is missing in it and why, alarms, and where all of it lies."""
     table = Table("estimate", "value", "±", "unit", "of", title=f"{folder.path.parent.name}, {suite}")
+    table.columns[0].no_wrap = True
     for column in (1, 2, 4):
         table.columns[column].justify = "right"
     for name, found in findings.estimates.items():
@@ -61,6 +62,8 @@ def _print(
     table: Table, folder: RunFolder, pictures: Sequence[Path], hints: Sequence[str], lines: Sequence[str] = ()
 ) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 120
     console.print(table)
     for line in lines:
         console.print(line)
