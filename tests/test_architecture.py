@@ -37,7 +37,7 @@ SEES = {
     "journal": {"errors"},
     "trackers": {"errors"},
 }
-OUTERMOST = {"runs"}
+OUTERMOST = {"runs", "evaluation"}
 FRAMEWORKS = {"pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "wandb", "torchmetrics"}
 HEAVY = {"wandb", "mlflow", "sklearn", "pooch", "tensorboard", "matplotlib"}
 

@@ -87,9 +87,13 @@ def heat(
     width, height = (np.clip(n * side, 1.5, 10) for n, side in zip(matrix.shape[::-1], cell, strict=True))
     axes = _axes(title, "", "", float(width), float(height))
     signed, most = defined.min() < 0, np.abs(defined).max() or 1
-    limits = {"vmin": -most if signed else 0, "vmax": most}
     shown = axes.pcolormesh(
-        matrix, cmap="RdBu_r" if signed else "Blues", edgecolors=PAPER, lw=1 if annotated else 0, **limits
+        matrix,
+        cmap="RdBu_r" if signed else "Blues",
+        vmin=-most if signed else 0,
+        vmax=most,
+        edgecolors=PAPER,
+        lw=1 if annotated else 0,
     )
     axes.grid(visible=False)
     axes.invert_yaxis()

@@ -1,7 +1,6 @@
 """The negative log-likelihood of the test images, by importance sampling with the kept weights."""
 
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -12,12 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aelab.errors import ConfigurationError
-from aelab.metrics.importance import log_evidence
+from aelab.metrics.importance import importance_sampled, log_evidence
 from aelab.models import Autoencoder
-from aelab.records import Batch, Trace
+from aelab.records import Batch
 from aelab.seeds import seed_generators, step_seed
-
-BYTES_PER_NUMBER = 32  # that the decoder gives: a handful of float32 tensors of that size
 
 
 class ImportanceSampling(Callback):
@@ -25,11 +22,11 @@ class ImportanceSampling(Callback):
     the `samples` codes.
 
     images: the first so many of the test split; None: all.
-    memory: bytes that the decoded codes of one pass may take.
+    memory: bytes that decoded codes may take at once; None: what is fast on the device.
     """
 
-    def __init__(self, samples: int = 5000, images: int | None = None, memory: float = 5e7) -> None:
-        if samples < 1 or (images is not None and images < 1) or not memory > 0:
+    def __init__(self, samples: int = 5000, images: int | None = None, memory: float | None = None) -> None:
+        if samples < 1 or (images is not None and images < 1) or not (memory is None or memory > 0):
             raise ConfigurationError(
                 "callbacks.importance_sampling: samples, images and memory must be above 0"
             )
@@ -73,33 +70,11 @@ class ImportanceSampling(Callback):
 
     def _sums(self, module: LightningModule, batch: Batch, index: int) -> Tensor:
         """Over a batch: the number of images, nll, its square, the effective number of codes."""
-        likelihood: Any = module.model.likelihood  # type: ignore[union-attr]
-        places = batch.x[0, 0].numel()
-        numbers = likelihood.parameters_for(batch.x.shape[1]) * places
-        codes = max(1, int(self.memory / (BYTES_PER_NUMBER * numbers)))
-        images = max(1, min(len(batch.x), codes // min(self.samples, 500)))
-        total = torch.zeros(4, dtype=torch.float64, device=module.device)
-        for start in range(0, len(batch.x), images):
-            part = _rows(batch, slice(start, start + images))
-            seed_generators(
-                step_seed(module.seed, "importance", start, index),  # type: ignore[arg-type]
-                module.device,
-            )
-            log_p, effective = log_evidence(self._passes(module, part, max(1, codes // images)))
-            total += torch.stack(
-                [
-                    torch.tensor(float(len(log_p))).to(log_p),
-                    -log_p.sum(),
-                    log_p.square().sum(),
-                    effective.sum(),
-                ]
-            )
-        return total
-
-    def _passes(self, module: LightningModule, batch: Batch, at_once: int) -> Iterator[Trace]:
         model: Any = module.model
-        for start in range(0, self.samples, at_once):
-            yield model(batch, min(at_once, self.samples - start), module.global_step)
+        seed_generators(step_seed(module.seed, "importance", batch=index), module.device)  # type: ignore[arg-type]
+        log_p, effective = importance_sampled(model, batch, self.samples, self.memory, module.global_step)
+        count = torch.tensor(float(len(log_p))).to(log_p)
+        return torch.stack([count, -log_p.sum(), log_p.square().sum(), effective.sum()])
 
 
 def _rows(batch: Batch, rows: slice) -> Batch:

@@ -1,5 +1,6 @@
 """How close samples are to images that the model never saw, in a named feature space."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,12 +13,15 @@ from aelab.evaluation.features import FeatureSpace, feature_space
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures import bands, grid
-from aelab.metrics.estimate import mean
+from aelab.metrics.estimate import Estimate, mean
 from aelab.metrics.generation import generation, nearest
 from aelab.metrics.threads import one_thread
 
 COLUMNS = 16
 POOR, NARROW = 0.05, 0.5  # recall and relative spread below which samples are said to lack diversity
+
+
+FLOOR = "generation_floor"
 
 
 class Sampler(Protocol):
@@ -83,13 +87,14 @@ class Generation:
         with one_thread():
             found = generation(real, fake, train, real_logits, fake_logits, subject.seed)
         note = f"in {features.name}"
-        findings.add(self.name, {k: replace(e, note=f"{note} {e.note}".strip()) for k, e in found.items()})
-        some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
-        with one_thread():
-            floor = generation(real, train[some], train, real_logits, train_logits[some], subject.seed)
-        del floor["memorisation"]  # training images are copies of themselves
-        floor = {f"{k}_floor": replace(e, note=f"{note}, of training images") for k, e in floor.items()}
-        findings.add(self.name, floor)
+        findings.add(self.name, _noted(found, note))
+        if FLOOR not in findings.facts:
+            findings.facts[FLOOR] = f"{len(real)} training images in the place of samples"
+            some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
+            with one_thread():
+                floor = generation(real, train[some], train, real_logits, train_logits[some], subject.seed)
+            del floor["memorisation"]  # training images are copies of themselves
+            findings.add(FLOOR, _noted(floor, f"{note}, of training images"))
         self._labels(subject, findings, features, fake_logits)
         if found["recall"].value < POOR or found["diversity"].value < NARROW:
             findings.alarms[f"{self.name}_low_diversity"] = (
@@ -115,3 +120,7 @@ class Generation:
         closest = distance.argsort()[:COLUMNS]
         rows = [drawn[closest], train_images[index[closest]]]
         findings.figure(f"{self.name}_nearest_training_images", bands(rows, ["sample", "training"], COLUMNS))
+
+
+def _noted(found: Mapping[str, Estimate], note: str) -> dict[str, Estimate]:
+    return {name: replace(each, note=f"{note} {each.note}".strip()) for name, each in found.items()}

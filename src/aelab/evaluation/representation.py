@@ -12,6 +12,7 @@ from aelab.metrics.estimate import mean
 from aelab.metrics.representation import cka, principal_plane, representation, tsne_plane
 from aelab.metrics.threads import one_thread
 
+TITLES = {"principal": "codes, principal plane", "tsne": "codes, t-SNE"}
 NO_PEERS = "no run of the same configuration with another seed is at hand: name some with peers=[...]"
 
 
@@ -35,20 +36,23 @@ class Representation:
         planes = {"principal": principal_plane(codes[: self.shown])}
         if self.tsne:
             planes["tsne"] = tsne_plane(codes[: self.shown], subject.seed)
-        try:
-            labels = subject.labels("test", self.test)
-        except InapplicableError:
-            labels = None
+        labels, why = self._labels(subject)
         for name, points in planes.items():
             shown = None if labels is None else labels[: len(points)]
-            title = {"principal": "principal plane", "tsne": "t-SNE"}[name]
-            findings.figure(f"codes_{name}", scatter(points, shown, title=f"{subject.name}: codes, {title}"))
+            findings.figure(f"codes_{name}", scatter(points, shown, title=f"{subject.name}: {TITLES[name]}"))
         if labels is None:
-            subject.labels("test")  # says why
+            raise InapplicableError(why)
         train = subject.codes("train", self.train), subject.labels("train", self.train)
         with one_thread():
             found = representation(*train, codes, labels, subject.seed, self.draws)
         findings.add("representation", found)
+
+    def _labels(self, subject: Subject) -> tuple[np.ndarray | None, str]:
+        """Those of the test images, or why there are none."""
+        try:
+            return subject.labels("test", self.test), ""
+        except InapplicableError as error:
+            return None, str(error)
 
     def _alignment(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
         if not subject.peers:

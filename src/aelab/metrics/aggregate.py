@@ -6,7 +6,7 @@ same codes, so that they sum to the KL's Monte-Carlo estimate.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -68,6 +68,7 @@ def kl_per_dimension(trace: Trace) -> Tensor | None:
 def _codes(traces: Iterable[Trace], count: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """The first codes (M, latent); log q(z|x) and log p(z) of each, (M,); the latter by dimension."""
     found: list[tuple[Tensor | None, ...]] = []
+    left = count
     for trace in traces:
         if not has_density(trace.posterior):
             raise InapplicableError("the posterior is a point, which has no density")
@@ -77,15 +78,18 @@ def _codes(traces: Iterable[Trace], count: int) -> tuple[Tensor, Tensor, Tensor 
         log_p_each = prior.each(z)[0] if isinstance(prior, Gaussian) else None
         log_p = prior.log_prob(z)[0] if prior is not None else None
         found.append((z[0], trace.posterior.log_prob(z)[0], log_p, log_p_each))
-        if sum(len(part[0]) for part in found if part[0] is not None) >= count:
+        left -= len(trace.x)
+        if left <= 0:
             break
-    z, log_q, log_p, log_p_each = (
-        None if values[0] is None else torch.cat(values)[:count].double()  # type: ignore[arg-type]
-        for values in zip(*found, strict=True)
-    )
-    assert z is not None
+    codes, log_q, *of_prior = (_joined(values, count) for values in zip(*found, strict=True))
+    assert codes is not None
     assert log_q is not None
-    return z, log_q, log_p, log_p_each
+    return codes, log_q, of_prior[0], of_prior[1]
+
+
+def _joined(parts: Sequence[Tensor | None], count: int) -> Tensor | None:
+    kept = [part for part in parts if part is not None]
+    return torch.cat(kept)[:count].double() if kept else None
 
 
 def _densities(posterior: Distribution, z: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -5,6 +5,7 @@ All depend on the feature space and on how many samples there are: numbers compa
 
 import contextlib
 import io
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -184,6 +185,8 @@ def _given(features: Tensor) -> nn.Module:
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
+    """torchmetrics draws from the default generator, and warns of the memory that features take."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         torch.default_generator.manual_seed(seed)
         yield
