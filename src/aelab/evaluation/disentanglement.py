@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from aelab.distributions import has_density
 from aelab.errors import InapplicableError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.representation import NO_PEERS
@@ -49,10 +48,5 @@ class Disentanglement:
 @torch.no_grad()
 def _rates(subject: Subject, count: int | None) -> np.ndarray:
     """The rate of each dimension, (latent,) nats."""
-    found = []
-    for trace in subject.traces("test", count, "units"):
-        each = kl_per_dimension(trace) if has_density(trace.posterior) else None
-        if each is None:
-            raise InapplicableError("posterior and prior are no products over dimensions")
-        found.append(each)
-    return torch.cat(found).mean(0).cpu().numpy()
+    traces = subject.traces("test", count, "units")
+    return torch.cat([kl_per_dimension(trace) for trace in traces]).mean(0).cpu().numpy()

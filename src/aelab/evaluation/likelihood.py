@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from aelab.charts import bars
-from aelab.distributions import has_density
 from aelab.errors import ConfigurationError, InapplicableError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import Subject
@@ -19,6 +17,7 @@ from aelab.metrics.importance import importance_sampled
 NATS = "nats per image"
 ACTIVE = 0.01  # Burda et al. 2016: the variance over images of a unit's posterior mean
 DEAD = 0.01  # nats of a dimension that carries nothing
+STILL = 1e-4  # of the largest variance of a dimension's posterior mean: the same, where it has no nats
 COLLAPSED = 0.1  # nats of a whole code that carries nothing
 NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"
 
@@ -108,31 +107,31 @@ class Likelihood:
     def _units(self, subject: Subject, findings: Findings) -> None:
         means = subject.codes("test")
         findings.add("likelihood", {"active_units": _active(means)})
-        rates: list[Tensor] = []
-        for trace in subject.traces("test", self.aggregate, "units"):
-            each = kl_per_dimension(trace) if has_density(trace.posterior) else None
-            if each is None:
-                why = "posterior and prior are no products over dimensions"
-                findings.undefine("likelihood", ["kl_per_dimension"], why)
-                break
-            rates.append(each.cpu())
         variance = means.var(0)
-        header = ["dimension", "variance_of_mean"]
-        columns = [variance]
-        if rates:
-            values = torch.cat(rates).numpy()
-            kl, error = values.mean(0), values.std(0, ddof=1) / len(values) ** 0.5
-            header += ["kl", "standard_error"]
-            columns += [kl, error]
+        dead, carried = (
+            variance < STILL * variance.max(),
+            f"vary less than {STILL} of the one that varies most",
+        )
+        columns = {"variance_of_mean": variance}
+        try:
+            traces = subject.traces("test", self.aggregate, "units")
+            rates = torch.cat([kl_per_dimension(trace) for trace in traces]).cpu().numpy()
+        except InapplicableError as error:
+            findings.undefine("likelihood", ["kl_per_dimension"], str(error))
+        else:
+            kl, error_of_kl = rates.mean(0), rates.std(0, ddof=1) / len(rates) ** 0.5
+            dead, carried = kl < DEAD, f"carry less than {DEAD} nats"
+            columns |= {"kl": kl, "standard_error": error_of_kl}
             order = np.argsort(-kl)
             chart = bars(
-                kl[order], error[order], title=f"{subject.name}: rate of each latent dimension",
+                kl[order], error_of_kl[order], title=f"{subject.name}: rate of each latent dimension",
                 xlabel="latent dimension", ylabel="KL, nats", ticks=[str(i) for i in order],
             )  # fmt: skip
             findings.figure("kl_per_dimension", chart)
-            _alarm_of_dead(kl < DEAD, findings)
-        rows = ([i, *(f"{column[i]:.6g}" for column in columns)] for i in range(len(variance)))
-        findings.table("latent_dimensions", header, rows)
+        if dead.any():
+            findings.alarms["dead_codes"] = f"{dead.sum()} of {len(dead)} latent dimensions {carried}"
+        rows = ([i, *(f"{column[i]:.6g}" for column in columns.values())] for i in range(len(variance)))
+        findings.table("latent_dimensions", ["dimension", *columns], rows)
 
 
 def _active(means: np.ndarray) -> Estimate:
@@ -142,10 +141,3 @@ def _active(means: np.ndarray) -> Estimate:
         return float((means[index].var(0) > ACTIVE).sum())
 
     return bootstrap(count, len(means), "latent dimensions", resamples=50)
-
-
-def _alarm_of_dead(dead: np.ndarray, findings: Findings) -> None:
-    if dead.any():
-        findings.alarms["dead_codes"] = (
-            f"{dead.sum()} of {len(dead)} latent dimensions carry less than {DEAD} nats"
-        )

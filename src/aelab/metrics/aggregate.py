@@ -52,16 +52,19 @@ def rate_parts(traces: Callable[[], Iterable[Trace]], codes: int) -> dict[str, T
     return parts
 
 
-def kl_per_dimension(trace: Trace) -> Tensor | None:
-    """KL(q(z_i|x) || p(z_i)) in nats, (B, latent), float64; None where q and p are no products of dimensions.
+def kl_per_dimension(trace: Trace) -> Tensor:
+    """KL(q(z_i|x) || p(z_i)) of the posterior's marginals in nats, (B, latent), float64.
 
-    In closed form against N(0, I), else estimated from the trace's codes.
+    They sum to the rate where the posterior is a product of them. In closed form against N(0, I), else
+    estimated from the trace's codes. InapplicableError where q's marginals or p's are not known.
     """
-    q, p = trace.posterior, trace.prior
-    if type(q) is Gaussian and type(p) is StandardGaussian:
+    q, p = _marginals(trace.posterior), trace.prior
+    if not has_density(trace.posterior):
+        raise InapplicableError("the posterior is a point, which has no density")
+    if q is None or not isinstance(p, Gaussian):
+        raise InapplicableError("the posterior's marginals or the prior's are not known")
+    if type(p) is StandardGaussian:
         return 0.5 * twice_to_standard(q).double()
-    if not isinstance(q, Gaussian) or not isinstance(p, Gaussian):
-        return None
     return (q.each(trace.z) - p.each(trace.z)).mean(0).double()
 
 
