@@ -11,6 +11,8 @@ of one step goes instead.
 `python scripts/benchmark.py variant=vae,beta_vae network=conv` measures whatever can be composed, here two
 variants: the training that a user starts, with all its logging, against the same loader, model and objective
 in a bare torch loop, in units of that loop's throughput.
+
+`python scripts/benchmark.py --nll` measures the likelihood by importance sampling instead, against pythae's.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from rich.table import Table
 from aelab.errors import AelabError
 from aelab.matmul import choose_matmul
 from aelab.runs.train import quieten
-from benchmarks import compositions, hand, ours
+from benchmarks import compositions, evidence, hand, ours
 from benchmarks.compositions import OURS
 from benchmarks.hand import Case, Composition
 from benchmarks.rounds import Reference, Rounds, cells, empty_table, measure, silence, verdict
@@ -85,6 +87,21 @@ CASES = {
     )
 }
 
+# The sizes whose likelihood most papers quote (Burda, Grosse and Salakhutdinov 2016).
+BURDA = Case(
+    name="burda",
+    batch_size=20,
+    event=(784,),
+    networks=lambda: hand.mlp(784, (200, 200), 50),
+    overrides=(
+        "network=mlp",
+        "latent=50",
+        "model.encoder.widths=[200,200]",
+        "model.decoder.widths=[200,200]",
+    ),
+    steps=500,
+)
+
 
 def main() -> int:
     arguments = _arguments()
@@ -98,6 +115,8 @@ def main() -> int:
     console = Console(width=110, highlight=False)
     load = _load()
     console.print(f"{_processor()}, torch {torch.__version__}, 1 thread; load average before {load}")
+    if arguments.nll:
+        return _nll(arguments, console)
     if arguments.cases:
         reference, results = compositions.BARE, _compared(arguments.cases, arguments, console)
     else:
@@ -110,12 +129,28 @@ def main() -> int:
     return 0 if all(not reference.noise(rounds) for rounds in results.values()) else 2
 
 
+def _nll(arguments: argparse.Namespace, console: Console) -> int:
+    """The likelihood's estimate: of the networks of the cases, and of the one that it is quoted for most."""
+    if not importlib.util.find_spec("pythae"):
+        console.print(f"{PEER} is not installed, and there is nothing to compare with")
+        return 2
+    with silence():
+        cases = [BURDA, *(CASES[name] for name in arguments.models if name != "mlp_512")]
+        results = {case.name: evidence.measured(case, arguments.rounds) for case in cases}
+    console.print(evidence.table(results))
+    for line in evidence.verdicts(results):
+        console.print(line)
+    console.print(f"load average after {_load()}")
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", help="a composition to measure, as train.py takes it")
     parser.add_argument("--models", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--nll", action="store_true", help="measure importance sampling, and stop")
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for results that mean something")
     parser.add_argument("--steps", type=int, help=f"of a measurement, a multiple of {hand.LOG_EVERY}")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the contenders")

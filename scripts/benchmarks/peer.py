@@ -54,7 +54,7 @@ def pythae(case: Case, steps: int) -> float:
     watch = Stopwatch()
     with TemporaryDirectory() as folder:
         trainer = BaseTrainer(
-            _model(case),
+            model_of(case),
             _data(case, warmup(steps) + steps),
             training_config=BaseTrainerConfig(
                 output_dir=folder,
@@ -69,7 +69,8 @@ def pythae(case: Case, steps: int) -> float:
     return watch.seconds(steps)
 
 
-def _model(case: Case) -> VAE:
+def model_of(case: Case) -> VAE:
+    """pythae's VAE with the networks of a case."""
     encoder, decoder = case.networks()
     config = VAEConfig(input_dim=case.event, reconstruction_loss="bce")
     return VAE(config, _Encoder(encoder), _Decoder(decoder))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import constraints
 
 from aelab.evidence import log_weights
@@ -14,7 +14,7 @@ from aelab.models import Autoencoder
 from aelab.records import Batch, Trace
 
 IMAGES, CODES = 16, 500  # drawn at once, whatever the memory: the noise does not depend on it
-BYTES_PER_NUMBER = 32  # that the decoder gives: a handful of float32 tensors of that size
+BYTES_PER_NUMBER = 32  # of the decoder's widest layer: a handful of float32 tensors of that size
 # On a CPU what a pass decodes should stay in the cache: three times as fast as with 50 MB.
 MEMORY = {"cpu": 8e6}
 MEMORY_ELSEWHERE = 1e9
@@ -60,13 +60,27 @@ def _passes(
     encoded = model(batch, step=step)
     if memory is None:
         memory = MEMORY.get(batch.x.device.type, MEMORY_ELSEWHERE)
-    channels, *sides = batch.x.shape[1:]
-    numbers = model.likelihood.parameters_for(channels) * math.prod(sides) * len(batch.x)
-    at_once = max(1, int(memory / (BYTES_PER_NUMBER * numbers)))
+    at_once = max(1, int(memory / (BYTES_PER_NUMBER * _widest(model, encoded))))
     for start in range(0, samples, CODES):
         z = encoded.posterior.rsample((min(CODES, samples - start),))
         decoded = _Decoded(model, encoded, z, at_once)
         yield replace(encoded, z=z, likelihood=decoded)
+
+
+def _widest(model: Autoencoder, encoded: Trace) -> int:
+    """The most numbers that a layer of the decoder gives for one code of each observation."""
+    sizes: list[int] = []
+
+    def measure(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        sizes.append(output.numel())
+
+    hooks = [layer.register_forward_hook(measure) for layer in model.decoder.modules()]
+    try:
+        model.decode(encoded.z[:1], encoded.context)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(sizes)
 
 
 @dataclass(frozen=True)
