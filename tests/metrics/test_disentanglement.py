@@ -448,7 +448,7 @@ def test_the_seed_decides():
     assert disentanglement(*data(noisy), seed=1, **small) == first
     assert disentanglement(*data(noisy), seed=2, **small) != first
     for estimate in first.values():
-        assert estimate.unit == "share"
+        assert estimate.unit == "fraction"
         assert estimate.error is not None
 
 

@@ -48,7 +48,7 @@ class Reconstruction:
         except InapplicableError as error:
             findings.left_out[f"reconstruction/{name}"] = str(error)
             return
-        findings.add("reconstruction", {name: mean(torch.cat(values).numpy(), "share")})
+        findings.add("reconstruction", {name: mean(torch.cat(values).numpy(), "fraction")})
 
     def _show(self, subject: Subject, findings: Findings, worst: np.ndarray) -> None:
         """The worst images beside their reconstructions, from the pass that was measured."""

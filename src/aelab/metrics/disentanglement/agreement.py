@@ -63,5 +63,5 @@ def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Est
     for model in range(len(codes)):
         others = np.delete(pairs[model], model)
         error = MEDIAN * others.std(ddof=1) / len(others) ** 0.5 if len(others) > 1 else None
-        scores.append(Estimate(float(np.median(others)), "share", len(others), error, note="over pairs"))
-    return scores, mean(np.array([score.value for score in scores]), "share", "over models")
+        scores.append(Estimate(float(np.median(others)), "fraction", len(others), error, note="over pairs"))
+    return scores, mean(np.array([score.value for score in scores]), "fraction", "over models")

@@ -84,7 +84,7 @@ def _estimate(
 
     error = jackknife(scored, len(codes), GROUPS, seed)
     value = scored(np.arange(len(codes)))
-    return Estimate(value.item(), "share", len(codes), error.item(), note=f"codes in {bins} bins")
+    return Estimate(value.item(), "fraction", len(codes), error.item(), note=f"codes in {bins} bins")
 
 
 def mig(codes: np.ndarray, factors: np.ndarray, bins: int = BINS, seed: Seed = 0) -> Estimate:

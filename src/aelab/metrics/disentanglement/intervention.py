@@ -115,7 +115,7 @@ def factor_vae_score(
     table = np.zeros((codes.shape[1], len(factors)), dtype=np.int64)
     np.add.at(table, (units, held), 1)
     units, held = _votes(_steadiest, others, truth, max(votes // 2, 1), group, rng)
-    return mean(table.argmax(1)[units] == held, "share", f"groups of {group}; the error is that of the votes")
+    return mean(table.argmax(1)[units] == held, "fraction", f"groups of {group}; the error is that of the votes")
 
 
 def beta_vae_score(
@@ -146,7 +146,7 @@ def beta_vae_score(
         )
     reader = LogisticRegression(max_iter=1000).fit(seen, held)
     seen, held = _votes(_differences, others, truth, max(votes // 2, 1), group, rng)
-    return mean(reader.predict(seen) == held, "share", f"{group} pairs; the error is that of the votes")
+    return mean(reader.predict(seen) == held, "fraction", f"{group} pairs; the error is that of the votes")
 
 
 def _robustness(codes: np.ndarray, factors: list[np.ndarray], quantile: float) -> float:
@@ -182,4 +182,4 @@ def irs(codes: np.ndarray, factors: np.ndarray, quantile: float = 0.99, seed: Se
 
     error = jackknife(robust, len(codes), GROUPS, seed)
     value = robust(np.arange(len(codes)))
-    return Estimate(value.item(), "share", len(codes), error.item(), note=f"quantile {quantile:g}")
+    return Estimate(value.item(), "fraction", len(codes), error.item(), note=f"quantile {quantile:g}")

@@ -51,7 +51,7 @@ def sap(
 
     error = jackknife(gap, len(others), GROUPS, seed)
     value = gap(np.arange(len(others)))
-    return Estimate(value.item(), "share", len(others), error.item(), note="thresholds on one unit")
+    return Estimate(value.item(), "fraction", len(others), error.item(), note="thresholds on one unit")
 
 
 def _concentration(importance: np.ndarray) -> float:
@@ -107,8 +107,8 @@ def dci(
     note = f"forests of {trees} trees"
     errors = jackknife(scores, len(codes), REFITS, rng)
     first, second = (
-        Estimate(float(value), "share", len(codes), float(error), note=note)
+        Estimate(float(value), "fraction", len(codes), float(error), note=note)
         for value, error in zip(_scores(forests), errors, strict=True)
     )
     read = np.stack([forest.predict(others) for forest in forests], 1)
-    return first, second, mean((read == truth).mean(1), "share", note)
+    return first, second, mean((read == truth).mean(1), "fraction", note)
