@@ -25,6 +25,7 @@ class DataModule(LightningDataModule):
     classes: labels are in range(classes), checked; None where they are not used.
     batch_size, eval_batch_size: images in one process's batch.
     attributes: how many attributes each image has, checked; None where they are not used.
+    attribute_names: what figures and tables call them; None: numbers.
     validation: how many images, or which share in (0, 1), are cut from the source's training images; None:
         the validation split that was published with them.
     seed: the run's, for order and noise. split_seed: which images are validation, the same in all runs.
@@ -46,13 +47,20 @@ class DataModule(LightningDataModule):
         seed: int,
         split_seed: int = 0,
         attributes: int | None = None,
+        attribute_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        if attribute_names is not None and len(attribute_names) != attributes:
+            raise ConfigurationError(
+                f"data.attribute_names={list(attribute_names)} names {len(attribute_names)} attributes, and "
+                f"data.attributes is {attributes}: name all of them, or none"
+            )
         self.name = name
         self.source = source
         self.shape = tuple(shape)
         self.classes = classes
         self.attributes = attributes
+        self.attribute_names = list(attribute_names or (f"attribute {i}" for i in range(attributes or 0)))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.validation = validation

@@ -10,7 +10,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +64,7 @@ class FeatureSpace:
     name: str
     task: str
     accuracy: float
+    distance: ClassVar[str] = "frechet"
 
     @torch.no_grad()
     def __call__(self, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
@@ -72,6 +73,45 @@ class FeatureSpace:
         found = [self.network(part.to(device)) for part in images.split(batch_size)]
         features, logits = zip(*found, strict=True)
         return torch.cat(features).cpu(), torch.cat(logits).cpu()
+
+
+class Inception:
+    """The Inception network of the Frechet Inception distance, from its published TorchScript file, for users
+    who have it at hand (inception-2015-12-05.pt of StyleGAN's authors; Heusel et al. 2017).
+
+    Raises ConfigurationError for a file that is no such network.
+    """
+
+    name, task, accuracy = "inception", "ImageNet", None
+    distance = "fid"
+
+    def __init__(self, path: str | Path, device: torch.device) -> None:
+        try:
+            self.network = torch.jit.load(Path(path), device).eval()
+            found = self.network(
+                torch.zeros(1, 3, 32, 32, dtype=torch.uint8, device=device), return_features=True
+            )
+        except (RuntimeError, ValueError, TypeError, OSError) as error:
+            reason = str(error).strip().splitlines()[0].partition(". ")[0]
+            raise ConfigurationError(
+                f"inception={path} is not the published TorchScript file ({reason}): leave it out"
+            ) from error
+        if found.shape != (1, 2048):
+            raise ConfigurationError(
+                f"inception={path} gives features {tuple(found.shape)} where Inception's are (1, 2048)"
+            )
+        self.device = device
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, batch_size: int = 100) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) in [0, 1] -> features (N, 2048) and log class probabilities, on the CPU."""
+        features, logits = [], []
+        for part in images.split(batch_size):
+            grey_levels = (part * 255).round().to(torch.uint8).expand(-1, 3, -1, -1).to(self.device)
+            features.append(self.network(grey_levels, return_features=True).float().cpu())
+            probabilities = self.network(grey_levels, no_output_bias=True)
+            logits.append(probabilities.float().clamp_min(1e-30).log().cpu())
+        return torch.cat(features), torch.cat(logits)
 
 
 def feature_space(data: DataModule, device: torch.device, path: str | Path | None = None) -> FeatureSpace:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aelab.distributions.divergence import space
 from aelab.errors import InapplicableError
-from aelab.evaluation.features import FeatureSpace, feature_space
+from aelab.evaluation.features import FeatureSpace, Inception, feature_space
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures import bands, grid
@@ -66,6 +66,7 @@ class Generation:
     count: of samples and of test images. name: of this part's estimates. sampler: None for the prior.
     train: how many training images neighbours are searched in; None: all.
     features: a kept feature network's file; None: the data set's own, which is trained if need be.
+    inception: the file of the published Inception network, in whose features the distance is called FID.
     """
 
     count: int = 5000
@@ -73,10 +74,11 @@ class Generation:
     sampler: Sampler | None = None
     train: int | None = None
     features: str | None = None
+    inception: str | None = None
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         drawn = subject.samples(self.count) if self.sampler is None else self.sampler(subject, self.count)
-        features = feature_space(subject.data, subject.device, self.features)
+        features = self._space(subject)
         findings.facts["feature_space"] = {
             "name": features.name, "task": features.task, "accuracy": features.accuracy,
         }  # fmt: skip
@@ -87,14 +89,14 @@ class Generation:
         with one_thread():
             found = generation(real, fake, train, real_logits, fake_logits, subject.seed)
         note = f"in {features.name}"
-        findings.add(self.name, _noted(found, note))
+        findings.add(self.name, _noted(found, note, features))
         if FLOOR not in findings.facts:
             findings.facts[FLOOR] = f"{len(real)} training images in the place of samples"
             some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
             with one_thread():
                 floor = generation(real, train[some], train, real_logits, train_logits[some], subject.seed)
             del floor["memorisation"]  # training images are copies of themselves
-            findings.add(FLOOR, _noted(floor, f"{note}, of training images"))
+            findings.add(FLOOR, _noted(floor, f"{note}, of training images", features))
         self._labels(subject, findings, features, fake_logits)
         if found["recall"].value < POOR or found["diversity"].value < NARROW:
             findings.alarms[f"{self.name}_low_diversity"] = (
@@ -103,7 +105,14 @@ class Generation:
             )
         self._show(findings, drawn, train_images, fake, train)
 
-    def _labels(self, subject: Subject, findings: Findings, features: FeatureSpace, logits: Tensor) -> None:
+    def _space(self, subject: Subject) -> FeatureSpace | Inception:
+        if self.inception is not None:
+            return Inception(self.inception, subject.device)
+        return feature_space(subject.data, subject.device, self.features)
+
+    def _labels(
+        self, subject: Subject, findings: Findings, features: FeatureSpace | Inception, logits: Tensor
+    ) -> None:
         """Whether samples for a label are read as it."""
         if self.sampler is None and subject.label_conditional and features.task == "labels":
             asked = torch.from_numpy(subject.labels("test", len(logits)))
@@ -122,5 +131,9 @@ class Generation:
         findings.figure(f"{self.name}_nearest_training_images", bands(rows, ["sample", "training"], COLUMNS))
 
 
-def _noted(found: Mapping[str, Estimate], note: str) -> dict[str, Estimate]:
-    return {name: replace(each, note=f"{note} {each.note}".strip()) for name, each in found.items()}
+def _noted(
+    found: Mapping[str, Estimate], note: str, features: FeatureSpace | Inception
+) -> dict[str, Estimate]:
+    """With what they were measured in: only Inception's distance is called FID."""
+    names = {name: features.distance if name == "frechet" else name for name in found}
+    return {names[name]: replace(each, note=f"{note} {each.note}".strip()) for name, each in found.items()}

@@ -73,7 +73,7 @@ class Interpretability:
         """The share of each factor's entropy, or of the label's, that a unit tells of."""
         try:
             factors = subject.factors("test", self.images)
-            names = [f"factor {i}" for i in range(factors.shape[1])]
+            names = subject.data.attribute_names
         except InapplicableError:
             try:
                 factors, names = subject.labels("test", self.images)[:, None], ["label"]

@@ -86,7 +86,7 @@ class Subject:
     def factors(self, split: str, count: int | None = None) -> np.ndarray:
         """Their generative factors as levels from 0, (N, K); InapplicableError where none are known."""
         attributes = self.data.images(split).attributes
-        if attributes is None:
+        if attributes is None or not self.data.attributes:
             raise InapplicableError(f"{self.data.name} has no known factors (data.attributes is null)")
         return np.stack([np.unique(a, return_inverse=True)[1] for a in attributes[:count].cpu().numpy().T], 1)
 

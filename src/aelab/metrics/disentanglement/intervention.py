@@ -115,7 +115,9 @@ def factor_vae_score(
     table = np.zeros((codes.shape[1], len(factors)), dtype=np.int64)
     np.add.at(table, (units, held), 1)
     units, held = _votes(_steadiest, others, truth, max(votes // 2, 1), group, rng)
-    return mean(table.argmax(1)[units] == held, "fraction", f"groups of {group}; the error is that of the votes")
+    return mean(
+        table.argmax(1)[units] == held, "fraction", f"groups of {group}; the error is that of the votes"
+    )
 
 
 def beta_vae_score(
