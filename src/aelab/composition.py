@@ -23,7 +23,7 @@ from hydra.errors import (
 )
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from aelab.errors import AelabError, ConfigurationError
 
@@ -129,6 +129,8 @@ def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train"
     if isinstance(error, MissingConfigException) and group:
         found, choice = group.group(1) or group.group(3), group.group(2) or group.group(4)
         return f"unknown {found} {choice!r}; {_nearest(choice, choices(found))}"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is needed, and has no default: give {error.full_key}=..."
     if isinstance(error, InterpolationKeyError):
         missing = re.search(r"Interpolation key '([^']+)'", str(error))
         return (

@@ -8,6 +8,7 @@ import torch
 from aelab.errors import InapplicableError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.representation import NO_PEERS
+from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import Subject
 from aelab.metrics.aggregate import kl_per_dimension
 from aelab.metrics.disentanglement import disentanglement, udr
@@ -23,6 +24,9 @@ class Disentanglement:
 
     train: int | None = 10_000
     test: int | None = 5_000
+
+    def __post_init__(self) -> None:
+        at_least(2, train=self.train, test=self.test)
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         self._agreement(subject, findings)

@@ -1,5 +1,6 @@
 """How close samples are to images that the model never saw, in a named feature space."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -11,10 +12,11 @@ from aelab.distributions.divergence import space
 from aelab.errors import InapplicableError
 from aelab.evaluation.features import FeatureSpace, Inception, feature_space
 from aelab.evaluation.findings import Findings
+from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures import bands, grid
 from aelab.metrics.estimate import Estimate, mean
-from aelab.metrics.generation import generation, nearest
+from aelab.metrics.generation import NEAREST, generation, nearest
 from aelab.metrics.threads import one_thread
 
 COLUMNS = 16
@@ -42,6 +44,9 @@ class ExPostMixture:
     components: int = 10
     images: int = 10_000
 
+    def __post_init__(self) -> None:
+        at_least(1, components=self.components, images=self.images)
+
     @torch.no_grad()
     def __call__(self, subject: Subject, count: int) -> Tensor:
         from sklearn.mixture import GaussianMixture
@@ -52,7 +57,8 @@ class ExPostMixture:
         if space(trace.posterior) != "real":
             raise InapplicableError("a Gaussian mixture does not fit codes that are no real vectors")
         mixture = GaussianMixture(self.components, random_state=subject.seed)
-        with one_thread():
+        with one_thread(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of rounding, in codes that hardly vary
             codes = mixture.fit(subject.codes("train", self.images)).sample(count)[0]
         z = torch.from_numpy(codes).float()[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
         parts = (subject.model.decode(part[None].to(subject.device)) for part in z.split(BLOCK))
@@ -75,6 +81,9 @@ class Generation:
     train: int | None = None
     features: str | None = None
     inception: str | None = None
+
+    def __post_init__(self) -> None:
+        at_least(4 * NEAREST, count=self.count, train=self.train)
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         drawn = subject.samples(self.count) if self.sampler is None else self.sampler(subject, self.count)

@@ -11,6 +11,7 @@ from aelab.charts import heat
 from aelab.distributions.divergence import space
 from aelab.errors import InapplicableError
 from aelab.evaluation.findings import Findings
+from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import Subject
 from aelab.figures import grid
 from aelab.metrics.disentanglement import entropy, mutual_information
@@ -32,6 +33,10 @@ class Interpretability:
     columns: int = 11
     pairs: int = 8
     images: int = 10_000
+
+    def __post_init__(self) -> None:
+        at_least(1, dimensions=self.dimensions, pairs=self.pairs)
+        at_least(2, columns=self.columns, images=self.images)
 
     @torch.no_grad()
     def __call__(self, subject: Subject, findings: Findings) -> None:

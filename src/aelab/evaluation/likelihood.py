@@ -8,6 +8,7 @@ import torch
 from aelab.charts import bars
 from aelab.errors import ConfigurationError, InapplicableError
 from aelab.evaluation.findings import Findings
+from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import Subject
 from aelab.metrics.aggregate import kl_per_dimension, rate_parts
 from aelab.metrics.estimands import bits_per_dim
@@ -36,6 +37,10 @@ class Likelihood:
     codes: int = 2000
     aggregate: int | None = None
     memory: float | None = None
+
+    def __post_init__(self) -> None:
+        at_least(1, samples=self.samples)
+        at_least(2, images=self.images, codes=self.codes, aggregate=self.aggregate)
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         self._bound(subject, findings)

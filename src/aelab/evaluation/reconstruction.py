@@ -9,6 +9,7 @@ from torch import Tensor
 
 from aelab.errors import InapplicableError
 from aelab.evaluation.findings import Findings
+from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures import bands
 from aelab.metrics.estimate import mean
@@ -26,6 +27,9 @@ class Reconstruction:
 
     images: int | None = None
     worst: int = 16
+
+    def __post_init__(self) -> None:
+        at_least(1, images=self.images, worst=self.worst)
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         measured = subject.measured

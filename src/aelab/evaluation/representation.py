@@ -7,6 +7,7 @@ import numpy as np
 from aelab.charts import scatter
 from aelab.errors import InapplicableError
 from aelab.evaluation.findings import Findings
+from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import Subject
 from aelab.metrics.estimate import mean
 from aelab.metrics.representation import cka, principal_plane, representation, tsne_plane
@@ -29,6 +30,9 @@ class Representation:
     draws: int = 10
     shown: int = 3000
     tsne: bool = True
+
+    def __post_init__(self) -> None:
+        at_least(2, train=self.train, test=self.test, draws=self.draws, shown=self.shown)
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         codes = subject.codes("test", self.test)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.representation import NO_PEERS
+from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import Subject
 from aelab.metrics.estimate import Estimate, mean
 
@@ -28,6 +29,9 @@ class Stability:
     repeats: int = 5
     noise: float = 0.1
 
+    def __post_init__(self) -> None:
+        at_least(2, images=self.images, repeats=self.repeats)
+
     def __call__(self, subject: Subject, findings: Findings) -> None:
         self._repeated(subject, findings)
         self._disturbed(subject, findings)
@@ -44,7 +48,7 @@ class Stability:
             unit = "squared error per pixel" if name == "mse" else "nats per image"
             # The error of a standard deviation from n normal values.
             error = spread / (2 * (self.repeats - 1)) ** 0.5
-            note = f"standard deviation over draws of the noise, {self.images} images"
+            note = f"standard deviation over draws of the noise, {len(runs[0][name])} images"
             findings.add(
                 "stability", {f"{name}_spread": Estimate(spread, unit, self.repeats, error, note=note)}
             )
