@@ -7,8 +7,8 @@ import torch
 
 from aelab.errors import InapplicableError
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.options import at_least
+from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
 from aelab.metrics.aggregate import kl_per_dimension
 from aelab.metrics.disentanglement import disentanglement, udr

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.options import at_least
+from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
 from aelab.metrics.estimate import Estimate, mean
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError, RunError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
@@ -73,6 +74,8 @@ def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> S
     if config.data.root is not None:
         settings.data.root = config.data.root
     data = make(settings.data)
+    if not isinstance(data, DataModule):
+        raise RunError(f"{folder.config} describes no data as its data: give a run as it was recorded")
     data.prepare_data()
     data.setup()
     recorded = folder.read().get("data", {}).get("checksums", data.checksums)
@@ -121,6 +124,8 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
     state = load(path)["state_dict"]
     weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
     model = make(settings.model)
+    if not isinstance(model, Autoencoder):
+        raise RunError(f"{folder.config} describes no autoencoder as its model: give a run as it was recorded")
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
