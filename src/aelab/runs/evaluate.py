@@ -4,7 +4,7 @@ import hashlib
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from aelab.callbacks.resume import ResumePoints
 from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError, RunError
 from aelab.evaluation.findings import Findings
@@ -23,7 +24,7 @@ from aelab.runs.folder import RunFolder
 from aelab.runs.peers import peers_of
 from aelab.runs.report import report_evaluation
 from aelab.runs.snapshot import hardware
-from aelab.runs.train import quieten
+from aelab.runs.train import fingerprint, quieten
 from aelab.runs.trusted import trusted_settings
 from aelab.training.checkpoints import load, resume_points, usable
 
@@ -33,8 +34,8 @@ FAILED = "failed:"
 def main(config: DictConfig) -> None:
     """Evaluate the run that a composed configuration names.
 
-    Raises RunError or ConfigurationError for what is no run that can be evaluated; exits with status 1 where
-    a part failed for another reason than the data or the model, after all others have been recorded.
+    Raises RunError or ConfigurationError for what is no run that can be evaluated, and after all has been
+    recorded, where a part failed for another reason than the data or the model.
     """
     quieten()
     if config.threads:
@@ -47,8 +48,9 @@ def main(config: DictConfig) -> None:
     folder.update_evaluations(**{suite: {**circumstances(folder), "parts": plain, **findings.record()}})
     hints = tell(folder, settings, suite, findings) if config.trackers else []
     report_evaluation(folder, suite, findings, hints)
-    if any(why.startswith(FAILED) for why in findings.left_out.values()):
-        sys.exit(1)
+    failed = [name for name, why in findings.left_out.items() if why.startswith(FAILED)]
+    if failed:
+        raise RunError(f"{', '.join(failed)} failed, as recorded in {folder.evaluations}; the rest is whole")
 
 
 def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findings:
@@ -71,9 +73,18 @@ def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findin
 
 def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
     """The model with the weights that validation chose, the data of its run, and its peers."""
-    if config.data.root is not None:
-        settings.data.root = config.data.root
-    data = make(settings.data)
+    device = _device(config.device)
+    model = model_of(folder, settings).to(device)
+    choose_matmul(model, BLOCK)
+    data = data_of(folder, settings, config.data.root)
+    subject = Subject(model, data, str(settings.name), int(settings.seed), device)
+    return replace(subject, peers=tuple(_peers(folder, settings, subject, config)))
+
+
+def data_of(folder: RunFolder, settings: DictConfig, root: str | None = None) -> DataModule:
+    """The data of a run, at `root` if that is given; RunError for others than it was trained on."""
+    node = settings.data if root is None else OmegaConf.merge(settings.data, {"root": root})
+    data = make(node)
     if not isinstance(data, DataModule):
         raise RunError(f"{folder.config} describes no data as its data: give a run as it was recorded")
     data.prepare_data()
@@ -84,19 +95,26 @@ def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> S
             f"the data at hand are not those that {folder.path} was trained on (checksums {data.checksums}, "
             f"recorded {recorded}): give the same with data.root=FOLDER"
         )
-    device = _device(config.device)
-    model = model_of(folder, settings).to(device)
-    choose_matmul(model, BLOCK)
-    subject = Subject(model, data, str(settings.name), int(settings.seed), device)
+    return data
+
+
+def _peers(
+    folder: RunFolder, settings: DictConfig, subject: Subject, config: DictConfig
+) -> Iterator[Subject]:
+    """Those that are given, or those that are found and can be read."""
     given = None if config.peers is None else [RunFolder.open(Path(path)) for path in config.peers]
-    return replace(
-        subject, peers=tuple(_peer(peer, subject, config) for peer in peers_of(folder, settings, given))
-    )
+    for peer in peers_of(folder, settings, given):
+        try:
+            yield _peer(peer, subject, str(config.suite.name))
+        except AelabError as error:
+            if given is not None:
+                raise
+            print(f"warning: {peer.path} is left out as a peer: {error}", file=sys.stderr)
 
 
-def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
+def _peer(folder: RunFolder, subject: Subject, suite: str) -> Subject:
     """A run of another seed, on the data and with the noise of the subject."""
-    found = folder.read_evaluations().get(str(config.suite.name), {}).get("estimates", {})
+    found = folder.read_evaluations().get(suite, {}).get("estimates", {})
     return replace(
         subject,
         model=model_of(folder, trusted_settings(folder)).to(subject.device),
@@ -121,17 +139,19 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
     Raises RunError without a usable checkpoint, or for one that belongs to another model.
     """
     path = checkpoint_of(folder)
-    state = load(path)["state_dict"]
-    weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
-    model = make(settings.model)
-    if not isinstance(model, Autoencoder):
-        raise RunError(f"{folder.config} describes no autoencoder as its model: give a run as it was recorded")
+    checkpoint = load(path)
     try:
+        made_for = checkpoint["callbacks"][ResumePoints.__qualname__]["fingerprint"]
+        state = checkpoint["state_dict"]
+        weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
+        model = make(settings.model)
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise RunError(
-            f"{path} holds the weights of another model than {folder.config} describes: restore either"
+            f"{path} holds no weights of the model that {folder.config} describes: restore either"
         ) from error
+    if made_for != fingerprint(settings) or not isinstance(model, Autoencoder):
+        raise RunError(f"{path} belongs to another configuration than {folder.config}: restore either")
     return model.eval().requires_grad_(False)
 
 
@@ -174,6 +194,6 @@ def tell(folder: RunFolder, settings: DictConfig, suite: str, findings: Findings
         tracker.log_metrics(values, step)
         for path in findings.figures:
             tracker.log_picture(f"evaluation/{suite}/{path.stem}", path, step)
-        tracker.finish(0)
+        tracker.finish(int(record.get("exit_code") or 0))
         hints += [hint] if (hint := tracker.hint()) else []
     return hints
