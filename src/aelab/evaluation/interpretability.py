@@ -53,7 +53,9 @@ class Interpretability:
     def _traverse(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
         """From the first test image, one dimension at a time."""
         batch = _first(subject, 1)
-        deviation, order = codes.std(0), np.argsort(-codes.var(0), kind="stable")[: self.dimensions]
+        # What the decoder does not read, as the upper layers of a hierarchy, moves nothing.
+        deviation = codes[:, : subject.model.posterior.decoded].std(0)
+        order = np.argsort(-deviation, kind="stable")[: self.dimensions]
         start = torch.from_numpy(codes[0])
         shifts = torch.linspace(-REACH, REACH, self.columns)
         paths = []
