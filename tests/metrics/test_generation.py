@@ -1,0 +1,175 @@
+"""Distances between samples and images: on laws whose distance is known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prdc import compute_prdc
+from scipy.linalg import sqrtm
+
+from aelab.errors import ConfigurationError, NonFiniteError
+from aelab.metrics.generation import (
+    classifier_score,
+    diversity,
+    frechet,
+    generation,
+    kernel_distance,
+    memorisation,
+    nearest,
+    precision_recall,
+    two_sample_test,
+)
+
+SIZE = 6
+
+
+def normal(count, seed=0, size=SIZE):
+    return torch.randn(count, size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_identical_sets_have_no_distance_and_cover_each_other():
+    x = normal(400)
+    assert frechet(x, x).value == pytest.approx(0, abs=1e-6)
+    assert kernel_distance(x, x).value < 0.02
+    found = precision_recall(x, x)
+    assert [found[name].value for name in ("precision", "recall", "coverage")] == [1, 1, 1]
+    assert diversity(x, x).value == pytest.approx(1)
+
+
+def test_a_shifted_gaussian_lies_its_squared_shift_away():
+    x = normal(20_000, 1)
+    found = frechet(x, normal(20_000, 2) + torch.tensor([2.0, 1.0, 0, 0, 0, 0]))
+    assert found.value == pytest.approx(5, abs=4 * found.error + SIZE / 10_000)
+    assert 0 < found.error < 0.1
+
+
+def test_a_scaled_gaussian_lies_the_trace_of_the_formula_away():
+    found = frechet(normal(20_000, 1), 3 * normal(20_000, 2))
+    assert found.value == pytest.approx(SIZE * (3 - 1) ** 2, abs=4 * found.error)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1000))
+def test_the_frechet_distance_is_the_one_by_a_matrix_root(seed):
+    mix = normal(SIZE, seed)
+    a, b = normal(100, seed + 1) @ mix, normal(80, seed + 2) * 1.5
+    one, other = np.cov(a.double().numpy().T), np.cov(b.double().numpy().T)
+    shift = (a.double().mean(0) - b.double().mean(0)).square().sum().item()
+    expected = shift + np.trace(one + other - 2 * sqrtm(one @ other).real)
+    assert frechet(a, b, resamples=2).value == pytest.approx(expected, rel=1e-4)
+
+
+def test_errors_are_the_spread_of_fresh_samples():
+    found = [frechet(normal(300, 2 * i), normal(300, 2 * i + 1) + 0.3, resamples=20) for i in range(30)]
+    spread = np.std([each.value for each in found], ddof=1)
+    assert 0.5 < np.mean([each.error for each in found]) / spread < 2
+
+
+def test_the_kernel_distance_is_the_unbiased_one_of_cubic_kernels():
+    a, b = normal(60, 1), normal(60, 2) + 0.5
+
+    def kernel(x, y):
+        return (x @ y.T / SIZE + 1) ** 3
+
+    def among(x):
+        gram = kernel(x, x)
+        return (gram.sum() - gram.diagonal().sum()) / (len(x) * (len(x) - 1))
+
+    expected = (among(a) + among(b) - 2 * kernel(a, b).mean()).item()
+    found = kernel_distance(a, b, subsets=3000)
+    assert found.value == pytest.approx(expected, abs=6 * found.error / math.sqrt(3000) * 2**0.5)
+    alike = [kernel_distance(normal(100, i), normal(100, i + 100), subsets=10).value for i in range(40)]
+    assert abs(np.mean(alike)) < 3 * np.std(alike) / 40**0.5
+
+
+def test_far_sets_share_nothing():
+    x, far = normal(100), normal(100, 1) + 100
+    found = precision_recall(x, far)
+    assert [found[name].value for name in ("precision", "recall", "coverage", "density")] == [0, 0, 0, 0]
+    test = two_sample_test(x, far)
+    assert test.value == 1
+    assert float(test.note.split()[2]) < 1e-10
+
+
+def test_neighbourhoods_are_those_of_the_reference(capsys):
+    a, b = normal(200), 1.2 * normal(150, 1)
+    found = precision_recall(a, b)
+    assert not capsys.readouterr().out
+    expected = compute_prdc(a.numpy(), b.numpy(), 5)
+    assert {name: each.value for name, each in found.items()} == pytest.approx(expected)
+    p = expected["precision"]
+    assert found["precision"].error == pytest.approx((p * (1 - p) / 150) ** 0.5)
+
+
+def test_no_classifier_tells_equal_laws_apart():
+    accuracies = [two_sample_test(normal(400, i), normal(400, i + 50), seed=i) for i in range(10)]
+    assert np.mean([each.value for each in accuracies]) == pytest.approx(0.5, abs=0.03)
+    assert sum(float(each.note.split()[2]) < 0.05 for each in accuracies) < 4
+
+
+def test_copies_are_recognised_and_fresh_images_are_not():
+    train, held_out, fresh = normal(2000), normal(500, 1), normal(500, 2)
+    copies = train[:500] + 1e-3 * normal(500, 3)
+    assert memorisation(train, held_out, copies).value > 0.99
+    found = memorisation(train, held_out, fresh)
+    assert found.value == pytest.approx(0.5, abs=4 * found.error)
+    assert found.error == pytest.approx((1 / 6 / 500) ** 0.5, rel=0.3)  # of two equal laws
+    assert memorisation(train, held_out, fresh + 5).value < 0.01
+
+
+@pytest.mark.parametrize("count", [1, 256, 300])
+def test_the_nearest_are_those_of_all_pairs(count):
+    queries, among = normal(count), normal(90, 1)
+    distance, index = nearest(queries, among)
+    pairs = (queries[:, None] - among).norm(dim=-1)
+    torch.testing.assert_close(distance, pairs.min(1).values, atol=1e-4, rtol=1e-4)
+    assert torch.equal(index, pairs.argmin(1))
+
+
+def test_the_classifier_score_counts_the_classes_that_are_told_apart():
+    sure = 50 * torch.eye(4).repeat(1000, 1)
+    assert classifier_score(sure).value == pytest.approx(4, rel=0.02)
+    assert classifier_score(sure[:1].repeat(100, 1)).value == pytest.approx(1)
+    assert classifier_score(torch.zeros(100, 4)).value == pytest.approx(1)
+
+
+def test_diversity_is_the_scale_of_the_samples():
+    x = normal(500)
+    assert diversity(x, 0.3 * normal(500, 1)).value == pytest.approx(0.3, rel=0.05)
+    assert diversity(x, torch.ones(50, SIZE)).value == 0
+
+
+def every(**changed):
+    given = {"real": normal(60), "fake": normal(60, 1), "train": normal(60, 2)}
+    given |= {"real_logits": normal(60, 3, 4), "fake_logits": normal(60, 4, 4), "seed": 0}
+    return generation(**{**given, **changed})
+
+
+def test_all_of_them_repeat_themselves_and_leave_the_random_state_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first, again = every(), every()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first == again
+    assert first.keys() == {
+        "frechet", "kernel_distance", "precision", "recall", "density", "coverage", "classifier_score",
+        "two_sample_accuracy", "memorisation", "diversity",
+    }  # fmt: skip
+    assert all(math.isfinite(each.value) and each.error is not None for each in first.values())
+
+
+def test_the_order_of_the_images_does_not_matter():
+    shuffled = torch.randperm(60, generator=torch.Generator().manual_seed(1))
+    first, again = every(), every(real=normal(60)[shuffled])
+    for name in ("frechet", "precision", "recall", "coverage", "memorisation", "diversity"):
+        assert again[name].value == pytest.approx(first[name].value, rel=1e-5), name
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(NonFiniteError, match="fake"):
+        every(fake=normal(60).index_fill(0, torch.tensor([3]), torch.nan))
+    with pytest.raises(ConfigurationError, match="19 real images are too few"):
+        every(real=normal(19))
