@@ -142,7 +142,7 @@ def feature_space(data: DataModule, device: torch.device, path: str | Path | Non
 
 @contextmanager
 def _reproducible() -> Iterator[None]:
-    """One thread and torch's own products, whatever the evaluation takes: the same weights and name for all."""
+    """One thread and torch's own products, whatever the evaluation takes: the same weights for all."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(1)
     torch.set_float32_matmul_precision("highest")
