@@ -44,7 +44,7 @@ class Stability:
             unit = "squared error per pixel" if name == "mse" else "nats per image"
             # The error of a standard deviation from n normal values.
             error = spread / (2 * (self.repeats - 1)) ** 0.5
-            note = f"standard deviation over draws of the noise, {self.images} images"
+            note = f"standard deviation over draws of the noise, {len(runs[0][name])} images"
             findings.add(
                 "stability", {f"{name}_spread": Estimate(spread, unit, self.repeats, error, note=note)}
             )

@@ -26,14 +26,14 @@ from aelab.runs.train import quieten
 from aelab.runs.trusted import trusted_settings
 from aelab.training.checkpoints import load, resume_points, usable
 
-FAILED = "failed:"
+FAILED, BEST = "failed:", "best.ckpt"
 
 
 def main(config: DictConfig) -> None:
     """Evaluate the run that a composed configuration names.
 
-    Raises RunError or ConfigurationError for what is no run that can be evaluated; exits with status 1 where
-    a part failed for another reason than the data or the model, after all others have been recorded.
+    Raises RunError or ConfigurationError for what is no run that can be evaluated, and RunError where a part
+    failed for another reason than the data or the model, after all others have been recorded.
     """
     quieten()
     if config.threads:
@@ -41,13 +41,17 @@ def main(config: DictConfig) -> None:
     folder, suite = RunFolder.open(Path(config.run)), str(config.suite.name)
     parts = {name: make(node) for name, node in config.suite.parts.items() if node is not None}
     settings = trusted_settings(folder)
+    folder.read_evaluations()  # what is damaged is refused before hours of work, not after them
     findings = evaluate(subject_of(folder, settings, config), parts, folder.evaluation(suite))
     plain = OmegaConf.to_container(config.suite.parts)
     folder.update_evaluations(**{suite: {**circumstances(folder), "parts": plain, **findings.record()}})
     hints = tell(folder, settings, suite, findings) if config.trackers else []
     report_evaluation(folder, suite, findings, hints)
-    if any(why.startswith(FAILED) for why in findings.left_out.values()):
-        sys.exit(1)
+    failed = [name for name, why in findings.left_out.items() if why.startswith(FAILED)]
+    if failed:
+        raise RunError(
+            f"{' and '.join(failed)} failed, as the traceback above says; all else is in {folder.evaluations}"
+        )
 
 
 def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findings:
@@ -86,9 +90,15 @@ def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> S
     choose_matmul(model, BLOCK)
     subject = Subject(model, data, str(settings.name), int(settings.seed), device)
     given = None if config.peers is None else [RunFolder.open(Path(path)) for path in config.peers]
-    return replace(
-        subject, peers=tuple(_peer(peer, subject, config) for peer in peers_of(folder, settings, given))
-    )
+    peers = []
+    for peer in peers_of(folder, settings, given):
+        try:
+            peers.append(_peer(peer, subject, config))
+        except AelabError as error:
+            if given is not None:
+                raise
+            print(f"warning: a run of another seed is left aside: {error}", file=sys.stderr)
+    return replace(subject, peers=tuple(peers))
 
 
 def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
@@ -118,12 +128,17 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
     Raises RunError without a usable checkpoint, or for one that belongs to another model.
     """
     path = checkpoint_of(folder)
-    state = load(path)["state_dict"]
-    weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
-    model = make(settings.model)
+    if path.name != BEST:
+        print(
+            f"warning: {folder.checkpoints / BEST} is missing or damaged: {path.name} is evaluated",
+            file=sys.stderr,
+        )
+    found, model = load(path), make(settings.model)
     try:
+        state = found["state_dict"]
+        weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, LookupError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path} holds the weights of another model than {folder.config} describes: restore either"
         ) from error
@@ -132,7 +147,7 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
 
 def checkpoint_of(folder: RunFolder) -> Path:
     """The weights that validation chose, else those of the newest undamaged resume point."""
-    candidates = [folder.checkpoints / "best.ckpt", *resume_points(folder.checkpoints)]
+    candidates = [folder.checkpoints / BEST, *resume_points(folder.checkpoints)]
     found = next(usable(candidates), None)
     if found is None:
         raise RunError(
