@@ -41,6 +41,9 @@ def main(config: DictConfig) -> None:
     folder, suite = RunFolder.open(Path(config.run)), str(config.suite.name)
     parts = {name: make(node) for name, node in config.suite.parts.items() if node is not None}
     settings = trusted_settings(folder)
+    for path in (folder.evaluation(suite), folder.trackers):
+        if path.resolve() != path:
+            raise RunError(f"{path} is a link, which leads elsewhere: remove it")
     folder.read_evaluations()  # what is damaged is refused before hours of work, not after them
     findings = evaluate(subject_of(folder, settings, config), parts, folder.evaluation(suite))
     plain = OmegaConf.to_container(config.suite.parts)
