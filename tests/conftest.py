@@ -1,15 +1,17 @@
 """Shared by all tests: one thread, and a training small enough to run in a second."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from small import SMALL
+from small import SMALL, TINY
 
 from aelab.callbacks.signals import Signals
 from aelab.composition import compose
+from aelab.runs.evaluate import main as evaluate_run
 from aelab.runs.folder import RunFolder
 from aelab.runs.train import quieten, start
 
@@ -27,15 +29,41 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., RunFolder]:
     """Train in this process with overrides of a small digits VAE; the run's folder."""
+    return lambda *overrides, base=SMALL: _trained(tmp_path, [*base, *overrides])
 
-    def run(*overrides: str, base: list[str] = SMALL) -> RunFolder:
-        before = set(tmp_path.rglob("record.json"))
-        with Signals() as signals:
-            start(compose([*base, *overrides, f"outputs={tmp_path}"]), signals)
-        (record,) = set(tmp_path.rglob("record.json")) - before
-        return RunFolder.open(record.parent)
 
-    return run
+@pytest.fixture(scope="module")
+def train_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunFolder]:
+    """The same for the runs that a module's tests share."""
+    root = tmp_path_factory.mktemp("runs")
+    return lambda *overrides, base=SMALL: _trained(root, [*base, *overrides])
+
+
+def _trained(root: Path, overrides: list[str]) -> RunFolder:
+    before = set(root.rglob("record.json"))
+    with Signals() as signals:
+        start(compose([*overrides, f"outputs={root}"]), signals)
+    (record,) = set(root.rglob("record.json")) - before
+    return RunFolder.open(record.parent)
+
+
+@pytest.fixture(scope="session")
+def evaluation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the tests' own, in which the feature networks of evaluations are kept."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def evaluate(evaluation_cache: Path) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Evaluate a run in this process by a tiny suite with overrides; what the suite left in the run."""
+
+    def run(folder: RunFolder, *overrides: str, suite: str = "quick") -> dict[str, Any]:
+        evaluate_run(compose([f"run={folder.path}", f"suite={suite}", *TINY, *overrides], "evaluate"))
+        return folder.read_evaluations()[suite]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AELAB_DATA", str(evaluation_cache))
+        yield run
 
 
 @pytest.fixture

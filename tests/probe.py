@@ -1,4 +1,5 @@
-"""Callbacks for tests: one writes down what a process of a distributed training saw, one ends a training."""
+"""Parts for tests: a callback that writes down what a process of a distributed training saw, one that ends a
+training, and a part of an evaluation that fails."""
 
 import hashlib
 import json
@@ -32,3 +33,10 @@ class Terminate(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         signal.raise_signal(signal.SIGTERM)
+
+
+class Broken:
+    """A part of an evaluation with a defect."""
+
+    def __call__(self, subject: Any, findings: Any) -> None:
+        raise ZeroDivisionError("no luck today")

@@ -27,7 +27,7 @@ STATISTICS = {"accuracy": module._accuracy, "nmi": module._nmi, "ari": module._a
 
 
 def blobs(count, distance, seed, classes=5, size=6):
-    """Codes (N, D) float32 around the corners of a simplex, each coordinate at its own scale, and labels (N,)."""
+    """Codes (N, D) float32 around a simplex's corners, each coordinate at its own scale, and labels (N,)."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, count)
     codes = distance * np.eye(classes, size)[labels] + rng.normal(size=(count, size))
@@ -235,7 +235,7 @@ def test_independent_codes_are_aligned_as_little_as_chance_allows():
 
 
 def test_the_error_of_the_alignment_is_its_deviation_over_samples():
-    found = [cka(related(400)[0][i], related(400)[1][i]) for i in [np.arange(400)]][0]
+    found = cka(*related(400))
     rng = np.random.default_rng(2)
     a, b = related(400)
     drawn = [cka(a[i], b[i]).value for i in rng.integers(0, 400, (400, 400))]

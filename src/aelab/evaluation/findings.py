@@ -63,7 +63,9 @@ class Findings:
 
     def _path(self, name: str) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / name
+        path = self.folder / name
+        path.unlink(missing_ok=True)  # a link would lead what is written elsewhere
+        return path
 
 
 def _plain(estimate: Estimate) -> dict[str, Any]:

@@ -97,7 +97,8 @@ class Likelihood:
             findings.undefine("likelihood", names, why)
             return
         parts.pop("rate", None)
-        count = len(subject.data.images("test")) if self.aggregate is None else self.aggregate
+        every = len(subject.data.images("test"))
+        count = every if self.aggregate is None else min(every, self.aggregate)
         note = f"under the aggregate posterior of {count} images, at most {np.log(count):.1f} nats"
         for name, values in parts.items():
             told = note if name == "mutual_information" else ""

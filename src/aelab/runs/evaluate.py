@@ -28,14 +28,14 @@ from aelab.runs.train import fingerprint, quieten
 from aelab.runs.trusted import trusted_settings
 from aelab.training.checkpoints import load, resume_points, usable
 
-FAILED = "failed:"
+FAILED, BEST = "failed:", "best.ckpt"
 
 
 def main(config: DictConfig) -> None:
     """Evaluate the run that a composed configuration names.
 
-    Raises RunError or ConfigurationError for what is no run that can be evaluated, and after all has been
-    recorded, where a part failed for another reason than the data or the model.
+    Raises RunError or ConfigurationError for what is no run that can be evaluated, and RunError where a part
+    failed for another reason than the data or the model, after all others have been recorded.
     """
     quieten()
     if config.threads:
@@ -43,6 +43,10 @@ def main(config: DictConfig) -> None:
     folder, suite = RunFolder.open(Path(config.run)), str(config.suite.name)
     parts = {name: make(node) for name, node in config.suite.parts.items() if node is not None}
     settings = trusted_settings(folder)
+    for path in (folder.evaluation(suite), folder.trackers):
+        if path.resolve() != path:
+            raise RunError(f"{path} is a link, which leads elsewhere: remove it")
+    folder.read_evaluations()  # what is damaged is refused before hours of work, not after them
     findings = evaluate(subject_of(folder, settings, config), parts, folder.evaluation(suite))
     plain = OmegaConf.to_container(config.suite.parts)
     folder.update_evaluations(**{suite: {**circumstances(folder), "parts": plain, **findings.record()}})
@@ -50,7 +54,9 @@ def main(config: DictConfig) -> None:
     report_evaluation(folder, suite, findings, hints)
     failed = [name for name, why in findings.left_out.items() if why.startswith(FAILED)]
     if failed:
-        raise RunError(f"{', '.join(failed)} failed, as recorded in {folder.evaluations}; the rest is whole")
+        raise RunError(
+            f"{' and '.join(failed)} failed, as the traceback above says; all else is in {folder.evaluations}"
+        )
 
 
 def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findings:
@@ -109,7 +115,7 @@ def _peers(
         except AelabError as error:
             if given is not None:
                 raise
-            print(f"warning: {peer.path} is left out as a peer: {error}", file=sys.stderr)
+            print(f"warning: a run of another seed is left aside: {error}", file=sys.stderr)
 
 
 def _peer(folder: RunFolder, subject: Subject, suite: str) -> Subject:
@@ -139,6 +145,11 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
     Raises RunError without a usable checkpoint, or for one that belongs to another model.
     """
     path = checkpoint_of(folder)
+    if path.name != BEST:
+        print(
+            f"warning: {folder.checkpoints / BEST} is missing or damaged: {path.name} is evaluated",
+            file=sys.stderr,
+        )
     checkpoint = load(path)
     try:
         made_for = checkpoint["callbacks"][ResumePoints.__qualname__]["fingerprint"]
@@ -146,9 +157,9 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
         weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
         model = make(settings.model)
         model.load_state_dict(weights)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise RunError(
-            f"{path} holds no weights of the model that {folder.config} describes: restore either"
+            f"{path} holds the weights of another model than {folder.config} describes: restore either"
         ) from error
     if made_for != fingerprint(settings) or not isinstance(model, Autoencoder):
         raise RunError(f"{path} belongs to another configuration than {folder.config}: restore either")
@@ -157,7 +168,7 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
 
 def checkpoint_of(folder: RunFolder) -> Path:
     """The weights that validation chose, else those of the newest undamaged resume point."""
-    candidates = [folder.checkpoints / "best.ckpt", *resume_points(folder.checkpoints)]
+    candidates = [folder.checkpoints / BEST, *resume_points(folder.checkpoints)]
     found = next(usable(candidates), None)
     if found is None:
         raise RunError(

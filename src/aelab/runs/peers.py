@@ -30,11 +30,12 @@ def peers_of(
             if given is not None:
                 raise
             continue
-        alike = without_seed(theirs) == ours and theirs.seed not in seeds
+        same_data = candidate.read().get("data") == folder.read().get("data")
+        alike = without_seed(theirs) == ours and same_data and theirs.seed not in seeds
         if given is not None and not alike:
             raise ConfigurationError(
-                f"{candidate.path} is no peer of {folder.path}: its configuration must be the same, and its "
-                "seed another"
+                f"{candidate.path} is no peer of {folder.path}: its configuration and data must be the "
+                "same, and its seed another"
             )
         if alike:
             seeds.add(theirs.seed)

@@ -11,6 +11,8 @@ from aelab.composition import conf_dir
 from aelab.errors import RunError
 from aelab.runs.folder import RunFolder
 
+NEEDED = {"name", "seed", "data", "model", "training"}
+
 
 def trusted_settings(folder: RunFolder) -> DictConfig:
     """The recorded configuration of a run, if it names nothing to be built but the parts listed in conf/.
@@ -22,13 +24,13 @@ def trusted_settings(folder: RunFolder) -> DictConfig:
     try:
         config = OmegaConf.load(folder.config)
         plain = OmegaConf.to_container(config, resolve=False)
-    except (OSError, YAMLError, ValueError) as error:
+    except (OSError, YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{folder.config} cannot be read ({reason}): give a run as it was recorded") from error
-    if not isinstance(config, DictConfig):
-        raise RunError(f"{folder.config} holds no configuration: give a run as it was recorded")
+    if not isinstance(config, DictConfig) or not NEEDED.issubset(config):
+        raise RunError(f"{folder.config} holds no configuration of a run: give one as it was recorded")
     for key, value in _leaves(plain):
-        if key == "_target_" and value not in parts():
+        if key == "_target_" and not (isinstance(value, str) and value in parts()):
             raise RunError(
                 f"{folder.config} names {value!r}, which is no part that conf/ lists, and nothing of it was "
                 "built: give a run of the project's own parts, or list the part in a file under conf/"
@@ -53,7 +55,10 @@ def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(node, dict):
         for name, value in node.items():
             yield "", name
-            yield from _leaves(value, str(name))
+            if name == "_target_":
+                yield name, value
+            else:
+                yield from _leaves(value, str(name))
     elif isinstance(node, list):
         for value in node:
             yield from _leaves(value, key)
