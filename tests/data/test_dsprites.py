@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from aelab.data.sources.dsprites import COUNT, SIZES, DSprites, draw, factors, forms
+from aelab.data.sources.dsprites import COUNT, SIZES, DSprites, draw, forms
+from aelab.data.sources.drawn import factors
 from aelab.errors import ConfigurationError
 
 
@@ -28,7 +29,7 @@ def centroid(image):
 
 def test_the_factors_run_in_the_published_order():
     assert COUNT == 3 * 6 * 40 * 32 * 32
-    assert factors(torch.tensor([0, 1, 32, 1024, 40960, 245760, COUNT - 1])).tolist() == [
+    assert factors(torch.tensor([0, 1, 32, 1024, 40960, 245760, COUNT - 1]), SIZES).tolist() == [
         [0, 0, 0, 0, 0],
         [0, 0, 0, 0, 1],
         [0, 0, 0, 1, 0],

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from aelab.data.sources import shapes3d
+from aelab.data.sources.drawn import factors
 from aelab.data.sources.shapes3d import (
     COUNT,
     HEIGHT,
@@ -15,7 +16,6 @@ from aelab.data.sources.shapes3d import (
     WALL,
     Shapes3D,
     draw,
-    factors,
     forms,
 )
 from aelab.errors import ConfigurationError
@@ -69,7 +69,7 @@ def test_the_factors_run_in_the_published_order():
         [1, 0, 0, 0, 0, 0],
         [9, 9, 9, 7, 3, 14],
     ]
-    assert factors(torch.tensor(places)).tolist() == rows
+    assert factors(torch.tensor(places), SIZES).tolist() == rows
     assert [place(*row) for row in rows] == places
 
 

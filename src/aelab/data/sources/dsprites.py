@@ -5,15 +5,13 @@ form of each shape are ours. Numbers on these images compare only with numbers o
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.data.sources.cache import memory_map
-from aelab.data.splits import Images, Splits, checksum, cut
-from aelab.errors import ConfigurationError
+from aelab.data.sources.drawn import Drawn, Ingredients
 
 SIZES = (3, 6, 40, 32, 32)  # shape (square, ellipse, heart), scale, orientation, x, y: the last runs fastest
 COUNT = 737_280
@@ -21,52 +19,41 @@ SIDE, STEPS = 64, 32
 PATCH = SIDE - STEPS + 1  # a shape in all its scales and turns fits into so many pixels
 
 
-class DSprites:
-    """All combinations of the five factors, or some of them.
+class DSprites(Drawn):
+    """All combinations of the five factors, or some of them: 737,280 images, as a memory map of 3 GB.
 
     A pixel is white where its centre lies inside the shape, and a step of x or y is one pixel, so that the
     images are exact. Orientations run from 0 to 2 pi with both ends, as published: the first and the last
     look alike.
 
-    name: the folder of the memory map in the cache.
-    count: how many images are chosen at random, the same in all runs; None: all 737,280, as a memory map
-        of 3 GB.
-    test: how many of them, or which share in (0., 1.), are the test split, the same in all runs.
+    y: the shape. attributes: shape, scale, orientation, x and y.
     """
 
+    label = 0
+
     def __init__(self, name: str = "dsprites", count: int | None = 60_000, test: int | float = 0.1) -> None:
-        self.name = name
-        self.count = count
-        self.test = test
+        super().__init__(name, count, test)
 
-    def prepare(self) -> None:
-        """Draw all images into the cache, where all are wanted."""
-        if self.count is None:
-            self._whole(forms())
+    @property
+    def sizes(self) -> Sequence[int]:
+        return SIZES
 
-    def load(self) -> Splits:
-        """Draw the images, or open their memory map.
+    @property
+    def shape(self) -> Sequence[int]:
+        return (1, SIDE, SIDE)
 
-        y: the shape. attributes: shape, scale, orientation, x and y, each from 0 to 1.
-        """
-        if self.count is not None and not 1 < self.count <= COUNT:
-            raise ConfigurationError(f"data.source.count={self.count}: 2 to {COUNT:,} images can be drawn")
-        drawn = forms()
-        # numpy freezes RandomState's stream for all versions, which neither torch nor default_rng promises.
-        chosen = torch.from_numpy(np.random.RandomState(0).permutation(COUNT)[: self.count])
-        size = cut(self.test, len(chosen), "data.source.test", f"{len(chosen):,} images of {self.name}")
-        if self.count is None:
-            every = self._whole(drawn).take(chosen)
-        else:
-            every = Images(draw(drawn, chosen), *_factors(chosen))
-        order = torch.arange(len(chosen))
-        checksums = {"forms": checksum(drawn.tobytes())}
-        return Splits(every.take(order[size:]), every.take(order[:size]), checksums)
+    def ingredients(self) -> Ingredients:
+        return {"forms": forms()}
 
-    def _whole(self, drawn: np.ndarray) -> Images:
-        key, rows = checksum(drawn.tobytes()).removeprefix("md5:"), torch.arange(COUNT)
-        pixels, _ = memory_map(self.name, key, (COUNT, 1, SIDE, SIDE), lambda: _blocks(drawn, self.name))
-        return Images(pixels, *_factors(rows), rows=rows)
+    def draw(self, ingredients: Ingredients, index: Tensor) -> Tensor:
+        return draw(ingredients["forms"], index)
+
+    def blocks(self, ingredients: Ingredients) -> Iterable[np.ndarray]:
+        from tqdm import tqdm
+
+        silent = not sys.stderr.isatty()
+        placed = _placed(ingredients["forms"])
+        return tqdm(placed, f"drawing {self.name}", unit=" forms", disable=silent)
 
 
 def forms() -> np.ndarray:
@@ -87,30 +74,12 @@ def draw(drawn: np.ndarray, index: Tensor) -> Tensor:
     return torch.from_numpy(_placed(drawn)[form, x, y]).unsqueeze(1)
 
 
-def factors(index: Tensor) -> Tensor:
-    """The five factors of the images at `index` (N,), as numbers from 0: (N, 5), int64."""
-    return torch.stack(torch.unravel_index(index, SIZES), 1)
-
-
-def _factors(index: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (N,) and attributes (N, 5) of the images at `index`."""
-    found = factors(index)
-    return found[:, 0].contiguous(), found / torch.tensor([size - 1.0 for size in SIZES])
-
-
 def _placed(drawn: np.ndarray) -> np.ndarray:
     """Each of 720 forms at each x and y, (720, 32, 32, 64, 64): windows onto 720 padded forms, not a copy."""
     margin = STEPS - 1
     padded = np.pad(drawn.reshape(-1, PATCH, PATCH), ((0, 0), (margin, margin), (margin, margin)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), (1, 2))
     return windows[:, ::-1, ::-1].swapaxes(1, 2)  # a window further up shows the form further down
-
-
-def _blocks(drawn: np.ndarray, name: str) -> Iterator[np.ndarray]:
-    from tqdm import tqdm
-
-    silent = not sys.stderr.isatty()
-    yield from tqdm(_placed(drawn), f"drawing {name}", unit=" forms", disable=silent)
 
 
 # In pixels, at scale 1, around the centre; `b` points down. No outline passes through a pixel's centre.

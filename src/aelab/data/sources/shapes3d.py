@@ -6,17 +6,16 @@ images.
 """
 
 import colorsys
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.data.sources.cache import memory_map
-from aelab.data.splits import Images, Splits, checksum, cut
-from aelab.errors import ConfigurationError
+from aelab.data.sources.drawn import Drawn, Ingredients, factors
 
 # Hues of floor, wall and object, scale, shape (cube, cylinder, sphere, capsule), orientation.
 SIZES = (10, 10, 10, 8, 4, 15)  # the last runs fastest
@@ -36,51 +35,40 @@ HEIGHT, RADIUS = np.array([0.75, 0.85, 0.9, 1.1]), np.array([0.75, 0.7, 0.9, 0.6
 Interval = tuple[np.ndarray, np.ndarray]  # where rays enter a body and leave it, in lengths of the ray
 
 
-class Shapes3D:
-    """All combinations of the six factors, or some of them.
+class Shapes3D(Drawn):
+    """All combinations of the six factors, or some of them: 480,000 images, as a memory map of 5.9 GB.
 
     The camera orbits the object from -30 to 30 degrees, as published, while room, object and light stay. The
     cylinder, the sphere and the capsule stand upright: an orbit turns their shade and not their outline.
 
-    name: the folder of the memory map in the cache.
-    count: how many images are chosen at random, the same in all runs; None: all 480,000, as a memory map
-        of 5.9 GB.
-    test: how many of them, or which share in (0., 1.), are the test split, the same in all runs.
+    y: the shape. attributes: hue of floor, wall and object, scale, shape, orientation.
     """
 
+    label = 4
+
     def __init__(self, name: str = "shapes3d", count: int | None = 20_000, test: int | float = 0.1) -> None:
-        self.name = name
-        self.count = count
-        self.test = test
+        super().__init__(name, count, test)
 
-    def prepare(self) -> None:
-        """Draw all images into the cache, where all are wanted."""
-        if self.count is None:
-            self._whole(forms())
+    @property
+    def sizes(self) -> Sequence[int]:
+        return SIZES
 
-    def load(self) -> Splits:
-        """Draw the images, or open their memory map.
+    @property
+    def shape(self) -> Sequence[int]:
+        return (3, SIDE, SIDE)
 
-        y: the shape. attributes: hue of floor, wall and object, scale, shape, orientation, each from 0 to 1.
-        """
-        if self.count is not None and not 1 < self.count <= COUNT:
-            raise ConfigurationError(f"data.source.count={self.count}: 2 to {COUNT:,} images can be drawn")
-        drawn = forms()
-        # numpy freezes RandomState's stream for all versions, which neither torch nor default_rng promises.
-        chosen = torch.from_numpy(np.random.RandomState(0).permutation(COUNT)[: self.count])
-        size = cut(self.test, len(chosen), "data.source.test", f"{len(chosen):,} images of {self.name}")
-        test, train = chosen.tensor_split([size])
-        checksums = {"forms": checksum(drawn.tobytes()), "hues": checksum(_hues().numpy().tobytes())}
-        if self.count is None:
-            whole = self._whole(drawn)
-            return Splits(whole.take(train), whole.take(test), checksums)
-        return Splits(_images(drawn, train), _images(drawn, test), checksums)
+    def ingredients(self) -> Ingredients:
+        return {"forms": forms(), "hues": _hues().numpy()}
 
-    def _whole(self, drawn: np.ndarray) -> Images:
-        key = checksum(drawn.tobytes() + _hues().numpy().tobytes()).removeprefix("md5:")
-        pixels, _ = memory_map(self.name, key, (COUNT, 3, SIDE, SIDE), lambda: _blocks(drawn, self.name))
-        rows = torch.arange(COUNT)
-        return Images(pixels, *_factors(rows), rows=rows)
+    def draw(self, ingredients: Ingredients, index: Tensor) -> Tensor:
+        return draw(ingredients["forms"], index)
+
+    def blocks(self, ingredients: Ingredients) -> Iterable[np.ndarray]:
+        from tqdm import tqdm
+
+        silent, index = not sys.stderr.isatty(), torch.arange(math.prod(SIZES))
+        for part in tqdm(index.split(CHUNK), f"drawing {self.name}", unit=" blocks", disable=silent):
+            yield draw(ingredients["forms"], part).numpy()
 
 
 def forms() -> np.ndarray:
@@ -100,7 +88,7 @@ def draw(drawn: np.ndarray, index: Tensor) -> Tensor:
     light, hues = torch.from_numpy(drawn).view(-1, 3, SIDE * SIDE), _hues()
     images = torch.empty(len(index), 3, SIDE, SIDE, dtype=torch.uint8)
     for part, into in zip(index.split(CHUNK), images.split(CHUNK), strict=True):
-        found = factors(part)
+        found = factors(part, SIZES)
         form = (found[:, 3] * SIZES[4] + found[:, 4]) * SIZES[5] + found[:, 5]
         # Products of whole numbers up to 255: exact in any order of summation, whatever the matmul precision.
         sums = hues[found[:, :3]].transpose(1, 2) @ light[form].float()
@@ -108,33 +96,10 @@ def draw(drawn: np.ndarray, index: Tensor) -> Tensor:
     return images
 
 
-def factors(index: Tensor) -> Tensor:
-    """The six factors of the images at `index` (N,), as numbers from 0: (N, 6), int64."""
-    return torch.stack(torch.unravel_index(index, SIZES), 1)
-
-
-def _images(drawn: np.ndarray, index: Tensor) -> Images:
-    return Images(draw(drawn, index), *_factors(index))
-
-
-def _factors(index: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (N,) and attributes (N, 6) of the images at `index`."""
-    found = factors(index)
-    return found[:, 4].contiguous(), found / torch.tensor([size - 1.0 for size in SIZES])
-
-
 def _hues() -> Tensor:
     """Tenths of the colour wheel as red, green and blue: (10, 3), whole numbers up to 255, float32."""
     wheel = [colorsys.hsv_to_rgb(step / 10, 0.85, 0.95) for step in range(10)]
     return (torch.tensor(wheel) * 255).round()
-
-
-def _blocks(drawn: np.ndarray, name: str) -> Iterator[np.ndarray]:
-    from tqdm import tqdm
-
-    silent = not sys.stderr.isatty()
-    for part in tqdm(torch.arange(COUNT).split(CHUNK), f"drawing {name}", unit=" blocks", disable=silent):
-        yield draw(drawn, part).numpy()
 
 
 @dataclass(frozen=True)
