@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from aelab.data.sources.dsprites import COUNT, SIZES, DSprites, draw, forms
 from aelab.data.sources.drawn import factors
+from aelab.data.sources.dsprites import COUNT, SIZES, DSprites, draw, forms
 from aelab.errors import ConfigurationError
 
 

@@ -74,7 +74,8 @@ class Drawn(ABC):
         if self.count is None:
             whole = self._whole(found)
             return Splits(whole.take(train), whole.take(test), checksums)
-        return Splits(*(self._images(self.draw(found, part), part) for part in (train, test)), checksums)
+        parts = [self._images(self.draw(found, part), part) for part in (train, test)]
+        return Splits(parts[0], parts[1], checksums)
 
     def _whole(self, ingredients: Ingredients) -> Images:
         rows = torch.arange(math.prod(self.sizes))
