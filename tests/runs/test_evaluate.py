@@ -147,11 +147,18 @@ def test_the_numbers_are_those_of_the_test_at_the_end_of_the_training(train, eva
     assert len(ours) == (5 if overrides == ["variant=ae"] else 8)
 
 
-def test_an_evaluation_repeats_itself(run, found, evaluate):
+def test_an_evaluation_repeats_itself_to_the_last_pixel(run, found, evaluate):
+    files = contents(run)
     again = evaluate(run)
-    assert {k: v for k, v in again.items() if k != "seconds"} == {
-        k: v for k, v in found.items() if k != "seconds"
-    }
+    assert {**again, "seconds": None} == {**found, "seconds": None}
+    assert contents(run) == files
+    alone = evaluate(run, *only("interpretability"))
+    assert contents(run) == files
+    assert not alone["estimates"]
+
+
+def contents(run):
+    return {path.name: path.read_bytes() for path in run.evaluation("quick").iterdir()}
 
 
 def test_numbers_depend_neither_on_batches_nor_on_memory(copy, found, evaluate):

@@ -27,6 +27,7 @@ from aelab.training.checkpoints import AtomicCheckpointIO, load
 
 CHANNELS, KERNEL, FEATURES = (16, 32), 5, 64
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 2, 128, 4e-3
+STEPS = 400  # at least, which takes small data sets more epochs
 HELD_OUT = 0.1  # of the images, for the accuracy
 IMAGES = 60_000  # at most, of a larger data set
 ROTATIONS = 4
@@ -121,7 +122,10 @@ def feature_space(data: DataModule, device: torch.device, path: str | Path | Non
 
     Raises ConfigurationError for a network that was trained on other data.
     """
-    known = {"data": data.name, "checksums": data.checksums, "shape": list(data.shape), "recipe": RECIPE}
+    known = {
+        "data": data.name, "checksums": data.checksums, "shape": list(data.shape), "labels": data.classes,
+        "recipe": RECIPE,
+    }  # fmt: skip
     if path is None:
         key = hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
         path = folder_of("features") / f"{key}.ckpt"
@@ -193,10 +197,12 @@ def _fit(
     from tqdm import tqdm
 
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
-    steps = EPOCHS * -(-len(rows) // BATCH_SIZE)
+    batches_each = -(-len(rows) // BATCH_SIZE)
+    epochs = max(EPOCHS, -(-STEPS // batches_each))
+    steps = epochs * batches_each
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps)
-    epochs = (rows[torch.randperm(len(rows), generator=generator)] for _ in range(EPOCHS))
-    batches = (part for epoch in epochs for part in epoch.split(BATCH_SIZE))
+    orders = (rows[torch.randperm(len(rows), generator=generator)] for _ in range(epochs))
+    batches = (part for order in orders for part in order.split(BATCH_SIZE))
     silent = not sys.stderr.isatty()
     for part in tqdm(batches, "feature network", steps, leave=False, disable=silent):
         x, y = _batch(images, part, task, generator, device)

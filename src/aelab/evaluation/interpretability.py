@@ -109,8 +109,8 @@ class Interpretability:
             findings.left_out["interpretability/classes"] = str(error)
             return
         classes, columns = int(subject.data.classes or 0), 16
+        subject.fix_noise("classes")
         if subject.label_conditional:
-            subject.fix_noise("classes")
             like = _first(subject, 1).x
             findings.figure("classes", samples_by_class(subject.model, classes, columns, like))
             return

@@ -1,0 +1,149 @@
+"""The feature network of a data set: trained once, the same anywhere, and used for its own data alone."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from aelab.composition import compose
+from aelab.errors import AelabError, ConfigurationError
+from aelab.evaluation.features import feature_space
+from aelab.runs.build import make
+
+CPU = torch.device("cpu")
+
+
+def data_of(*overrides):
+    data = make(compose(overrides).data)
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data_of()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A fresh cache; call it for another one."""
+
+    def fresh(name):
+        monkeypatch.setenv("AELAB_DATA", str(tmp_path / name))
+        return tmp_path / name / "features"
+
+    fresh.folder = fresh("first")
+    return fresh
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, digits):
+    """The space of the digits and the file that keeps its network."""
+    folder = tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AELAB_DATA", str(folder))
+        space = feature_space(digits, CPU)
+    (path,) = folder.glob("features/*")
+    return space, path
+
+
+def grey(images):
+    return images.x.float() / 255
+
+
+def test_a_network_is_trained_once_and_kept(digits, cache):
+    first = feature_space(digits, CPU)
+    (path,) = cache.folder.iterdir()
+    before = path.stat()
+    again = feature_space(data_of(), CPU)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert list(cache.folder.iterdir()) == [path]
+    assert (again.name, again.accuracy, again.task) == (first.name, first.accuracy, first.task)
+    images = grey(digits.images("test"))
+    assert all(torch.equal(a, b) for a, b in zip(first(images), again(images), strict=True))
+
+
+def test_two_caches_hold_the_same_network_whatever_was_drawn_before(digits, kept, cache):
+    torch.manual_seed(5)
+    assert feature_space(digits, CPU).name == kept[0].name
+
+
+def test_the_digits_are_told_apart(digits, kept):
+    space, _ = kept
+    assert space.task == "labels"
+    assert space.name.startswith("classifier/digits@")
+    assert space.accuracy > 0.9
+    test = digits.images("test")
+    features, logits = space(grey(test))
+    assert features.shape == (297, 64)
+    assert logits.shape == (297, 10)
+    assert (logits.argmax(1) == test.y).float().mean() > 0.9
+
+
+def test_features_of_images_have_a_unit_of_their_own(digits, kept):
+    features, _ = kept[0](grey(digits.images("test")))
+    assert features.var(0).mean().item() == pytest.approx(1, rel=0.2)
+
+
+def test_features_do_not_depend_on_how_images_are_dealt_out(digits, kept):
+    images = grey(digits.images("test"))
+    assert torch.allclose(kept[0](images, 7)[0], kept[0](images)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "overrides", [["data.validation=100"], ["data.split_seed=3"], ["binarization=dynamic", "seed=9"]]
+)
+def test_a_run_s_own_split_seed_and_noise_leave_the_space_alone(kept, cache, overrides):
+    assert feature_space(data_of(*overrides), CPU).name == kept[0].name
+
+
+def test_a_network_is_given_by_its_file(digits, kept, cache, tmp_path):
+    shutil.copy(kept[1], tmp_path / "mine.ckpt")
+    assert feature_space(digits, CPU, tmp_path / "mine.ckpt").name == kept[0].name
+    assert not cache.folder.exists()
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """Random images under another name, without labels and not square."""
+    x = np.random.default_rng(0).integers(0, 256, (300, 1, 8, 6), np.uint8)
+    np.savez(tmp_path / "images.npz", x_train=x[:250], x_test=x[250:])
+    return data_of("data=npz", f"data.root={tmp_path}/images.npz", "data.shape=[1,8,6]")
+
+
+def test_a_network_of_other_data_is_refused_in_a_sentence_that_names_both(kept, stranger):
+    with pytest.raises(ConfigurationError, match=r"\(digits; .*checksums.* differ\) than npz") as refusal:
+        feature_space(stranger, CPU, kept[1])
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_the_labels_that_a_run_leaves_out_leave_the_network_of_those_that_use_them_alone(digits, cache):
+    turned = feature_space(data_of("data.classes=null"), CPU)
+    assert turned.task == "rotations"
+    assert turned.accuracy > 0.6  # of four
+    assert feature_space(digits, CPU).task == "labels"
+
+
+def test_images_that_are_not_square_are_turned_too(stranger, cache):
+    space = feature_space(stranger, CPU)
+    assert space.task == "rotations"
+    features, logits = space(grey(stranger.images("test")))
+    assert features.isfinite().all()
+    assert logits.shape == (50, 4)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-40], lambda content: b"", lambda content: b"x" * 99]
+)
+def test_a_damaged_file_is_refused(digits, kept, tmp_path, damage):
+    path = tmp_path / "damaged.ckpt"
+    path.write_bytes(damage(kept[1].read_bytes()))
+    with pytest.raises(AelabError, match=r"damaged\.ckpt is damaged"):
+        feature_space(digits, CPU, path)
+
+
+def test_a_file_that_is_not_there_is_refused(digits, tmp_path):
+    with pytest.raises(AelabError, match=r"none\.ckpt"):
+        feature_space(digits, CPU, tmp_path / "none.ckpt")
