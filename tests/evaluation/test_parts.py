@@ -78,7 +78,7 @@ def test_a_posterior_that_is_off_leaves_the_estimate_at_the_evidence_and_the_bou
 @pytest.mark.parametrize("exact", [True, False])
 def test_the_parts_of_the_rate_sum_to_it(linear, found, exact):
     of, _ = linear(exact)
-    values = found(Likelihood(samples=1, images=1, codes=1500), of).estimates
+    values = found(Likelihood(samples=1, images=2, codes=1500), of).estimates
     mutual, total, each, marginal = (values[f"likelihood/{name}"] for name in RATE)
     assert total.value + each.value == pytest.approx(marginal.value, abs=1e-9)
     rate = values["likelihood/rate"]
@@ -97,7 +97,7 @@ def of_ratio(model):
 
 def test_the_rate_of_each_dimension_stands_in_the_table(linear, found):
     of, _ = linear(exact=False)
-    findings = found(Likelihood(samples=1, images=1, codes=10), of)
+    findings = found(Likelihood(samples=1, images=2, codes=10), of)
     with findings.tables[0].open() as file:
         rows = list(csv.DictReader(file))
     total = sum(float(row["kl"]) for row in rows)
