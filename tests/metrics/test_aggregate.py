@@ -24,6 +24,7 @@ from aelab.distributions import (
     divergence,
 )
 from aelab.errors import ConfigurationError, InapplicableError
+from aelab.metrics import aggregate as module
 from aelab.metrics.aggregate import kl_per_dimension, rate_parts
 from aelab.records import Trace
 
@@ -70,7 +71,7 @@ def test_the_parts_sum_to_the_rate():
 KINDS = {
     "diagonal": lambda loc, s: gaussian(loc, s),
     "full": lambda loc, s: td.MultivariateNormal(
-        loc, scale_tril=torch.eye(LATENT) + 0.3 * s.exp().diag_embed()
+        loc, scale_tril=(0.5 * s).exp().diag_embed() + (s[:, :, None] * s[:, None]).tril(-1)
     ),
     "low rank": lambda loc, s: td.LowRankMultivariateNormal(loc, 0.7 * s[..., None], s.exp()),
 }
@@ -92,6 +93,44 @@ def test_every_part_is_that_of_a_double_loop(kind):
     assert_close(parts["dimensionwise_kl"], expected, atol=1e-4, rtol=1e-4)
 
 
+def sphere(part=slice(None)):
+    loc, log_variance = (p[part] for p in parameters())
+    return VonMisesFisher(loc / loc.norm(dim=-1, keepdim=True), 5 * log_variance[:, 0].exp())
+
+
+def joint(part=slice(None)):
+    loc, log_variance = (p[part] for p in parameters())
+    logits = torch.randn(COUNT, 1, 4, generator=torch.Generator().manual_seed(5))[part]
+    return Joint({"a": Gaussian(loc, log_variance), "b": OneHot(3 * logits)})
+
+
+UNIFORM = SphereUniform(torch.zeros(LATENT))
+APART = Joint({"a": standard(), "b": OneHot(torch.zeros(1, 4))})
+
+
+@pytest.mark.parametrize(("posterior", "prior"), [(sphere, UNIFORM), (joint, APART)])
+def test_where_marginals_are_not_known_the_other_parts_are_those_of_a_double_loop(posterior, prior):
+    trace = traced(posterior(), prior, posterior().rsample((2,)))
+    parts, z = rate_parts(lambda: [trace], COUNT), trace.z[0]
+    each = torch.stack([posterior(slice(i, i + 1)).log_prob(z) for i in range(COUNT)], 1).double()
+    own, log_q = each.diagonal(), each.logsumexp(1) - math.log(COUNT)
+    log_p = prior.log_prob(z).double()
+    expected = {"mutual_information": own - log_q, "rate": own - log_p, "marginal_kl": log_q - log_p}
+    assert 0.5 < (own - log_q).mean() < math.log(COUNT) - 0.5
+    assert parts.keys() == expected.keys()
+    for name in expected:
+        assert_close(parts[name], expected[name], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pairs", [1, 7 * COUNT * LATENT])
+def test_it_does_not_matter_how_many_pairs_are_held_at_once(monkeypatch, pairs):
+    expected, _ = parts_of(KINDS["low rank"](*parameters()), standard())
+    monkeypatch.setattr(module, "PAIRS", pairs)
+    found, _ = parts_of(KINDS["low rank"](*parameters()), standard())
+    for name in expected:
+        assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, COUNT - 1), max_size=5, unique=True), st.integers(1, COUNT))
 def test_it_does_not_matter_how_the_images_are_dealt_out(cuts, codes):
@@ -110,9 +149,9 @@ def test_it_does_not_matter_how_the_images_are_dealt_out(cuts, codes):
 def test_information_lies_between_nothing_and_the_logarithm_of_the_count():
     apart = gaussian(100.0 * torch.arange(COUNT)[:, None].expand(-1, LATENT), torch.zeros(COUNT, LATENT))
     alike = gaussian(torch.zeros(COUNT, LATENT), torch.zeros(COUNT, LATENT))
-    told = {name: parts_of(q, standard())[0]["mutual_information"].mean().item() for name, q in
-            {"apart": apart, "alike": alike}.items()}  # fmt: skip
-    assert told == pytest.approx({"apart": math.log(COUNT), "alike": 0}, abs=1e-5)
+    for posterior, expected in ((apart, math.log(COUNT)), (alike, 0.0)):
+        told = parts_of(posterior, standard())[0]["mutual_information"]
+        assert_close(told, torch.full_like(told, expected), atol=1e-5, rtol=0)
 
 
 def test_total_correlation_is_that_of_a_correlated_gaussian():
@@ -126,7 +165,7 @@ def test_total_correlation_is_that_of_a_correlated_gaussian():
     expected = -0.5 * math.log(1 - (rho / variance) ** 2)
     found = parts["total_correlation"]
     assert found.mean().item() == pytest.approx(expected, abs=4 * (found.std() / 2000**0.5).item())
-    independent = gaussian(torch.randn(count, LATENT), torch.zeros(count, LATENT))
+    independent = gaussian(parameters(count, 1)[0], torch.zeros(count, LATENT))
     assert parts_of(independent, standard(), 2000)[0]["total_correlation"].mean().abs() < 0.02
 
 
@@ -140,22 +179,13 @@ def test_the_mean_rate_is_the_closed_form():
 
 def test_a_part_is_left_out_where_it_is_not_known():
     loc, log_variance = parameters()
-    directions = loc / loc.norm(dim=-1, keepdim=True)
-    sphere = VonMisesFisher(directions, torch.full((COUNT,), 5.0))
-    assert parts_of(sphere, SphereUniform(torch.zeros(LATENT)))[0].keys() == {
-        "mutual_information",
-        "rate",
-        "marginal_kl",
-    }
-    code = Joint({"a": Gaussian(loc, log_variance), "b": OneHot(torch.randn(COUNT, 1, 4))})
-    prior = Joint({"a": standard(), "b": OneHot(torch.zeros(1, 4))})
-    assert parts_of(code, prior)[0].keys() == {"mutual_information", "rate", "marginal_kl"}
     mixture = td.MixtureSameFamily(td.Categorical(torch.ones(2)), Gaussian(loc[:2], log_variance[:2]))
     found = parts_of(gaussian(loc, log_variance), mixture)[0].keys()
     assert found == {"mutual_information", "rate", "marginal_kl", "total_correlation"}
     conditional = Gaussian(loc + 1, log_variance)
     found = parts_of(gaussian(loc, log_variance), conditional)[0].keys()
     assert found == {"mutual_information", "total_correlation"}
+    assert parts_of(gaussian(loc, log_variance), None)[0].keys() == found
 
 
 def test_layers_of_codes_are_weighed_by_each_others_images():
@@ -178,25 +208,50 @@ def test_layers_of_codes_are_weighed_by_each_others_images():
 def test_a_posterior_without_a_density_for_others_codes_is_refused():
     with pytest.raises(InapplicableError, match="a point"):
         parts_of(PointMass(torch.zeros(COUNT, LATENT)), standard())
-    flow = Transported(gaussian(*parameters()), lambda z: (z + 1, torch.zeros(z.shape[:-1])), LATENT)
     with pytest.raises(ConfigurationError, match="its own samples"):
-        parts_of(flow, standard())
+        parts_of(FLOW, standard())
 
 
 def test_the_rates_of_dimensions_sum_to_the_rate_of_a_product():
     posterior = gaussian(*parameters())
     trace = traced(posterior, standard())
     assert_close(kl_per_dimension(trace).sum(1).float(), divergence(posterior, trace.prior, trace.z))
-    many = traced(posterior, Gaussian(torch.ones(LATENT), torch.zeros(LATENT)), posterior.rsample((20_000,)))
-    expected = td.kl_divergence(td.Normal(posterior.loc, posterior.variance.sqrt()), td.Normal(1.0, 1.0))
-    assert_close(kl_per_dimension(many).float(), expected, atol=0.15, rtol=0.05)
+    prior = Gaussian(torch.ones(LATENT), torch.full((LATENT,), 0.5))
+    many = traced(posterior, prior, posterior.rsample((5000,)))
+    marginal = td.Normal(posterior.loc, posterior.variance.sqrt())
+    expected = td.kl_divergence(marginal, td.Normal(1.0, math.exp(0.25))).double()
+    log_ratio = marginal.log_prob(many.z) - td.Normal(1.0, math.exp(0.25)).log_prob(many.z)
+    gap, error = kl_per_dimension(many) - expected, log_ratio.std(0) / 5000**0.5
+    assert (gap.abs() < 4 * error + 1e-5).all()
+    assert error.mean() < 0.05 * expected.mean()
 
 
-def test_the_rate_of_a_dimension_is_that_of_the_marginal():
-    posterior = KINDS["full"](*parameters())
+@pytest.mark.parametrize("kind", ["full", "low rank"])
+def test_the_rate_of_a_dimension_is_that_of_the_marginal(kind):
+    posterior = KINDS[kind](*parameters())
     marginal = td.Normal(posterior.mean, posterior.variance.sqrt())
     expected = td.kl_divergence(marginal, td.Normal(0.0, 1.0)).double()
     assert_close(kl_per_dimension(traced(posterior, standard())), expected, atol=1e-5, rtol=1e-5)
-    for q, p in ((PointMass(torch.zeros(COUNT, LATENT)), standard()), (posterior, None)):
-        with pytest.raises(InapplicableError):
-            kl_per_dimension(traced(q, p))
+    assert (
+        kl_per_dimension(traced(posterior, standard())).sum(1) < divergence(posterior, NORMAL, None)
+    ).all()
+
+
+NORMAL = td.MultivariateNormal(torch.zeros(LATENT), torch.eye(LATENT))
+FLOW = Transported(gaussian(*parameters()), lambda z: (z + 1, torch.zeros(z.shape[:-1])), LATENT)
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior", "message"),
+    [
+        (PointMass(torch.zeros(COUNT, LATENT)), standard(), "is a point"),
+        (gaussian(*parameters()), None, "prior's are not known"),
+        (gaussian(*parameters()), NORMAL, "prior's are not known"),
+        (sphere(), UNIFORM, "posterior's marginals"),
+        (joint(), APART, "posterior's marginals"),
+        (FLOW, standard(), "posterior's marginals"),
+    ],
+)
+def test_rates_of_dimensions_are_refused_where_they_are_not_known(posterior, prior, message):
+    with pytest.raises(InapplicableError, match=message):
+        kl_per_dimension(traced(posterior, prior))

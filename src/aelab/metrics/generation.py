@@ -35,6 +35,8 @@ def generation(
             raise ConfigurationError(
                 f"{len(features)} {name} images are too few to compare: give at least {4 * NEAREST}"
             )
+    if not fake_logits.isfinite().all():
+        raise NonFiniteError("the class logits of fake images are not all finite")
     return {
         "frechet": frechet(real, fake, seed),
         "kernel_distance": kernel_distance(real, fake, seed),
@@ -71,7 +73,8 @@ def frechet(real: Tensor, fake: Tensor, seed: int = 0, resamples: int = 20) -> E
 def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0, subsets: int = 50) -> Estimate:
     """The squared MMD with the cubic kernel (Binkowski et al. 2018), unbiased: it can be below 0.
 
-    The mean over random subsets; their spread is scaled to all samples for the error.
+    The mean over random subsets; their spread is scaled to all samples for the error: subsets of half of them
+    differ as much as sets of all of them do.
     """
     from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -82,7 +85,7 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0, subsets: int = 50
         metric.update(real, real=True)
         metric.update(fake, real=False)
         value, spread = metric.compute()
-    return Estimate(value.item(), "squared kernel units", few, spread.item() * (size / few) ** 0.5)
+    return Estimate(value.item(), "squared kernel units", few, spread.item() * (size / (few - size)) ** 0.5)
 
 
 def precision_recall(real: Tensor, fake: Tensor) -> dict[str, Estimate]:
@@ -150,8 +153,10 @@ def memorisation(train: Tensor, held_out: Tensor, fake: Tensor) -> Estimate:
 
 def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     """The distance (N,) of each query (N, F) to the nearest of others (M, F), and its index (N,)."""
-    found = [torch.cdist(part, among).min(1) for part in queries.split(CHUNK)]
-    return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
+    centre = among.mean(0)  # far from the origin, distances by differences of squares would lose their digits
+    others = among - centre
+    index = torch.cat([torch.cdist(part - centre, others).argmin(1) for part in queries.split(CHUNK)])
+    return (queries - among[index]).norm(dim=1), index
 
 
 def diversity(real: Tensor, fake: Tensor, most: int = 2000) -> Estimate:
@@ -164,7 +169,8 @@ def diversity(real: Tensor, fake: Tensor, most: int = 2000) -> Estimate:
 
 def _mean_distance(x: Tensor) -> tuple[float, float]:
     """Between two rows, and its standard error as a U-statistic."""
-    each = torch.cdist(x, x).double().sum(1) / (len(x) - 1)
+    x = x.double() - x.double().mean(0)
+    each = torch.cdist(x, x).sum(1) / (len(x) - 1)
     return each.mean().item(), 2 * each.std().item() / len(x) ** 0.5
 
 
