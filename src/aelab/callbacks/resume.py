@@ -66,6 +66,7 @@ class ResumePoints(Checkpoint):
         self.journal, self.signals = journal, signals
         self.every_seconds, self.every_batches, self.keep = every_seconds, every_batches, keep
         self.stopping = False
+        self.agreed: int | None = None  # the signal by which all processes end
         self.saved_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,7 +126,8 @@ class ResumePoints(Checkpoint):
     def _agree(self, trainer: Trainer, wish: bool) -> bool:
         if trainer.world_size == 1:
             return wish
-        wish, self.signals.received = trainer.strategy.broadcast((wish, self.signals.received))
+        # Not back into `received`: a signal that comes meanwhile would be forgotten.
+        wish, self.agreed = trainer.strategy.broadcast((wish, self.signals.received))
         return wish
 
     def _take(self, trainer: Trainer, epoch: int, batch: int) -> None:
@@ -135,8 +137,9 @@ class ResumePoints(Checkpoint):
         if trainer.is_global_zero:
             for path in resume_points(self.folder)[self.keep :]:
                 path.unlink()
-        if self.signals.received is not None:
-            raise Terminated(self.signals.received)
+        ending = self.signals.received if trainer.world_size == 1 else self.agreed
+        if ending is not None:
+            raise Terminated(ending)
 
 
 def _is_between_steps(trainer: Trainer, module: LightningModule, batch_idx: int) -> bool:

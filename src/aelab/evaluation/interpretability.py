@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from aelab.callbacks.pictures import samples_by_class
@@ -130,7 +131,7 @@ def spherical(a: Tensor, b: Tensor, way: Tensor) -> Tensor:
 
     way: (K, 1) from 0 to 1.
     """
-    cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp_min(1e-12)
+    cosine = torch.dot(F.normalize(a, dim=0), F.normalize(b, dim=0))
     angle = torch.arccos(cosine.clamp(-1, 1))
     if angle.sin() < 1e-4:
         return torch.lerp(a, b, way)
