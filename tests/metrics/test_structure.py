@@ -39,7 +39,7 @@ def test_an_images_similarity_does_not_depend_on_its_batch(similarity, side):
 
 
 def structure(a, b):
-    """Mean similarity of two images (C, H, W) that are mirrored at their borders, and mean contrast within."""
+    """Mean similarity of two images (C, H, W) mirrored at their borders, and mean contrast within these."""
     kernel = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     kernel /= kernel.sum()
 
