@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import DictConfig, OmegaConf
 from small import SMALL, TINY
 
 from aelab.callbacks.signals import Signals
@@ -58,12 +60,17 @@ def evaluate(evaluation_cache: Path) -> Iterator[Callable[..., dict[str, Any]]]:
     """Evaluate a run in this process by a tiny suite with overrides; what the suite left in the run."""
 
     def run(folder: RunFolder, *overrides: str, suite: str = "quick") -> dict[str, Any]:
-        evaluate_run(compose([f"run={folder.path}", f"suite={suite}", *TINY, *overrides], "evaluate"))
+        evaluate_run(OmegaConf.merge(_evaluation(f"suite={suite}", *overrides), {"run": str(folder.path)}))
         return folder.read_evaluations()[suite]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AELAB_DATA", str(evaluation_cache))
         yield run
+
+
+@cache
+def _evaluation(*overrides: str) -> DictConfig:
+    return compose(["run=none", *TINY, *overrides], "evaluate")
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from aelab.composition import compose
 from aelab.errors import AelabError, ConfigurationError
-from aelab.evaluation.features import feature_space
+from aelab.evaluation.features import Inception, feature_space
 from aelab.runs.build import make
 
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 
     def fresh(name):
         monkeypatch.setenv("AELAB_DATA", str(tmp_path / name))
-        return tmp_path / name / "features"
+        return tmp_path / name / ".features"
 
     fresh.folder = fresh("first")
     return fresh
@@ -45,7 +46,7 @@ def kept(tmp_path_factory, digits):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AELAB_DATA", str(folder))
         space = feature_space(digits, CPU)
-    (path,) = folder.glob("features/*")
+    (path,) = folder.glob(".features/*")
     return space, path
 
 
@@ -147,3 +148,37 @@ def test_a_damaged_file_is_refused(digits, kept, tmp_path, damage):
 def test_a_file_that_is_not_there_is_refused(digits, tmp_path):
     with pytest.raises(AelabError, match=r"none\.ckpt"):
         feature_space(digits, CPU, tmp_path / "none.ckpt")
+
+
+class Published(nn.Module):
+    """What the published file answers, from a network that is none of Inception's."""
+
+    def __init__(self, size: int = 2048):
+        super().__init__()
+        self.body, self.head = nn.Linear(3, size), nn.Linear(size, 1008)
+
+    def forward(self, img, return_features: bool = False, no_output_bias: bool = False):
+        features = self.body(img.float().mean((2, 3)))
+        if return_features:
+            return features
+        return self.head(features).softmax(1)
+
+
+def test_inceptions_file_gives_its_features_of_grey_levels(tmp_path):
+    torch.jit.script(Published()).save(tmp_path / "inception.pt")
+    network = Inception(tmp_path / "inception.pt", CPU)
+    images = torch.rand(230, 1, 8, 8)
+    features, logits = network(images)
+    expected = network.network.body((images * 255).round().mean((2, 3)).expand(-1, 3))
+    torch.testing.assert_close(features, expected)
+    torch.testing.assert_close(logits.exp().sum(1), torch.ones(230))
+    assert network.distance == "fid"
+
+
+def test_another_file_is_no_inception(tmp_path):
+    torch.jit.script(Published(64)).save(tmp_path / "small.pt")
+    torch.jit.script(nn.ReLU()).save(tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("weights")
+    for name in ("small.pt", "other.pt", "text.pt", "none.pt"):
+        with pytest.raises(ConfigurationError, match=f"inception=.*{name}"):
+            Inception(tmp_path / name, CPU)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aelab.data.module import DataModule
-from aelab.data.sources.cache import folder_of
+from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Images
 from aelab.errors import ConfigurationError
 from aelab.networks.conv import ConvEncoder
@@ -31,6 +31,7 @@ STEPS = 400  # at least, which takes small data sets more epochs
 HELD_OUT = 0.1  # of the images, for the accuracy
 IMAGES = 60_000  # at most, of a larger data set
 ROTATIONS = 4
+KEPT = ".features"  # no data set can have this name, and so none its files there
 RECIPE = 3  # to be raised with every change of what a network learns
 
 
@@ -128,7 +129,7 @@ def feature_space(data: DataModule, device: torch.device, path: str | Path | Non
     }  # fmt: skip
     if path is None:
         key = hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
-        path = folder_of("features") / f"{key}.ckpt"
+        path = cache_folder() / KEPT / f"{key}.ckpt"
         if not path.is_file():
             AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, path)
     kept = load(Path(path))

@@ -49,6 +49,13 @@ class Findings:
             csv.writer(file).writerows([header, *rows])
         self.tables.append(path)
 
+    def clear(self) -> None:
+        """Remove what an earlier evaluation left in the folder, and this one did not make again."""
+        ours = {*self.figures, *self.tables}
+        for path in self.folder.glob("*"):
+            if path.suffix in (".png", ".csv") and path not in ours:
+                path.unlink()
+
     def record(self) -> dict[str, Any]:
         """All of it as plain values; files by their names."""
         return {

@@ -50,6 +50,7 @@ def main(config: DictConfig) -> None:
     findings = evaluate(subject_of(folder, settings, config), parts, folder.evaluation(suite))
     plain = OmegaConf.to_container(config.suite.parts)
     folder.update_evaluations(**{suite: {**circumstances(folder), "parts": plain, **findings.record()}})
+    findings.clear()
     hints = tell(folder, settings, suite, findings) if config.trackers else []
     report_evaluation(folder, suite, findings, hints)
     failed = [name for name, why in findings.left_out.items() if why.startswith(FAILED)]

@@ -35,7 +35,7 @@ def folder_of(name: str) -> Path:
 
 def plain(name: str) -> str:
     """A file's or folder's name as it is; ConfigurationError where it is a path, as in a forged run."""
-    if name in ("", ".", "..") or set(name) & set("/\\\0"):
+    if not name or name.startswith(".") or set(name) & set("/\\\0"):
         raise ConfigurationError(
             f"{name!r} is no plain name of a file or folder: leave out what leads elsewhere"
         )
