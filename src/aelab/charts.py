@@ -65,8 +65,13 @@ def scatter(points: np.ndarray, labels: np.ndarray | None = None, *, title: str)
     if labels is None:
         _points(axes, points, color=COLOURS[0])
     elif np.issubdtype(np.asarray(labels).dtype, np.floating) or len(np.unique(labels)) > CLASSES:
-        shown = _points(axes, points[order], c=_numbers(labels, "scatter")[order], cmap="viridis")
-        _colour_bar(axes, shown, "")
+        values, names = np.asarray(labels), None
+        if values.dtype.kind not in "biuf":
+            names, values = np.unique(values, return_inverse=True)
+        shown = _points(axes, points[order], c=_numbers(values, "scatter")[order], cmap="viridis")
+        bar = _colour_bar(axes, shown, "")
+        if names is not None:
+            _names(bar, "y", names, most=SHOWN // 2)
     else:
         _classes(axes, points[order], np.asarray(labels)[order])
     axes.set_aspect("equal", adjustable="datalim")
@@ -229,9 +234,11 @@ def _legend(axes: "Axes", names: Iterable[object], forms: Iterable[dict[str, Any
     )
 
 
-def _names(axes: "Axes", along: str, names: Sequence[object], offset: float = 0) -> None:
+def _names(
+    axes: "Axes", along: str, names: Sequence[object] | np.ndarray, offset: float = 0, most: int = SHOWN
+) -> None:
     """Names at 0, 1, ... of an axis; every second, third, ... where they would be too many."""
-    step = -(-len(names) // SHOWN)
+    step = -(-len(names) // most)
     texts = [_folded(name) for name in names][::step]
     slanted = along == "x" and max(map(len, texts)) > 4
     turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
@@ -256,13 +263,14 @@ def _annotate(axes: "Axes", matrix: np.ndarray, shown: Any) -> None:
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=ink, fontsize=8)
 
 
-def _colour_bar(axes: "Axes", shown: Any, unit: str) -> None:
+def _colour_bar(axes: "Axes", shown: Any, unit: str) -> "Axes":
     figure = _figure(axes)
     inch = 1 / figure.get_figwidth()
     bar = figure.colorbar(shown, cax=axes.inset_axes((1 + 0.12 * inch, 0, 0.15 * inch, 1)))
     bar.set_label(fill(unit, TITLE // 2), color=INK, fontsize=10)
     bar.ax.tick_params(colors=INK, labelsize=9, length=0)
     bar.outline.set_visible(False)
+    return bar.ax
 
 
 def _figure(axes: "Axes") -> "Figure":

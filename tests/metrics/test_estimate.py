@@ -13,16 +13,32 @@ def test_the_error_of_a_mean_is_that_of_the_textbook():
     assert found.error == pytest.approx(np.std(values, ddof=1) / 50**0.5, rel=1e-6)
     assert (found.count, found.unit, found.note, found.interval) == (50, "nats", "of 50", None)
     assert mean(np.array([2.0]), "nats").error is None
+    # In float32 the sum of these would stop growing.
+    many = mean(np.tile(np.array([2.0**24, 1], dtype=np.float32), 1000), "nats")
+    assert (many.value, type(many.value)) == ((2.0**24 + 1) / 2, float)
     assert mean(np.array([True, False, True, True]), "fraction").value == 0.75
 
 
 def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say():
-    covered = 0
-    for seed in range(100):
+    covered = []
+    for seed in range(400):
         values = np.random.default_rng(seed).normal(0, 1, 80)
-        found = bootstrap(lambda index, v=values: float(np.median(v[index])), 80, "nats", seed=seed)
-        covered += found.interval[0] <= 0 <= found.interval[1]
-    assert 85 <= covered <= 100
+        low, high = bootstrap(lambda index, v=values: float(v[index].mean()), 80, "nats", seed=seed).interval
+        covered.append(low <= 0 <= high)
+    assert 0.92 <= np.mean(covered) <= 0.98
+
+
+def test_an_interval_is_that_of_the_percentiles():
+    """Of the exponential law: a skewed one, where percentiles and their reflection differ."""
+    values = np.random.default_rng(0).exponential(size=40)
+    index = np.random.default_rng(1).integers(40, size=(20_000, 40))
+    expected = np.quantile(np.square(values[index]).mean(1), [0.025, 0.975])
+    found = bootstrap(
+        lambda index: float(np.square(values[index]).mean()), 40, "nats", resamples=4000, note="n"
+    )
+    assert found.interval == pytest.approx(tuple(expected), rel=0.03)
+    assert expected.sum() - 2 * found.value > 0.05 * (expected[1] - expected[0])
+    assert (found.count, found.unit, found.note, found.error) == (40, "nats", "n", None)
 
 
 def test_a_bootstrap_repeats_itself_and_is_of_all_observations():

@@ -117,6 +117,25 @@ def test_few_labels_are_as_many_of_each_class_and_others_in_each_draw(monkeypatc
     assert len({codes.tobytes() for codes, _ in seen}) == 6
 
 
+def test_few_labels_that_are_all_of_a_class_are_each_taken_once():
+    codes, _ = blobs(200, 0.0, 0)
+    labels = np.arange(200) % 5
+    found = few_label_probe(codes, labels, codes, labels, per_class=40, draws=4)
+    assert found.value == pytest.approx(linear_probe(codes, labels, codes, labels).value, abs=1e-12)
+    assert found.error == 0
+
+
+def test_the_numbers_of_the_classes_mean_nothing():
+    train_codes, train_labels, codes, labels = sets(2.0, 500)
+    other = np.array([70, -3, 12, 5, 40])
+    plain = representation(train_codes, train_labels, codes, labels, draws=2)
+    renamed = representation(train_codes, other[train_labels], codes, other[labels], draws=2)
+    for name, estimate in plain.items():
+        # Draws of few labels go by the order of the classes, and so may ties between neighbours.
+        near = {"few_label_probe": 0.1, "linear_probe": 0.005, "nearest_neighbours": 0.03}.get(name, 1e-12)
+        assert renamed[name].value == pytest.approx(estimate.value, abs=near), name
+
+
 def test_few_labels_follow_from_the_seed_and_their_error_is_over_draws():
     values = sets(2.0)
     first, again, other = (few_label_probe(*values, seed=seed) for seed in (0, 0, 1))
