@@ -93,17 +93,17 @@ class Generation:
         }  # fmt: skip
         real_images, train_images = subject.pixels("test", self.count), subject.pixels("train", self.train)
         drawn = drawn.clamp(0, 1)[: len(real_images)]
-        (real, real_logits), (train, train_logits) = features(real_images), features(train_images)
+        (real, _), (train, train_logits) = features(real_images), features(train_images)
         fake, fake_logits = features(drawn)
         with one_thread():
-            found = generation(real, fake, train, real_logits, fake_logits, subject.seed)
+            found = generation(real, fake, train, fake_logits, subject.seed)
         note = f"in {features.name}"
         findings.add(self.name, _noted(found, note, features))
         if FLOOR not in findings.facts:
             findings.facts[FLOOR] = f"{len(real)} training images in the place of samples"
             some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
             with one_thread():
-                floor = generation(real, train[some], train, real_logits, train_logits[some], subject.seed)
+                floor = generation(real, train[some], train, train_logits[some], subject.seed)
             del floor["memorisation"]  # training images are copies of themselves
             findings.add(FLOOR, _noted(floor, f"{note}, of training images", features))
         self._labels(subject, findings, features, fake_logits)

@@ -22,9 +22,9 @@ CHUNK = 256  # queries that are compared with all training images at once
 
 
 def generation(
-    real: Tensor, fake: Tensor, train: Tensor, real_logits: Tensor, fake_logits: Tensor, seed: int
+    real: Tensor, fake: Tensor, train: Tensor, fake_logits: Tensor, seed: int
 ) -> dict[str, Estimate]:
-    """All of this module for features of held-out images, samples and training images, and class logits.
+    """All of this module for features of held-out images, samples and training images, and samples' logits.
 
     Raises NonFiniteError for features that are not finite, ConfigurationError for too few of them.
     """
