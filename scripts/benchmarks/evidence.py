@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from aelab.records import Batch
 from aelab.runs.build import build
 from benchmarks.hand import Case, pixels
 from benchmarks.ours import configuration
+from benchmarks.rounds import verdict
 
 OBSERVATIONS, CODES = 16, 2000
 TARGET = 5.0
@@ -59,8 +60,7 @@ def measured(case: Case, rounds: int) -> list[dict[str, Found]]:
     return found[1:]  # the first paid for what only a first call needs
 
 
-def _timed(estimate: object) -> Found:
-    assert callable(estimate)
+def _timed(estimate: Callable[[], float]) -> Found:
     torch.manual_seed(0)
     with torch.no_grad():
         start = time.perf_counter()
@@ -76,7 +76,7 @@ def table(results: Mapping[str, Sequence[Mapping[str, Found]]]) -> Table:
         column.justify = "right"
     for name, rounds in results.items():
         for contender in rounds[0]:
-            speed = [each[PEER].microseconds / each[contender].microseconds for each in rounds]
+            speed = _speeds(rounds, contender)
             cost = statistics.median(each[contender].microseconds for each in rounds)
             spread = f"{statistics.median(speed):.2f} ({min(speed):.2f} to {max(speed):.2f})"
             shown.add_row(name, contender, f"{cost:.2f}", spread, f"{rounds[0][contender].nll:.2f}")
@@ -87,7 +87,12 @@ def verdicts(results: Mapping[str, Sequence[Mapping[str, Found]]]) -> list[str]:
     """Whether aelab is so many times as fast as asked for."""
     lines = []
     for name, rounds in results.items():
-        speed = statistics.median(each[PEER].microseconds / each[OURS].microseconds for each in rounds)
-        word = "reached" if speed >= TARGET else "not reached"
-        lines.append(f"{name}: {speed:.2f} times as fast as pythae, target {TARGET}: {word}")
+        speed = _speeds(rounds, OURS)
+        found = f"{name}: {statistics.median(speed):.2f} times as fast as pythae, target {TARGET}"
+        lines.append(f"{found}: {verdict(speed, TARGET)}")
     return lines
+
+
+def _speeds(rounds: Sequence[Mapping[str, Found]], contender: str) -> list[float]:
+    """How many times as fast as pythae a contender is, in each round."""
+    return [each[PEER].microseconds / each[contender].microseconds for each in rounds]

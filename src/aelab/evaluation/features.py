@@ -7,7 +7,6 @@ among evaluations by the same network, so its hash stands beside them; they are 
 
 import hashlib
 import io
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Images
 from aelab.errors import ConfigurationError
+from aelab.evaluation.subject import Subject
 from aelab.networks.conv import ConvEncoder
 from aelab.training.checkpoints import AtomicCheckpointIO, load
 
@@ -195,8 +195,6 @@ def _fit(
     generator: torch.Generator,
     device: torch.device,
 ) -> None:
-    from tqdm import tqdm
-
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     batches_each = -(-len(rows) // BATCH_SIZE)
     epochs = max(EPOCHS, -(-STEPS // batches_each))
@@ -204,8 +202,7 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps)
     orders = (rows[torch.randperm(len(rows), generator=generator)] for _ in range(epochs))
     batches = (part for order in orders for part in order.split(BATCH_SIZE))
-    silent = not sys.stderr.isatty()
-    for part in tqdm(batches, "feature network", steps, leave=False, disable=silent):
+    for part in Subject.track(batches, "feature network", steps):
         x, y = _batch(images, part, task, generator, device)
         optimizer.zero_grad()
         F.cross_entropy(network(x)[1], y).backward()

@@ -21,8 +21,6 @@ from aelab.metrics.threads import one_thread
 
 COLUMNS = 16
 POOR, NARROW = 0.05, 0.5  # recall and relative spread below which samples are said to lack diversity
-
-
 FLOOR = "generation_floor"
 
 
@@ -103,8 +101,8 @@ class Generation:
             findings.facts[FLOOR] = f"{len(real)} training images in the place of samples"
             some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
             with one_thread():
-                floor = generation(real, train[some], train, train_logits[some], subject.seed)
-            del floor["memorisation"]  # training images are copies of themselves
+                # None: training images are copies of themselves.
+                floor = generation(real, train[some], None, train_logits[some], subject.seed)
             findings.add(FLOOR, _noted(floor, f"{note}, of training images", features))
         self._labels(subject, findings, features, fake_logits)
         if found["recall"].value < POOR or found["diversity"].value < NARROW:

@@ -11,15 +11,15 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import Subject
 from aelab.metrics.aggregate import kl_per_dimension, rate_parts
-from aelab.metrics.estimands import bits_per_dim
+from aelab.metrics.estimands import ACTIVE, bits_per_dim
 from aelab.metrics.estimate import Estimate, bootstrap, mean
 from aelab.metrics.importance import importance_sampled
 
 NATS = "nats per image"
-ACTIVE = 0.01  # Burda et al. 2016: the variance over images of a unit's posterior mean
 DEAD = 0.01  # nats of a dimension that carries nothing
 STILL = 1e-4  # of the largest variance of a dimension's posterior mean: the same, where it has no nats
 COLLAPSED = 0.1  # nats of a whole code that carries nothing
+OWN_SAMPLES = "the posterior knows the density of its own samples alone"
 NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"
 
 
@@ -90,11 +90,11 @@ class Likelihood:
         names = ("mutual_information", "total_correlation", "dimensionwise_kl", "marginal_kl")
         try:
             parts = rate_parts(lambda: subject.traces("test", self.aggregate, "aggregate"), self.codes)
-        except (ConfigurationError, InapplicableError) as error:
-            why = str(error) if isinstance(error, InapplicableError) else (
-                "the posterior knows the density of its own samples alone"
-            )  # fmt: skip
-            findings.undefine("likelihood", names, why)
+        except InapplicableError as error:
+            findings.undefine("likelihood", names, str(error))
+            return
+        except ConfigurationError:
+            findings.undefine("likelihood", names, OWN_SAMPLES)
             return
         parts.pop("rate", None)
         every = len(subject.data.images("test"))
@@ -114,10 +114,8 @@ class Likelihood:
         means = subject.codes("test")
         findings.add("likelihood", {"active_units": _active(means)})
         variance = means.var(0)
-        dead, carried = (
-            variance < STILL * variance.max(),
-            f"vary less than {STILL} of the one that varies most",
-        )
+        dead = variance < STILL * variance.max()
+        carried = f"vary less than {STILL} of the one that varies most"
         columns = {"variance_of_mean": variance}
         try:
             traces = subject.traces("test", self.aggregate, "units")

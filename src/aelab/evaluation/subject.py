@@ -115,10 +115,8 @@ class Subject:
     def _conditions(self, count: int) -> Iterator[Batch]:
         """Test images in blocks, again from the first where there are too few."""
         while count > 0:
-            for batch in self.data.batches("test", BLOCK):
-                if count <= 0:
-                    return
-                yield batch.map(lambda value: value[:count].to(self.device))  # noqa: B023
+            for _, batch in self.batches("test", count):
+                yield batch
                 count -= len(batch.x)
 
     @property

@@ -18,6 +18,7 @@ from aelab.distributions import divergence, has_density, values_described
 from aelab.records import Trace
 
 GREY_LEVELS = 256
+ACTIVE = 0.01  # variance over images of the posterior mean of a unit in use (Burda et al. 2016)
 
 
 class _Estimand(Metric):
@@ -104,7 +105,7 @@ class ActiveUnits(_Estimand):
     total: Tensor
     square: Tensor
 
-    def __init__(self, latent: int, threshold: float = 0.01) -> None:
+    def __init__(self, latent: int, threshold: float = ACTIVE) -> None:
         super().__init__(total=(latent,), square=(latent,))
         self.threshold = threshold
 

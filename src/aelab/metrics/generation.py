@@ -4,7 +4,6 @@ All depend on the feature space and on how many samples there are: numbers compa
 """
 
 import contextlib
-import io
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -22,13 +21,16 @@ CHUNK = 256  # queries that are compared with all training images at once
 
 
 def generation(
-    real: Tensor, fake: Tensor, train: Tensor, fake_logits: Tensor, seed: int
+    real: Tensor, fake: Tensor, train: Tensor | None, fake_logits: Tensor, seed: int
 ) -> dict[str, Estimate]:
     """All of this module for features of held-out images, samples and training images, and samples' logits.
 
+    train: None where nothing is asked of copies.
     Raises NonFiniteError for features that are not finite, ConfigurationError for too few of them.
     """
     for name, features in {"real": real, "fake": fake, "train": train}.items():
+        if features is None:
+            continue
         if not features.isfinite().all():
             raise NonFiniteError(f"the features of {name} images are not all finite")
         if len(features) < 4 * NEAREST:
@@ -43,7 +45,7 @@ def generation(
         **precision_recall(real, fake),
         "classifier_score": classifier_score(fake_logits, seed),
         "two_sample_accuracy": two_sample_test(real, fake, seed),
-        "memorisation": memorisation(train, real, fake),
+        **({} if train is None else {"memorisation": memorisation(train, real, fake)}),
         "diversity": diversity(real, fake),
     }
 
@@ -93,15 +95,28 @@ def precision_recall(real: Tensor, fake: Tensor) -> dict[str, Estimate]:
 
     Errors are binomial, with the neighbourhoods given; that of the density is over groups of samples.
     """
-    found = _prdc(real, fake)
-    counts = {"precision": len(fake), "recall": len(real), "coverage": len(real)}
-    shares = {
-        name: Estimate(found[name], "fraction", n, (found[name] * (1 - found[name]) / n) ** 0.5)
-        for name, n in counts.items()
+    from prdc.prdc import compute_nearest_neighbour_distances, compute_pairwise_distance
+
+    # `compute_prdc` gives the means of these alone, and would find all distances anew for each group.
+    x, y, few = real.numpy(), fake.numpy(), min(NEAREST, len(fake) - 2)
+    around_real, around_fake = (compute_nearest_neighbour_distances(part, few) for part in (x, y))
+    distance = compute_pairwise_distance(x, y)
+    held = distance < around_real[:, None]
+    dense = torch.from_numpy(held.sum(0) / few)
+    groups = torch.stack([part.mean() for part in dense.chunk(GROUPS)])
+    error = groups.std().item() / GROUPS**0.5
+    return {
+        "precision": _share(held.any(0)),
+        "recall": _share((distance < around_fake).any(1)),
+        "coverage": _share(distance.min(1) < around_real),
+        "density": Estimate(dense.mean().item(), "relative density", len(fake), error),
     }
-    groups = np.array([_prdc(real, part)["density"] for part in fake.chunk(GROUPS)])
-    error = float(groups.std(ddof=1)) / GROUPS**0.5
-    return {**shares, "density": Estimate(found["density"], "relative density", len(fake), error)}
+
+
+def _share(held: np.ndarray) -> Estimate:
+    """Of those that are held (N,), with its binomial error."""
+    share = float(held.mean())
+    return Estimate(share, "fraction", len(held), (share * (1 - share) / len(held)) ** 0.5)
 
 
 def classifier_score(logits: Tensor, seed: int = 0, splits: int = 10) -> Estimate:
@@ -162,8 +177,9 @@ def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 def diversity(real: Tensor, fake: Tensor, most: int = 2000) -> Estimate:
     """The mean distance between two samples, over that between two images: 0 where all samples are alike."""
     (ours, a), (theirs, b) = (_mean_distance(x[:most]) for x in (fake, real))
-    value = ours / max(theirs, 1e-12)
-    error = ((a / max(theirs, 1e-12)) ** 2 + (value * b / max(theirs, 1e-12)) ** 2) ** 0.5
+    theirs = max(theirs, 1e-12)
+    value = ours / theirs
+    error = ((a / theirs) ** 2 + (value * b / theirs) ** 2) ** 0.5
     return Estimate(value, "ratio", min(most, len(fake)), error)
 
 
@@ -172,14 +188,6 @@ def _mean_distance(x: Tensor) -> tuple[float, float]:
     x = x.double() - x.double().mean(0)
     each = torch.cdist(x, x).sum(1) / (len(x) - 1)
     return each.mean().item(), 2 * each.std().item() / len(x) ** 0.5
-
-
-def _prdc(real: Tensor, fake: Tensor) -> dict[str, float]:
-    from prdc import compute_prdc
-
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it was given
-        found = compute_prdc(real.numpy(), fake.numpy(), min(NEAREST, len(fake) - 2))
-    return {name: float(value) for name, value in found.items()}
 
 
 def _given(features: Tensor) -> nn.Module:

@@ -3,11 +3,9 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
 
 from aelab.evidence import log_weights
 from aelab.models import Autoencoder
@@ -91,7 +89,6 @@ class _Decoded:
     trace: Trace
     z: Tensor
     at_once: int
-    support: Any = constraints.real
 
     def log_prob(self, x: Tensor) -> Tensor:
         context = self.trace.context

@@ -6,9 +6,7 @@ from torch import Tensor
 from aelab.errors import InapplicableError
 
 WINDOW = 11  # pixels of the Gaussian window (Wang et al. 2004)
-SCALES_FROM = (
-    176  # pixels of the smaller side: after four halvings it must hold the window (Wang et al. 2003)
-)
+SCALES_FROM = 176  # pixels: after four halvings a side must hold the window (Wang et al. 2003)
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ def peers_of(
     Of each seed the newest, and four at most.
     Raises ConfigurationError for a given run that differs in more than its seed.
     """
-    ours, seeds, found = without_seed(settings), {settings.seed}, []
+    ours, data = without_seed(settings), folder.read().get("data")
+    seeds, found = {settings.seed}, []
     for candidate in _beside(folder) if given is None else given:
         try:
             theirs = trusted_settings(candidate)
@@ -30,7 +31,7 @@ def peers_of(
             if given is not None:
                 raise
             continue
-        same_data = candidate.read().get("data") == folder.read().get("data")
+        same_data = candidate.read().get("data") == data
         alike = without_seed(theirs) == ours and same_data and theirs.seed not in seeds
         if given is not None and not alike:
             raise ConfigurationError(
