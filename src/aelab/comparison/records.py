@@ -1,0 +1,101 @@
+"""What a comparison is made of: runs, groups of them that differ in their seed alone, and what was found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that runs are compared by.
+
+    name: "test/elbo" of record.json, or "SUITE/part/estimate" of evaluation.json.
+    higher_is_better: None where neither is (an active-unit count, a fact).
+    """
+
+    name: str
+    unit: str = ""
+    higher_is_better: bool | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder, as plain values.
+
+    settings: the configuration minus the seed and what decides nothing, by dotted key.
+    values: finite numbers by the metric's name. error: why it did not finish, None where it did.
+    curves: (step, value) by the name of a logged metric, of metrics.jsonl.
+    pictures: files by stable names, as "reconstructions", "samples", "traversals".
+    """
+
+    path: Path
+    name: str
+    seed: int
+    status: str
+    error: str | None
+    settings: Mapping[str, Any]
+    values: Mapping[str, float]
+    record: Mapping[str, Any]
+    curves: Mapping[str, tuple[tuple[int, float], ...]]
+    pictures: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric over the seeds of one group.
+
+    interval: of the mean, by bootstrap over seeds. rank: among the groups, 1 the best, on average over ties.
+    p: of the paired test against the baseline, corrected for all comparisons of this metric; None for the
+    baseline itself and where fewer than two seeds are shared. best: better than all others, significantly.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    deviation: float | None = None
+    interval: tuple[float, float] | None = None
+    rank: float | None = None
+    p: float | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a group's runs had and used, each as the distinct values of its runs: one where all are alike."""
+
+    parameters: tuple[int, ...] = ()
+    steps: tuple[int, ...] = ()
+    samples_seen: tuple[int, ...] = ()
+    flops: tuple[float, ...] = ()
+    seconds: tuple[float, ...] = ()
+    hardware: tuple[str, ...] = ()
+    commit: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration; runs: the finished ones, by seed; failed: the others."""
+
+    name: str
+    differing: Mapping[str, Any]
+    runs: tuple[Run, ...]
+    failed: tuple[Run, ...]
+    budget: Budget
+    summaries: Mapping[str, Summary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups and what was found of them.
+
+    baseline: the name of the group that the others are tested against.
+    flags: sentences on what makes groups differ in more than what is compared (data, budget, hardware).
+    skipped: folders that could not be read -> why.
+    """
+
+    groups: tuple[Group, ...]
+    metrics: tuple[Metric, ...]
+    baseline: str
+    flags: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
