@@ -46,10 +46,13 @@ class Autoencoder(nn.Module):
         """The size of a code."""
         return self.posterior.latent
 
-    def forward(self, batch: Batch, samples: int = 1, step: int = 0) -> Trace:
-        """One pass with `samples` codes for each observation (S in `Trace`), at an optimisation step."""
+    def forward(self, batch: Batch, samples: int = 1, step: int = 0, shown: Tensor | None = None) -> Trace:
+        """One pass with `samples` codes for each observation (S in `Trace`), at an optimisation step.
+
+        shown: what the encoder sees in the place of the corrupted observations, (B, *event).
+        """
         context = self.context(batch)
-        corrupted = batch.x if self.corruption is None else self.corruption(batch.x)
+        corrupted = self._corrupted(batch.x) if shown is None else shown
         prior = None if self.prior is None else self.prior(context, self.encode)
         posterior = self.infer(corrupted, context, step, prior)
         z, codes = _codes(posterior, samples)
@@ -63,6 +66,9 @@ class Autoencoder(nn.Module):
             likelihood=self._revealed(self._decode(codes, z.shape[:2], context), batch.x),
             step=step,
         )
+
+    def _corrupted(self, x: Tensor) -> Tensor:
+        return x if self.corruption is None else self.corruption(x)
 
     def context(self, batch: Batch) -> Tensor | None:
         """What the model is told of each observation, c (B, C); None for an unconditional model."""

@@ -191,7 +191,7 @@ def test_images_on_disk_train_a_model_with_pictures(train, tmp_path, monkeypatch
     own = ("data=folder", f"data.root={tmp_path}/mine", "data.shape=[3,8,8]", "data.classes=2")
     run = train(*own, "variant=cvae", "data.batch_size=4")
     assert run.read()["metrics"]["test/mse"] > 0
-    assert run.read()["data"]["checksums"].keys() == {"x", "y"}
+    assert run.read()["data"]["checksums"].keys() == {"x", "y", "train rows", "test rows"}
 
 
 def test_attributes_reach_pictures_and_models(train):

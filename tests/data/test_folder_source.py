@@ -46,7 +46,7 @@ def test_classes_are_labels_in_the_order_of_their_names(root):
     assert (values(splits.train), splits.train.y.tolist()) == ([1, 2, 0], [0, 1, 1])
     assert (values(splits.test), splits.test.y.tolist()) == ([3], [1])
     assert splits.train.x.data_ptr() == splits.test.x.data_ptr()
-    assert set(splits.checksums) == {"x", "y"}
+    assert set(splits.checksums) == {"x", "y", "train rows", "test rows"}
 
 
 def test_pictures_side_by_side_have_no_labels(root):
@@ -55,7 +55,7 @@ def test_pictures_side_by_side_have_no_labels(root):
     splits = folder(root).load()
     assert (values(splits.train), splits.train.y) == ([1, 0], None)
     assert (values(splits.test), splits.test.y) == ([2], None)
-    assert set(splits.checksums) == {"x"}
+    assert set(splits.checksums) == {"x", "train rows", "test rows"}
 
 
 @pytest.mark.parametrize("below", ["", "class/"])

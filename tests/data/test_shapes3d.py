@@ -223,7 +223,7 @@ def test_round_objects_are_brightest_where_they_face_the_sun_and_shaded_smoothly
 def test_images_come_with_their_labels_and_attributes(drawn):
     splits = Shapes3D(count=1000, test=0.2).load()
     assert (len(splits.train), len(splits.test)) == (800, 200)
-    assert set(splits.checksums) == {"forms", "hues"}
+    assert set(splits.checksums) == {"forms", "hues", "train rows", "test rows"}
     assert splits.validation is None
     for images in (splits.train, splits.test):
         assert images.x.shape[1:] == (3, 64, 64)
@@ -295,5 +295,5 @@ def test_a_model_trains_on_them_with_their_factors_as_condition(train):
     record = run.read()
     assert record["status"] == "finished"
     assert record["metrics"]["test/mse"] > 0
-    assert record["data"]["checksums"].keys() == {"forms", "hues"}
+    assert record["data"]["checksums"].keys() == {"forms", "hues", "train rows", "test rows"}
     assert (run.path / "pictures" / "reconstructions.png").is_file()

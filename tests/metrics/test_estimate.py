@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from aelab.metrics.estimate import bootstrap, mean
+from aelab.errors import InapplicableError
+from aelab.metrics.estimate import bootstrap, jackknife, mean
 
 
 def test_the_error_of_a_mean_is_that_of_the_textbook():
@@ -51,3 +52,19 @@ def test_a_bootstrap_repeats_itself_and_is_of_all_observations():
     assert first == again
     assert first.value == other.value == values.std()
     assert first.interval != other.interval
+
+
+def test_a_left_out_group_tells_the_error_of_a_mean():
+    values = np.random.default_rng(0).gamma(2.0, size=(2000, 2)) * [1, 5]
+    error = jackknife(lambda index: values[index].mean(0), 2000, groups=500, seed=0)
+    assert error == pytest.approx(values.std(0) / 2000**0.5, rel=0.1)
+
+
+def test_the_error_of_two_sets_is_that_of_both():
+    """Of a difference of means."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 1, 3000), rng.normal(0, 2, 1000)
+    error = jackknife(lambda i, j: x[i].mean() - y[j].mean(), 3000, 1000, groups=500, seed=0)
+    assert error == pytest.approx((x.var() / 3000 + y.var() / 1000) ** 0.5, rel=0.1)
+    with pytest.raises(InapplicableError, match="15 images are too few for an error: give 20 or more"):
+        jackknife(lambda i, j: 0.0, 3000, 15, groups=10, seed=0)

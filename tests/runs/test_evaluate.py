@@ -108,7 +108,7 @@ def test_an_evaluation_says_whose_numbers_these_are(run, found):
     assert found["data"] == record["data"]
     assert (found["status"], found["seed"], found["checkpoint"]) == ("finished", 0, "best.ckpt")
     assert found["parts"]["likelihood"]["samples"] == 20
-    assert found["feature_space"]["name"].startswith("classifier/digits@")
+    assert found["feature_space"]["generation"]["name"].startswith("classifier/digits@")
 
 
 def test_notes_name_as_many_images_as_there_are(run, evaluate):
@@ -168,7 +168,7 @@ def test_what_a_plain_autoencoder_lacks_is_undefined_and_no_number(train, evalua
     } | {"stability/elbo_spread"}  # fmt: skip
     assert lacking <= found["undefined"].keys()
     assert not found["undefined"].keys() & found["estimates"].keys()
-    assert "no prior" in found["left_out"]["generation"]
+    assert "no prior" in found["undefined"]["generation"]
     assert {"likelihood/distortion", "reconstruction/mse", "stability/mse_spread"} <= values(found).keys()
     assert not any(why.startswith("failed") for why in found["left_out"].values())
 
@@ -209,7 +209,7 @@ def test_images_without_labels_are_measured_but_for_what_needs_labels(train, eva
     assert "interpretability/classes" in found["left_out"]
     assert not any(name.startswith("representation") for name in found["estimates"])
     assert "codes_principal.png" in found["figures"]
-    assert found["feature_space"]["task"] == "rotations"
+    assert found["feature_space"]["generation"]["task"] == "rotations"
     assert {"likelihood/nll", "generation/frechet", "stability/elbo_spread"} <= values(found).keys()
 
 

@@ -13,7 +13,12 @@ from aelab.errors import ConfigurationError
 
 
 class Binarization(Protocol):
-    """Two steps from pixels to values: `prepare` at setup, a call for each batch."""
+    """Two steps from pixels to values: `prepare` at setup, a call for each batch.
+
+    draws_once: whether what is kept resident was drawn at random, and its mean is the source's grey image.
+    """
+
+    draws_once: bool
 
     def prepare(self, x: Tensor, /) -> Tensor:
         """(N, ...) uint8 -> (N, ...) uint8, what is kept resident."""
@@ -25,6 +30,8 @@ class Binarization(Protocol):
 class Grey:
     """The grey level itself, v / 255."""
 
+    draws_once = False
+
     def prepare(self, x: Tensor) -> Tensor:
         return x
 
@@ -34,6 +41,8 @@ class Grey:
 
 class Dynamic:
     """One Bernoulli(v / 255) draw for each pixel, afresh in each batch (Salakhutdinov and Murray 2008)."""
+
+    draws_once = False
 
     def prepare(self, x: Tensor) -> Tensor:
         return x
@@ -48,6 +57,8 @@ class Fixed:
     seed: of the draw, apart from the run's, so that all runs see the same binary images.
     """
 
+    draws_once = True
+
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
@@ -60,6 +71,8 @@ class Fixed:
 
 class Threshold:
     """1 where v / 255 is above `level`, else 0."""
+
+    draws_once = False
 
     def __init__(self, level: float = 0.5) -> None:
         self.level = level

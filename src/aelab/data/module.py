@@ -1,6 +1,7 @@
 """The data of a run: a source cut into train, validation and test, and the loaders of each."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule
 
-from aelab.data.binarization import Binarization
+from aelab.data.binarization import Binarization, Dynamic
 from aelab.data.loader import EvalLoader, TrainLoader
 from aelab.data.splits import Images, Source, Splits, cut
 from aelab.errors import ConfigurationError, DataError
@@ -130,6 +131,14 @@ class DataModule(LightningDataModule):
         """The pixels of a split, with labels and attributes where they are known."""
         self.setup()
         return self._images[split]
+
+    def expected(self) -> "DataModule":
+        """The same splits as the means over what binarisation draws: what a model's own means tend to."""
+        if not self.binarization.draws_once:
+            return self
+        twin = copy(self)
+        twin.binarization, twin._images = Dynamic(), {}
+        return twin
 
     def state_dict(self) -> dict[str, Any]:
         """Where a training continues from; Lightning keeps it in its checkpoints."""

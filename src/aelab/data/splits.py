@@ -76,6 +76,12 @@ def checksum(content: bytes | memoryview) -> str:
     return "md5:" + hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+def checksums_of_rows(train: Tensor, test: Tensor) -> dict[str, str]:
+    """Which rows (N,) of a source are which split, where one set of contents can be cut in many ways."""
+    rows = {"train rows": train, "test rows": test}
+    return {name: checksum(index.numpy().tobytes()) for name, index in rows.items()}
+
+
 def cut(asked: int | float, count: int, option: str, where: str) -> int:
     """How many of `count` images the value `asked` of `option` holds out: a number, or a share in (0., 1.).
 

@@ -30,10 +30,18 @@ class Disentanglement:
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         self._agreement(subject, findings)
-        train = subject.codes("train", self.train), subject.factors("train", self.train)
-        test = subject.codes("test", self.test), subject.factors("test", self.test)
+        subject.check_untold()
+        train, test = (self._given(subject, *part) for part in (("train", self.train), ("test", self.test)))
+        for name in subject.continuous:
+            findings.left_out[f"disentanglement/{name}"] = "it is continuous: its values are no levels"
         with one_thread():
-            findings.add("disentanglement", disentanglement(*train, *test, seed=subject.seed))
+            found, refused = disentanglement(*train, *test, seed=subject.seed)
+        findings.add("disentanglement", found)
+        findings.left_out.update({f"disentanglement/{name}": why for name, why in refused.items()})
+
+    def _given(self, subject: Subject, split: str, count: int | None) -> tuple[np.ndarray, np.ndarray]:
+        factors = np.stack(list(subject.factors(split, count).values()), 1)
+        return subject.codes(split, count), factors
 
     def _agreement(self, subject: Subject, findings: Findings) -> None:
         if not subject.peers:
@@ -52,5 +60,5 @@ class Disentanglement:
 @torch.no_grad()
 def _rates(subject: Subject, count: int | None) -> np.ndarray:
     """The rate of each dimension, (latent,) nats."""
-    traces = subject.traces("test", count, "units")
+    traces = subject.traces("test", count, "units", clean=True)
     return torch.cat([kl_per_dimension(trace) for trace in traces]).mean(0).cpu().numpy()

@@ -21,7 +21,7 @@ from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Images
 from aelab.errors import ConfigurationError
-from aelab.evaluation.subject import Subject
+from aelab.evaluation.subject import Pixels, Subject
 from aelab.networks.conv import ConvEncoder
 from aelab.training.checkpoints import AtomicCheckpointIO, load
 
@@ -71,10 +71,10 @@ class FeatureSpace:
     distance: ClassVar[str] = "frechet"
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor | Pixels, batch_size: int = 500) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 64) and class logits, on the CPU."""
         device = next(self.network.parameters()).device
-        found = [self.network(part.to(device)) for part in images.split(batch_size)]
+        found = [self.network(part.to(device)) for part in _parts(images, batch_size)]
         features, logits = zip(*found, strict=True)
         return torch.cat(features).cpu(), torch.cat(logits).cpu()
 
@@ -107,15 +107,19 @@ class Inception:
         self.device = device
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, batch_size: int = 100) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor | Pixels, batch_size: int = 100) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 2048) and log class probabilities, on the CPU."""
         features, logits = [], []
-        for part in images.split(batch_size):
+        for part in _parts(images, batch_size):
             grey_levels = (part * 255).round().to(torch.uint8).expand(-1, 3, -1, -1).to(self.device)
             features.append(self.network(grey_levels, return_features=True).float().cpu())
             probabilities = self.network(grey_levels, no_output_bias=True)
             logits.append(probabilities.float().clamp_min(1e-30).log().cpu())
         return torch.cat(features), torch.cat(logits)
+
+
+def _parts(images: Tensor | Pixels, size: int) -> Iterator[Tensor]:
+    return (images[start : start + size] for start in range(0, len(images), size))
 
 
 def feature_space(data: DataModule, device: torch.device, path: str | Path | None = None) -> FeatureSpace:

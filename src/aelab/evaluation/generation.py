@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from aelab.distributions.divergence import space
-from aelab.errors import InapplicableError
+from aelab.errors import ConfigurationError
 from aelab.evaluation.features import FeatureSpace, Inception, feature_space
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
-from aelab.evaluation.subject import BLOCK, Subject
+from aelab.evaluation.subject import BLOCK, Pixels, Subject
 from aelab.figures import bands, grid
 from aelab.metrics.estimate import Estimate, mean
 from aelab.metrics.generation import NEAREST, generation, nearest
 from aelab.metrics.threads import one_thread
 
 COLUMNS = 16
-POOR, NARROW = 0.05, 0.5  # recall and relative spread below which samples are said to lack diversity
 FLOOR = "generation_floor"
+POOR, NARROW = 0.05, 0.5  # recall and relative spread below which samples are said to lack diversity
 
 
 class Sampler(Protocol):
@@ -29,6 +29,9 @@ class Sampler(Protocol):
 
     def __call__(self, subject: Subject, count: int) -> Tensor:
         """`count` images (count, C, H, W), on the CPU."""
+
+    def undefined(self, subject: Subject) -> str:
+        """Why the model has no such samples; empty where it has."""
 
 
 @dataclass
@@ -45,15 +48,17 @@ class ExPostMixture:
     def __post_init__(self) -> None:
         at_least(1, components=self.components, images=self.images)
 
+    def undefined(self, subject: Subject) -> str:
+        if subject.model.conditioner is not None:
+            return "a mixture of all codes does not fit a conditional model"
+        if space(next(subject.traces("test", 1)).posterior) != "real":
+            return "a Gaussian mixture does not fit codes that are no real vectors"
+        return ""
+
     @torch.no_grad()
     def __call__(self, subject: Subject, count: int) -> Tensor:
         from sklearn.mixture import GaussianMixture
 
-        if subject.model.conditioner is not None:
-            raise InapplicableError("a mixture of all codes does not fit a conditional model")
-        trace = next(subject.traces("test", 1))
-        if space(trace.posterior) != "real":
-            raise InapplicableError("a Gaussian mixture does not fit codes that are no real vectors")
         mixture = GaussianMixture(self.components, random_state=subject.seed)
         with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of rounding, in codes that hardly vary
@@ -82,28 +87,36 @@ class Generation:
 
     def __post_init__(self) -> None:
         at_least(4 * NEAREST, count=self.count, train=self.train)
+        if self.features is not None and self.inception is not None:
+            raise ConfigurationError("features and inception name two feature spaces: give one of them")
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
+        if why := self._undefined(subject):
+            findings.undefined[self.name] = why
+            return
         drawn = subject.samples(self.count) if self.sampler is None else self.sampler(subject, self.count)
         features = self._space(subject)
-        findings.facts["feature_space"] = {
-            "name": features.name, "task": features.task, "accuracy": features.accuracy,
-        }  # fmt: skip
         real_images, train_images = subject.pixels("test", self.count), subject.pixels("train", self.train)
         drawn = drawn.clamp(0, 1)[: len(real_images)]
         (real, _), (train, train_logits) = features(real_images), features(train_images)
         fake, fake_logits = features(drawn)
         with one_thread():
             found = generation(real, fake, train, fake_logits, subject.seed)
-        note = f"in {features.name}"
-        findings.add(self.name, _noted(found, note, features))
-        if FLOOR not in findings.facts:
-            findings.facts[FLOOR] = f"{len(real)} training images in the place of samples"
+        note = f"in {features.name}" + _of_bits(real_images)
+        copies = f"{note}, among {len(train):,} training images"
+        notes = dict.fromkeys(found, note) | {"memorisation": copies}
+        findings.add(self.name, _noted(found, notes, features))
+        spaces = findings.facts.setdefault("feature_space", {})
+        measured = any(space["name"] == features.name for space in spaces.values())
+        spaces[self.name] = {"name": features.name, "task": features.task, "accuracy": features.accuracy}
+        if not measured:
             some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
             with one_thread():
                 # None: training images are copies of themselves.
                 floor = generation(real, train[some], None, train_logits[some], subject.seed)
-            findings.add(FLOOR, _noted(floor, f"{note}, of training images", features))
+            told = f"{note}, of {len(some):,} training images in the place of samples"
+            floor_of = f"{self.name}_floor" if len(spaces) > 1 else FLOOR
+            findings.add(floor_of, _noted(floor, dict.fromkeys(floor, told), features))
         self._labels(subject, findings, features, fake_logits)
         if found["recall"].value < POOR or found["diversity"].value < NARROW:
             findings.alarms[f"{self.name}_low_diversity"] = (
@@ -111,6 +124,15 @@ class Generation:
                 f"{found['diversity'].value:.2f} times as far from one another as images do"
             )
         self._show(findings, drawn, train_images, fake, train)
+
+    def _undefined(self, subject: Subject) -> str:
+        """Why the model has no samples that could be compared."""
+        told = subject.model.conditioner
+        if told is not None and told.tells == "image":
+            return "samples hold the parts of the test images that the model is told"
+        if self.sampler is None and subject.model.prior is None:
+            return "the model has no prior to sample from"
+        return "" if self.sampler is None else self.sampler.undefined(subject)
 
     def _space(self, subject: Subject) -> FeatureSpace | Inception:
         if self.inception is not None:
@@ -127,7 +149,7 @@ class Generation:
             findings.add(self.name, {"label_accuracy": mean(right, "fraction", f"read by {features.name}")})
 
     def _show(
-        self, findings: Findings, drawn: Tensor, train_images: Tensor, fake: Tensor, train: Tensor
+        self, findings: Findings, drawn: Tensor, train_images: Pixels, fake: Tensor, train: Tensor
     ) -> None:
         shown = drawn[: COLUMNS * COLUMNS // 2].split(COLUMNS)
         findings.figure(f"{self.name}_samples", grid(shown, [""] * len(shown)))
@@ -139,8 +161,16 @@ class Generation:
 
 
 def _noted(
-    found: Mapping[str, Estimate], note: str, features: FeatureSpace | Inception
+    found: Mapping[str, Estimate], notes: Mapping[str, str], features: FeatureSpace | Inception
 ) -> dict[str, Estimate]:
     """With what they were measured in: only Inception's distance is called FID."""
     names = {name: features.distance if name == "frechet" else name for name in found}
-    return {names[name]: replace(each, note=f"{note} {each.note}".strip()) for name, each in found.items()}
+    return {
+        names[name]: replace(each, note=f"{notes[name]} {each.note}".strip()) for name, each in found.items()
+    }
+
+
+def _of_bits(images: Pixels) -> str:
+    """What a distance owes to the images: means of p(x|z,c) are grey where images were binarised for good."""
+    some = images[: 10 * COLUMNS]
+    return ", of images in black and white" if bool(((some == 0) | (some == 1)).all()) else ""

@@ -41,7 +41,7 @@ class Interpretability:
 
     @torch.no_grad()
     def __call__(self, subject: Subject, findings: Findings) -> None:
-        trace = next(subject.traces("test", 2 * self.pairs))
+        trace = next(subject.traces("test", 1))
         codes = subject.codes("test", self.images)
         if space(trace.posterior) == "real":
             self._traverse(subject, findings, codes)
@@ -80,14 +80,13 @@ class Interpretability:
     def _carriers(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
         """The share of each factor's entropy, or of the label's, that a unit tells of."""
         try:
-            factors = subject.factors("test", self.images)
-            names = subject.data.attribute_names
-        except InapplicableError:
-            try:
-                factors, names = subject.labels("test", self.images)[:, None], ["label"]
-            except InapplicableError:
-                findings.left_out["interpretability/carriers"] = "the data have neither factors nor labels"
-                return
+            subject.check_untold()
+            known = subject.factors("test", self.images) if subject.levels else {}
+            known = known or {"label": subject.labels("test", self.images)}
+        except InapplicableError as error:
+            findings.left_out["interpretability/carriers"] = str(error)
+            return
+        names, factors = list(known), np.stack(list(known.values()), 1)
         told = mutual_information(codes, factors) / np.maximum(entropy(factors), 1e-12)
         order = np.argsort(-told.max(1), kind="stable")
         findings.table(

@@ -4,23 +4,26 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.distributions import constraints
 
 from aelab.charts import bars
 from aelab.errors import ConfigurationError, InapplicableError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
-from aelab.evaluation.subject import Subject
+from aelab.evaluation.subject import BLOCK, Subject
 from aelab.metrics.aggregate import kl_per_dimension, rate_parts
-from aelab.metrics.estimands import ACTIVE, bits_per_dim
+from aelab.metrics.estimands import ACTIVE, UNITS, bits_per_dim
 from aelab.metrics.estimate import Estimate, bootstrap, mean
-from aelab.metrics.importance import importance_sampled
+from aelab.metrics.importance import NO_BOUND, importance_sampled
+from aelab.records import Trace
 
-NATS = "nats per image"
+NATS = UNITS["elbo"]
 DEAD = 0.01  # nats of a dimension that carries nothing
 STILL = 1e-4  # of the largest variance of a dimension's posterior mean: the same, where it has no nats
+ROUNDING = 1e-8  # a variance that float32 gives constant codes
 COLLAPSED = 0.1  # nats of a whole code that carries nothing
 OWN_SAMPLES = "the posterior knows the density of its own samples alone"
-NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"
+GREY = "a cross-entropy and no likelihood: the likelihood is of bits, and the values are grey"
 
 
 @dataclass
@@ -49,13 +52,14 @@ class Likelihood:
         self._units(subject, findings)
 
     def _bound(self, subject: Subject, findings: Findings) -> None:
-        units = {"elbo": NATS, "distortion": NATS, "kl": NATS, "bits_per_dim": "bits per value"}
-        named = {"kl": "rate"}
-        for name, unit in units.items():
+        note = _note(next(subject.traces("test", BLOCK)))
+        names = {"elbo": "elbo", "distortion": "distortion", "kl": "rate", "bits_per_dim": "bits_per_dim"}
+        for name, ours in names.items():
             if name in subject.measured:
-                findings.add("likelihood", {named.get(name, name): mean(subject.measured[name], unit)})
+                told = "" if name == "kl" else note
+                findings.add("likelihood", {ours: mean(subject.measured[name], UNITS[name], told)})
             else:
-                findings.undefine("likelihood", [named.get(name, name)], NO_BOUND)
+                findings.undefine("likelihood", [ours], NO_BOUND)
         if "kl" in subject.measured and subject.measured["kl"].mean() < COLLAPSED:
             findings.alarms["posterior_collapse"] = (
                 f"the rate is {subject.measured['kl'].mean():.2g} nats: codes say nothing of their images"
@@ -71,19 +75,14 @@ class Likelihood:
                 found = importance_sampled(subject.model, batch, self.samples, self.memory)
                 log_p.append(found[0].cpu())
                 effective.append(found[1].cpu())
-        except ConfigurationError:
-            findings.undefine("likelihood", names, NO_BOUND)
+        except InapplicableError as error:
+            findings.undefine("likelihood", names, str(error))
             return
         nll = -torch.cat(log_p)
-        example = next(subject.traces("test", 1))
-        note = f"{self.samples} codes of each image"
-        estimates = zip(
-            names,
-            (nll, bits_per_dim(nll, example.likelihood), torch.cat(effective)),
-            (NATS, "bits per value", "codes"),
-            strict=True,
-        )
-        findings.add("likelihood", {name: mean(v.numpy(), unit, note) for name, v, unit in estimates})
+        example = next(subject.traces("test", BLOCK))
+        note = "; ".join(filter(None, [f"{self.samples} codes of each image", _note(example)]))
+        values = zip(names, (nll, bits_per_dim(nll, example.likelihood), torch.cat(effective)), strict=True)
+        findings.add("likelihood", {name: mean(v.numpy(), UNITS[name], note) for name, v in values})
 
     @torch.no_grad()
     def _parts(self, subject: Subject, findings: Findings) -> None:
@@ -114,7 +113,7 @@ class Likelihood:
         means = subject.codes("test")
         findings.add("likelihood", {"active_units": _active(means)})
         variance = means.var(0)
-        dead = variance < STILL * variance.max()
+        dead = variance < max(STILL * variance.max(), ROUNDING)
         carried = f"vary less than {STILL} of the one that varies most"
         columns = {"variance_of_mean": variance}
         try:
@@ -144,4 +143,11 @@ def _active(means: np.ndarray) -> Estimate:
     def count(index: np.ndarray) -> float:
         return float((means[index].var(0) > ACTIVE).sum())
 
-    return bootstrap(count, len(means), "latent dimensions", resamples=50)
+    return bootstrap(count, len(means), "latent dimensions")
+
+
+def _note(trace: Trace) -> str:
+    """What a log-density of these values is no measure of."""
+    bits = trace.likelihood.support is constraints.boolean
+    grey = bool(((trace.x != 0) & (trace.x != 1)).any())
+    return GREY if bits and grey else ""

@@ -12,10 +12,11 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures import bands
+from aelab.metrics.estimands import RECONSTRUCTION, UNITS
 from aelab.metrics.estimate import mean
 from aelab.metrics.structure import ms_ssim, ssim
 
-UNITS = {"mse": "squared error per pixel", "squared_error": "squared error per image", "psnr": "dB"}
+SHOWN = 16
 
 
 @dataclass
@@ -33,19 +34,26 @@ class Reconstruction:
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         measured = subject.measured
-        findings.add("reconstruction", {name: mean(measured[name], unit) for name, unit in UNITS.items()})
+        errors = {name: mean(measured[name], UNITS[name]) for name in RECONSTRUCTION}
+        findings.add("reconstruction", errors)
         self._similarity(subject, findings, "ssim", ssim)
         self._similarity(subject, findings, "ms_ssim", ms_ssim)
         worst = np.argsort(-measured["squared_error"], kind="stable")
         findings.table(
             "per_image", ["image", *measured], zip(range(len(worst)), *measured.values(), strict=True)
         )
-        self._show(subject, findings, worst[: self.worst])
+        self._show(subject, findings, "reconstructions", np.arange(min(SHOWN, len(worst))))
+        self._show(subject, findings, "worst_reconstructions", worst[: self.worst])
 
     def _similarity(
         self, subject: Subject, findings: Findings, name: str, similarity: Callable[[Tensor, Tensor], Tensor]
     ) -> None:
+        told = subject.model.conditioner
         try:
+            if told is not None and told.tells == "image":
+                raise InapplicableError(
+                    "a part of each image is told to the model, and would count as its own"
+                )
             values = [
                 similarity(t.x, t.likelihood.mean[0]).cpu() for t in subject.traces("test", self.images)
             ]
@@ -54,13 +62,13 @@ class Reconstruction:
             return
         findings.add("reconstruction", {name: mean(torch.cat(values).numpy(), "fraction")})
 
-    def _show(self, subject: Subject, findings: Findings, worst: np.ndarray) -> None:
-        """The worst images beside their reconstructions, from the pass that was measured."""
-        wanted = {int(place): rank for rank, place in enumerate(worst)}
+    def _show(self, subject: Subject, findings: Findings, name: str, places: np.ndarray) -> None:
+        """The images at `places` above their reconstructions, from the pass that was measured."""
+        wanted = {int(place): rank for rank, place in enumerate(places)}
         rows: dict[int, tuple[Tensor, Tensor]] = {}
-        for block, trace in enumerate(subject.traces("test")):
+        for block, trace in enumerate(subject.traces("test", int(places.max()) + 1)):
             for row in range(len(trace.x)):
                 if (place := block * BLOCK + row) in wanted:
                     rows[wanted[place]] = (trace.x[row].cpu(), trace.likelihood.mean[0, row].cpu())
         shown = [torch.stack(images) for images in zip(*(rows[rank] for rank in sorted(rows)), strict=True)]
-        findings.figure("worst_reconstructions", bands(shown, ["input", "output"], 16))
+        findings.figure(name, bands(shown, ["input", "output"], SHOWN))

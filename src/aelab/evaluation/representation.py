@@ -36,7 +36,10 @@ class Representation:
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         codes = subject.codes("test", self.test)
-        self._alignment(subject, findings, codes)
+        try:
+            self._alignment(subject, findings, codes)
+        except InapplicableError as error:
+            findings.left_out["representation/cka_between_seeds"] = str(error)
         planes = {"principal": principal_plane(codes[: self.shown])}
         if self.tsne:
             planes["tsne"] = tsne_plane(codes[: self.shown], subject.seed)
@@ -46,6 +49,7 @@ class Representation:
             findings.figure(f"codes_{name}", scatter(points, shown, title=f"{subject.name}: {TITLES[name]}"))
         if labels is None:
             raise InapplicableError(why)
+        subject.check_untold()
         train = subject.codes("train", self.train), subject.labels("train", self.train)
         with one_thread():
             found = representation(*train, codes, labels, subject.seed, self.draws)
@@ -60,8 +64,7 @@ class Representation:
 
     def _alignment(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
         if not subject.peers:
-            findings.left_out["representation/cka_between_seeds"] = NO_PEERS
-            return
+            raise InapplicableError(NO_PEERS)
         values = [cka(codes, peer.codes("test", self.test)) for peer in subject.peers]
         if len(values) == 1:
             findings.add("representation", {"cka_between_seeds": values[0]})

@@ -13,6 +13,7 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
+from aelab.metrics.estimands import UNITS, reconstruction
 from aelab.metrics.estimate import Estimate, mean
 
 
@@ -45,7 +46,7 @@ class Stability:
                 findings.undefine("stability", [f"{name}_spread"], "the model has no such number")
                 continue
             spread = float(np.std([run[name].mean() for run in runs], ddof=1))
-            unit = "squared error per pixel" if name == "mse" else "nats per image"
+            unit = UNITS[name]
             # The error of a standard deviation from n normal values.
             error = spread / (2 * (self.repeats - 1)) ** 0.5
             note = f"standard deviation over draws of the noise, {len(runs[0][name])} images"
@@ -68,7 +69,7 @@ class Stability:
                     f"code_shift_{name}": mean(
                         moved, "spreads of the codes", f"distance a code moves, under {told}"
                     ),
-                    f"mse_increase_{name}": mean(worse, "squared error per pixel", f"under {told}"),
+                    f"mse_increase_{name}": mean(worse, UNITS["mse"], f"under {told}"),
                 },
             )
 
@@ -98,22 +99,19 @@ def _movement(
     disturb: Callable[[Tensor], Tensor],
     context: AbstractContextManager[Any],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far each image's code moves, in root mean square distances of codes from their mean, and how much
-    the squared error of a pixel grows: (N,) each."""
+    """How far each image's code moves when what the encoder sees is disturbed, in root mean square distances
+    of codes from their mean, and how much the squared error of a value grows: (N,) each."""
     before, after, worse = [], [], []
     for index, batch in subject.batches("test", images):
         subject.fix_noise("disturbance", index)
-        plain = subject.model(batch)
-        given = batch._replace(x=disturb(batch.x))
+        plain = subject.model(batch, shown=batch.x)
+        shown = disturb(batch.x)
         subject.fix_noise("disturbance", index)
         with context:
-            moved = subject.model(given)
+            moved = subject.model(batch, shown=shown)
         before.append(plain.posterior.mean.flatten(1).float())
         after.append(moved.posterior.mean.flatten(1).float())
-        errors = [
-            (t.likelihood.mean[0].float() - batch.x).square().flatten(1).mean(1) for t in (moved, plain)
-        ]
-        worse.append(errors[0] - errors[1])
+        worse.append(reconstruction(moved)["mse"] - reconstruction(plain)["mse"])
     codes = torch.cat(before).double()
     spread = (codes - codes.mean(0)).square().sum(1).mean().sqrt().clamp_min(1e-12)
     distance = (torch.cat(after).double() - codes).square().sum(1).sqrt() / spread

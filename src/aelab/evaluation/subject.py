@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aelab.data.module import DataModule
+from aelab.data.splits import Images
 from aelab.errors import InapplicableError
 from aelab.metrics.estimands import evidence, reconstruction
 from aelab.models import Autoencoder
@@ -19,7 +20,24 @@ from aelab.records import Batch, Trace
 from aelab.seeds import seed_generators, step_seed
 
 BLOCK = 500  # images in a batch; the noise follows from it, so it is the same for all runs and machines
+MANY_LEVELS = 0.1  # of the images: an attribute with so many values is continuous, and no factor of levels
 T = TypeVar("T")
+
+
+class Pixels:
+    """Images in [0, 1] on the CPU, made from whole numbers a part at a time: p[rows] is (K, C, H, W)."""
+
+    def __init__(self, images: Images, count: int | None = None) -> None:
+        self.images = images
+        self.size = len(images) if count is None else min(count, len(images))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: Any) -> Tensor:
+        """A slice, or an index (K,)."""
+        rows = torch.arange(self.size)[part] if isinstance(part, slice) else part
+        return self.images.at(rows.to(self.images.x.device)).x.cpu().float() / 255
 
 
 @dataclass
@@ -37,6 +55,7 @@ class Subject:
     device: torch.device
     peers: tuple["Subject", ...] = ()
     estimates: Mapping[str, float] = field(default_factory=dict)
+    _codes: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def batches(self, split: str = "test", count: int | None = None) -> Iterator[tuple[int, Batch]]:
         """The first `count` images in numbered blocks, on the device."""
@@ -49,13 +68,16 @@ class Subject:
             left -= BLOCK
 
     def traces(
-        self, split: str = "test", count: int | None = None, stage: str | None = None
+        self, split: str = "test", count: int | None = None, stage: str | None = None, clean: bool = False
     ) -> Iterator[Trace]:
-        """One pass of each block; stage: names its noise, by default that of the test in training."""
+        """One pass of each block; stage: names its noise, by default that of the test in training.
+
+        clean: whether the encoder of a denoising model sees the images as they are.
+        """
         for index, batch in self.batches(split, count):
             self.fix_noise(stage or split, index)
             with torch.no_grad():
-                yield self.model(batch)
+                yield self.model(batch, shown=batch.x if clean else None)
 
     def fix_noise(self, stage: str, index: int = 0) -> None:
         """Make what is drawn next follow from the seed, the stage and the number of the block."""
@@ -72,9 +94,22 @@ class Subject:
         return {name: torch.cat([each[name] for each in found]).cpu().numpy() for name in found[0]}
 
     def codes(self, split: str, count: int | None = None) -> np.ndarray:
-        """Posterior means of the first `count` images: (N, latent), float32."""
-        means = [trace.posterior.mean.flatten(1).float().cpu() for trace in self.traces(split, count)]
-        return torch.cat(means).numpy()
+        """Posterior means of the first `count` images, uncorrupted: (N, latent), float32."""
+        images = len(self.data.images(split))
+        size = images if count is None else min(count, images)
+        if len(self._codes.get(split, ())) < size:
+            traces = self.traces(split, size, clean=True)
+            means = [trace.posterior.mean.flatten(1).float().cpu() for trace in traces]
+            self._codes[split] = torch.cat(means).numpy()
+        return self._codes[split][:size]
+
+    def check_untold(self) -> None:
+        """InapplicableError where the encoder is told what codes would be asked for."""
+        told = None if self.model.conditioner is None else self.model.conditioner.tells
+        if told in ("label", "attributes"):
+            raise InapplicableError(
+                f"the encoder is told the {told} of an image: codes do not show what it would find of them"
+            )
 
     def labels(self, split: str, count: int | None = None) -> np.ndarray:
         """Their labels, (N,); InapplicableError where the data have none."""
@@ -83,18 +118,47 @@ class Subject:
             raise InapplicableError(f"{self.data.name} has no labels (data.classes is null)")
         return labels[:count].cpu().numpy()
 
-    def factors(self, split: str, count: int | None = None) -> np.ndarray:
-        """Their generative factors as levels from 0, (N, K); InapplicableError where none are known."""
-        attributes = self.data.images(split).attributes
-        if attributes is None or not self.data.attributes:
-            raise InapplicableError(f"{self.data.name} has no known factors (data.attributes is null)")
-        return np.stack([np.unique(a, return_inverse=True)[1] for a in attributes[:count].cpu().numpy().T], 1)
+    def factors(self, split: str, count: int | None = None) -> dict[str, np.ndarray]:
+        """Their generative factors, by name, as levels from 0 that mean the same in all splits: (N,) each.
 
-    def pixels(self, split: str, count: int | None = None) -> Tensor:
-        """The images before the loader binarises them: (N, C, H, W) in [0, 1], on the CPU."""
-        images = self.data.images(split)
-        size = len(images) if count is None else min(count, len(images))
-        return images.at(slice(size)).x.cpu().float() / 255
+        InapplicableError where none are known, or all are continuous.
+        """
+        if not self.levels:
+            raise InapplicableError(
+                f"{self.data.name} has no known factors (data.attributes is null)"
+                if not self.data.attributes
+                else f"the attributes of {self.data.name} are continuous: {', '.join(self.continuous)}"
+            )
+        found = self._attributes(split)[:count]
+        columns = {name: found[:, self.data.attribute_names.index(name)] for name in self.levels}
+        return {name: np.searchsorted(self.levels[name], column) for name, column in columns.items()}
+
+    @cached_property
+    def levels(self) -> dict[str, np.ndarray]:
+        """The values of each attribute that has few, in order, over all splits."""
+        if not self.data.attributes:
+            return {}
+        every = np.concatenate([self._attributes(split) for split in ("train", "val", "test")])
+        values = {name: np.unique(a) for name, a in zip(self.data.attribute_names, every.T, strict=True)}
+        return {name: found for name, found in values.items() if len(found) <= MANY_LEVELS * len(every)}
+
+    @property
+    def continuous(self) -> list[str]:
+        """The attributes with too many values for levels."""
+        return [name for name in self.data.attribute_names if name not in self.levels]
+
+    def _attributes(self, split: str) -> np.ndarray:
+        found = self.data.images(split).attributes
+        assert found is not None
+        return found.cpu().numpy()
+
+    def pixels(self, split: str, count: int | None = None) -> Pixels:
+        """The first `count` images before they are binarised at random: what means of p(x|z,c) tend to."""
+        return Pixels(self._expected.images(split), count)
+
+    @cached_property
+    def _expected(self) -> DataModule:
+        return self.data.expected()
 
     @torch.no_grad()
     def samples(self, count: int, stage: str = "samples") -> Tensor:

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aelab.errors import ConfigurationError, NonFiniteError
-from aelab.metrics.estimate import Estimate, mean
+from aelab.errors import InapplicableError, NonFiniteError
+from aelab.metrics.estimate import Estimate, jackknife, mean
 
 NEAREST = 5
-GROUPS = 5
-CHUNK = 256  # queries that are compared with all training images at once
+GROUPS = 10  # that are left out, one after the other, for an error
+PAIRS = 2**24  # whose distances or kernels are held at once
 
 
 def generation(
@@ -26,7 +26,7 @@ def generation(
     """All of this module for features of held-out images, samples and training images, and samples' logits.
 
     train: None where nothing is asked of copies.
-    Raises NonFiniteError for features that are not finite, ConfigurationError for too few of them.
+    Raises NonFiniteError for features that are not finite, InapplicableError for too few of them.
     """
     for name, features in {"real": real, "fake": fake, "train": train}.items():
         if features is None:
@@ -34,15 +34,15 @@ def generation(
         if not features.isfinite().all():
             raise NonFiniteError(f"the features of {name} images are not all finite")
         if len(features) < 4 * NEAREST:
-            raise ConfigurationError(
+            raise InapplicableError(
                 f"{len(features)} {name} images are too few to compare: give at least {4 * NEAREST}"
             )
     if not fake_logits.isfinite().all():
         raise NonFiniteError("the class logits of fake images are not all finite")
     return {
         "frechet": frechet(real, fake, seed),
-        "kernel_distance": kernel_distance(real, fake, seed),
-        **precision_recall(real, fake),
+        "kernel_distance": kernel_distance(real, fake),
+        **precision_recall(real, fake, seed),
         "classifier_score": classifier_score(fake_logits, seed),
         "two_sample_accuracy": two_sample_test(real, fake, seed),
         **({} if train is None else {"memorisation": memorisation(train, real, fake)}),
@@ -50,73 +50,97 @@ def generation(
     }
 
 
-def frechet(real: Tensor, fake: Tensor, seed: int = 0, resamples: int = 20) -> Estimate:
+def frechet(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
     """The Frechet distance of the Gaussians with the features' means and covariances (Heusel et al. 2017).
 
-    It is biased upwards by about 1 / N; the error is the bootstrap's.
+    It is biased upwards by about 1 / N.
     """
-    rng = np.random.default_rng(seed)
 
-    def distance(a: Tensor, b: Tensor) -> float:
+    def distance(rows: np.ndarray, columns: np.ndarray) -> float:
         from torchmetrics.image.fid import FrechetInceptionDistance
 
-        metric = FrechetInceptionDistance(feature=_given(a))
-        metric.update(a.double(), real=True)
-        metric.update(b.double(), real=False)
+        metric = FrechetInceptionDistance(feature=_given(real))
+        metric.update(real[rows].double(), real=True)
+        metric.update(fake[columns].double(), real=False)
         return max(0.0, metric.compute().item())
 
-    def resampled(x: Tensor) -> Tensor:
-        return x[torch.from_numpy(rng.integers(len(x), size=len(x)))]
-
-    spread = [distance(resampled(real), resampled(fake)) for _ in range(resamples)]
-    return Estimate(distance(real, fake), "squared feature units", len(fake), float(np.std(spread, ddof=1)))
+    sizes = len(real), len(fake)
+    error = jackknife(distance, *sizes, groups=GROUPS, seed=seed)
+    return Estimate(distance(*map(np.arange, sizes)), "squared feature units", len(fake), float(error))
 
 
-def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0, subsets: int = 50) -> Estimate:
-    """The squared MMD with the cubic kernel (Binkowski et al. 2018), unbiased: it can be below 0.
+def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
+    """The squared MMD with the cubic kernel over all pairs (Binkowski et al. 2018), unbiased: it can be
+    below 0. torchmetrics' mean over random subsets tends to it.
 
-    The mean over random subsets; their spread is scaled to all samples for the error: subsets of half of them
-    differ as much as sets of all of them do.
+    The error is that of a U-statistic, from the mean over the pairs of each image.
     """
-    from torchmetrics.image.kid import KernelInceptionDistance
-
-    few = min(len(real), len(fake))
-    size = min(1000, few // 2)
-    with _seeded(seed):
-        metric = KernelInceptionDistance(feature=_given(real), subsets=subsets, subset_size=size)
-        metric.update(real, real=True)
-        metric.update(fake, real=False)
-        value, spread = metric.compute()
-    return Estimate(value.item(), "squared kernel units", few, spread.item() * (size / (few - size)) ** 0.5)
+    x, y = real.double(), fake.double()
+    among_x, among_y = _kernel_means(x, x, own=True), _kernel_means(y, y, own=True)
+    x_to_y, y_to_x = _kernel_means(x, y), _kernel_means(y, x)
+    value = among_x.mean() + among_y.mean() - 2 * x_to_y.mean()
+    variance = (among_x - x_to_y).var() / len(x) + (among_y - y_to_x).var() / len(y)
+    few = min(len(x), len(y))
+    return Estimate(value.item(), "squared kernel units", few, 2 * variance.item() ** 0.5)
 
 
-def precision_recall(real: Tensor, fake: Tensor) -> dict[str, Estimate]:
-    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020).
+def _kernel_means(x: Tensor, y: Tensor, own: bool = False) -> Tensor:
+    """Of each row of x over all rows of y, without itself where they are its own set: (N,)."""
+    rows = x.split(max(1, PAIRS // len(y)))
+    sums = torch.cat([(part @ y.T / x.shape[1] + 1).pow(3).sum(1) for part in rows])
+    if not own:
+        return sums / len(y)
+    return (sums - (x.square().sum(1) / x.shape[1] + 1).pow(3)) / (len(y) - 1)
 
-    Errors are binomial, with the neighbourhoods given; that of the density is over groups of samples.
-    """
-    from prdc.prdc import compute_nearest_neighbour_distances, compute_pairwise_distance
 
-    # `compute_prdc` gives the means of these alone, and would find all distances anew for each group.
-    x, y, few = real.numpy(), fake.numpy(), min(NEAREST, len(fake) - 2)
-    around_real, around_fake = (compute_nearest_neighbour_distances(part, few) for part in (x, y))
+def precision_recall(real: Tensor, fake: Tensor, seed: int = 0) -> dict[str, Estimate]:
+    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
+    from prdc.prdc import compute_pairwise_distance
+
+    # `compute_prdc` gives the means of these alone, and would find all distances anew for each error.
+    x, y = real.numpy(), fake.numpy()
+    around_real, around_fake = (_Neighbours(compute_pairwise_distance(part)) for part in (x, y))
     distance = compute_pairwise_distance(x, y)
-    held = distance < around_real[:, None]
-    dense = torch.from_numpy(held.sum(0) / few)
-    groups = torch.stack([part.mean() for part in dense.chunk(GROUPS)])
-    error = groups.std().item() / GROUPS**0.5
+
+    def shares(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        between = distance[np.ix_(rows, columns)]
+        real_radii, fake_radii = around_real.radii(rows), around_fake.radii(columns)
+        held = between < real_radii[:, None]
+        recalled, covered = (between < fake_radii).any(1), between.min(1) < real_radii
+        return np.array([held.any(0).mean(), recalled.mean(), held.sum(0).mean() / NEAREST, covered.mean()])
+
+    sizes = len(x), len(y)
+    values, errors = shares(*map(np.arange, sizes)), jackknife(shares, *sizes, groups=GROUPS, seed=seed)
+    units = {
+        "precision": "fraction",
+        "recall": "fraction",
+        "density": "relative density",
+        "coverage": "fraction",
+    }
+    counts = {"recall": len(x), "coverage": len(x)}
     return {
-        "precision": _share(held.any(0)),
-        "recall": _share((distance < around_fake).any(1)),
-        "coverage": _share(distance.min(1) < around_real),
-        "density": Estimate(dense.mean().item(), "relative density", len(fake), error),
+        name: Estimate(float(value), unit, counts.get(name, len(y)), float(error))
+        for (name, unit), value, error in zip(units.items(), values, errors, strict=True)
     }
 
 
-def _share(held: np.ndarray) -> Estimate:
-    """Of those that are held (N,), with its binomial error."""
-    share = float(held.mean())
-    return Estimate(share, "fraction", len(held), (share * (1 - share) / len(held)) ** 0.5)
+class _Neighbours:
+    """Who is near to whom in a set of which parts can be left out: more neighbours than are asked for."""
+
+    def __init__(self, distances: np.ndarray) -> None:
+        # Of four times as many neighbours the tenth that is left out is never so much that too few remain.
+        kept = min(len(distances), 4 * NEAREST + 1)
+        near = np.argpartition(distances, kept - 1, 1)[:, :kept]
+        order = np.argsort(np.take_along_axis(distances, near, 1), 1, kind="stable")
+        self.index = np.take_along_axis(near, order, 1)
+        self.distances = np.take_along_axis(distances, self.index, 1)
+
+    def radii(self, rows: np.ndarray) -> np.ndarray:
+        """The distance of each of `rows` (K,) to the `NEAREST`-th other one of them."""
+        there = np.zeros(len(self.index), dtype=bool)
+        there[rows] = True
+        place = (there[self.index[rows]].cumsum(1) > NEAREST).argmax(1)  # the first one is the row itself
+        return self.distances[rows, place]
 
 
 def classifier_score(logits: Tensor, seed: int = 0, splits: int = 10) -> Estimate:
@@ -170,7 +194,8 @@ def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     """The distance (N,) of each query (N, F) to the nearest of others (M, F), and its index (N,)."""
     centre = among.mean(0)  # far from the origin, distances by differences of squares would lose their digits
     others = among - centre
-    index = torch.cat([torch.cdist(part - centre, others).argmin(1) for part in queries.split(CHUNK)])
+    rows = max(1, PAIRS // len(among))
+    index = torch.cat([torch.cdist(part - centre, others).argmin(1) for part in queries.split(rows)])
     return (queries - among[index]).norm(dim=1), index
 
 

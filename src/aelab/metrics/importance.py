@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from aelab.distributions import has_density
+from aelab.errors import InapplicableError
 from aelab.evidence import log_weights
 from aelab.models import Autoencoder
 from aelab.records import Batch, Trace
 
 IMAGES, CODES = 16, 500  # drawn at once, whatever the memory: the noise does not depend on it
+NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"
 BYTES_PER_NUMBER = 32  # of the decoder's widest layer: a handful of float32 tensors of that size
 # On a CPU what a pass decodes should stay in the cache: three times as fast as with 50 MB.
 MEMORY = {"cpu": 8e6}
@@ -26,7 +29,7 @@ def importance_sampled(
     samples: codes for each observation. memory: bytes that decoded codes may take at once; None: what is fast
     on the device. Neither the memory nor how a batch is cut into multiples of 16 rows changes the estimate
     by more than rounding; the noise is that of torch's default generators.
-    Raises ConfigurationError for a model whose posterior has no density, or without a prior.
+    Raises InapplicableError for a model whose posterior has no density, or without a prior.
     """
     rows = (slice(start, start + IMAGES) for start in range(0, len(batch.x), IMAGES))
     parts = [batch.map(lambda value, part=part: value[part]) for part in rows]  # type: ignore[misc]
@@ -56,6 +59,8 @@ def _passes(
 ) -> Iterator[Trace]:
     """Codes of one and the same posterior: x is encoded once."""
     encoded = model(batch, step=step)
+    if encoded.prior is None or not has_density(encoded.posterior):
+        raise InapplicableError(NO_BOUND)
     if memory is None:
         memory = MEMORY.get(batch.x.device.type, MEMORY_ELSEWHERE)
     at_once = max(1, int(memory / (BYTES_PER_NUMBER * _widest(model, encoded))))

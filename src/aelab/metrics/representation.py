@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from aelab.errors import ConfigurationError, NonFiniteError
+from aelab.errors import ConfigurationError, InapplicableError, NonFiniteError
 from aelab.metrics.estimate import Estimate, mean
 
 ITERATIONS = 200  # of L-BFGS at most; codes of 16 dimensions need fewer than 100
@@ -75,7 +75,7 @@ def few_label_probe(
     if per_class < 1 or draws < 1:
         raise ConfigurationError(f"draws={draws} and per_class={per_class} must both be at least 1")
     if sizes.min() < per_class:
-        raise ConfigurationError(
+        raise InapplicableError(
             f"class {classes[sizes.argmin()]} has {sizes.min()} training images, "
             f"but the probe takes {per_class} of each class"
         )
@@ -104,7 +104,7 @@ def clustering(codes: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str
     codes, labels = _checked(codes, labels)
     classes, truth = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
-        raise ConfigurationError(f"clusters are compared with classes, but every label is {classes[0]}")
+        raise InapplicableError(f"clusters are compared with classes, but every label is {classes[0]}")
     # One scale for all dimensions: the mixture's floor of 1e-6 under its variances becomes a relative one.
     codes = codes - codes.mean(0)
     codes /= np.sqrt(codes.var(0).sum()) or 1.0
@@ -137,7 +137,7 @@ def cka(a: np.ndarray, b: np.ndarray) -> Estimate:
     cross, left, right = a.T @ b / len(a), a.T @ a / len(a), b.T @ b / len(a)
     size_a, size_b = np.square(left).sum(), np.square(right).sum()
     if not size_a * size_b > 0:
-        raise ConfigurationError("the alignment is undefined where the code of every image is the same")
+        raise InapplicableError("the alignment is undefined where the code of every image is the same")
     scale = np.sqrt(size_a * size_b)
     value = np.square(cross).sum() / scale
     # What an image adds to each of the three norms, and so to first order to the alignment.
@@ -170,7 +170,7 @@ def tsne_plane(codes: np.ndarray, seed: int = 0) -> np.ndarray:
 
     codes = _finite(codes)
     if len(codes) < 4:
-        raise ConfigurationError(f"a t-SNE plane takes at least 4 codes, not {len(codes)}")
+        raise InapplicableError(f"a t-SNE plane takes at least 4 codes, not {len(codes)}")
     start = principal_plane(codes)
     start = start / (start[:, 0].std() or 1.0) + 0.01 * np.random.default_rng(seed).normal(size=start.shape)
     method = TSNE(perplexity=min(PERPLEXITY, (len(codes) - 1) / 3), init=1e-4 * start, random_state=seed)
@@ -226,7 +226,7 @@ def _probe(train_codes: np.ndarray, train_labels: np.ndarray, codes: np.ndarray)
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(train_labels)) < 2:
-        raise ConfigurationError(f"a probe needs two classes, but every training label is {train_labels[0]}")
+        raise InapplicableError(f"a probe needs two classes, but every training label is {train_labels[0]}")
     with _convergence_not_demanded():
         method = LogisticRegression(max_iter=ITERATIONS).fit(train_codes, train_labels)
     return method.predict(codes), bool(method.n_iter_.max() < ITERATIONS)

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,12 @@ class Conditioner(nn.Module, ABC):
     """forward: batch -> c (B, features).
 
     Built with the data's shape, the number of its classes and of its attributes, None without them.
+
+    tells: what the context holds, "label", "attributes" or "image": codes need not say it again.
     """
 
     features: int
+    tells: ClassVar[str]
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor: ...
@@ -35,6 +39,8 @@ class Conditioner(nn.Module, ABC):
 
 class OneHot(Conditioner):
     """Labels (B,) as one-hot vectors (B, classes)."""
+
+    tells = "label"
 
     def __init__(self, classes: int | None, shape: Sequence[int] = (), attributes: int | None = None) -> None:
         super().__init__()
@@ -55,6 +61,8 @@ class OneHot(Conditioner):
 
 class Attributes(Conditioner):
     """Continuous attributes (B, attributes) as they are."""
+
+    tells = "attributes"
 
     def __init__(self, attributes: int | None, classes: int | None = None, shape: Sequence[int] = ()) -> None:
         super().__init__()
@@ -81,6 +89,7 @@ class VisibleQuadrants(Conditioner):
     density; the visible ones stand in the pictures as they are.
     """
 
+    tells = "image"
     hidden: Tensor
 
     def __init__(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from aelab.data.sources.cache import memory_map
-from aelab.data.splits import Images, Splits, checksum, cut
+from aelab.data.splits import Images, Splits, checksum, checksums_of_rows, cut
 from aelab.errors import ConfigurationError
 
 Ingredients = Mapping[str, np.ndarray]
@@ -71,6 +71,7 @@ class Drawn(ABC):
         size = cut(self.test, len(chosen), "data.source.test", f"{len(chosen):,} images of {self.name}")
         test, train = chosen.tensor_split([size])
         checksums = {name: checksum(part.tobytes()) for name, part in found.items()}
+        checksums |= checksums_of_rows(train, test)
         if self.count is None:
             whole = self._whole(found)
             return Splits(whole.take(train), whole.take(test), checksums)

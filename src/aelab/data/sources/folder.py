@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aelab.data.sources.cache import fingerprint, memory_map
 from aelab.data.sources.decoding import VERSION, check_shape, decoded
-from aelab.data.splits import Images, Splits, checksum, cut
+from aelab.data.splits import Images, Splits, checksum, checksums_of_rows, cut
 from aelab.errors import ConfigurationError, DataError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
@@ -51,7 +51,7 @@ class Folder:
         files, labels, train, test = self._listing()
         pixels, digest = self._pixels(files)
         every = Images(pixels, labels, rows=torch.arange(len(files)))
-        checksums = {"x": digest}
+        checksums = {"x": digest, **checksums_of_rows(train, test)}
         if labels is not None:
             checksums["y"] = checksum(labels.numpy().tobytes())
         return Splits(every.take(train), every.take(test), checksums)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aelab.data.sources.cache import fingerprint, memory_map
 from aelab.data.sources.decoding import VERSION, check_shape, decoded
-from aelab.data.splits import Images, Splits, checksum
+from aelab.data.splits import Images, Splits, checksum, checksums_of_rows
 from aelab.errors import ConfigurationError, DataError
 
 
@@ -51,11 +51,12 @@ class Parquet:
         """Both splits, as views of one memory map."""
         splits = self._files()
         pixels, digest = self._pixels(splits)
-        checksums, labels = {"x": digest}, self._labels([path for files in splits for path in files])
-        if labels is not None:
-            checksums["y"] = checksum(labels.numpy().tobytes())
+        labels = self._labels([path for files in splits for path in files])
         every = Images(pixels, labels, rows=torch.arange(len(pixels)))
         train, test = torch.arange(len(pixels)).tensor_split([sum(map(_rows, splits[0]))])
+        checksums = {"x": digest, **checksums_of_rows(train, test)}
+        if labels is not None:
+            checksums["y"] = checksum(labels.numpy().tobytes())
         return Splits(every.take(train), every.take(test), checksums)
 
     def _files(self) -> tuple[list[Path], list[Path]]:

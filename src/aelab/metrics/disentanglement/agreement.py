@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from aelab.errors import ConfigurationError
+from aelab.errors import InapplicableError
 from aelab.metrics.estimate import Estimate, mean
 
 INFORMATIVE = 0.01  # nats
@@ -15,14 +15,14 @@ MEDIAN = 1.2533  # the standard error of a median in those of a mean, for normal
 def _checked(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> None:
     shapes, units = [np.shape(z) for z in codes], [np.shape(k) for k in kl]
     if len(codes) < 2 or any(len(shape) != 2 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
-        raise ConfigurationError(
+        raise InapplicableError(
             f"codes of shapes {shapes}: agreement is that of two or more models on the same images, so give "
             "(images, units) of each"
         )
     if units != [shape[1:] for shape in shapes]:
-        raise ConfigurationError(f"KL of shapes {units} for codes of {shapes}: give one number for each unit")
+        raise InapplicableError(f"KL of shapes {units} for codes of {shapes}: give one number for each unit")
     if shapes[0][0] < 2 or not all(np.isfinite(z).all() for z in codes):
-        raise ConfigurationError("agreement is that of ranks: give finite codes of two images or more")
+        raise InapplicableError("agreement is that of ranks: give finite codes of two images or more")
 
 
 def _share_of_best(similar: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from aelab.metrics.disentanglement.observations import Seed, compact, jackknife, observed, prepared
-from aelab.metrics.estimate import Estimate
+from aelab.metrics.disentanglement.observations import compact, observed, prepared
+from aelab.metrics.estimate import Estimate, Seed, jackknife
 
 BINS = 20
 GROUPS = 20
@@ -82,7 +82,7 @@ def _estimate(
     def scored(index: np.ndarray) -> np.ndarray:
         return np.array([score(_shared(_tables(binned[index], levels[index])), levels[index])])
 
-    error = jackknife(scored, len(codes), GROUPS, seed)
+    error = jackknife(scored, len(codes), groups=GROUPS, seed=seed)
     value = scored(np.arange(len(codes)))
     return Estimate(value.item(), "fraction", len(codes), error.item(), note=f"codes in {bins} bins")
 

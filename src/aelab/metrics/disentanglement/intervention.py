@@ -9,17 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from aelab.errors import ConfigurationError
+from aelab.errors import InapplicableError
 from aelab.metrics.disentanglement.observations import (
     FEWEST,
     Pair,
-    Seed,
     alive,
-    jackknife,
     prepared,
     split,
 )
-from aelab.metrics.estimate import Estimate, mean
+from aelab.metrics.estimate import Estimate, Seed, jackknife, mean
 
 GROUPS = 20
 AT_ONCE = 256  # votes whose codes are in memory
@@ -83,7 +81,7 @@ def _ready(train: Pair, test: Pair) -> tuple[np.ndarray, list[Members], np.ndarr
     pairs = [(Members(a), Members(b)) for a, b in zip(levels.T, truth.T, strict=True)]
     pairs = [pair for pair in pairs if min(len(side.known) for side in pair) > 1]
     if len(pairs) < 2:
-        raise ConfigurationError(
+        raise InapplicableError(
             f"{len(pairs)} factors have two levels that {FEWEST} or more of {len(codes)} and of {len(others)}"
             " images show, and two are compared: give more images"
         )
@@ -143,7 +141,7 @@ def beta_vae_score(
     rng = np.random.default_rng(seed)
     seen, held = _votes(_differences, codes, factors, votes, group, rng)
     if len(np.unique(held)) < 2:
-        raise ConfigurationError(
+        raise InapplicableError(
             f"votes={votes}: a classifier needs some for two factors or more, as of 1000"
         )
     reader = LogisticRegression(max_iter=1000).fit(seen, held)
@@ -175,13 +173,13 @@ def irs(codes: np.ndarray, factors: np.ndarray, quantile: float = 0.99, seed: Se
     codes, levels = prepared(codes, factors, units=1)
     columns = [column for column in levels.T if (np.bincount(column) >= 2 * FEWEST).sum() > 1]
     if not columns:
-        raise ConfigurationError(
+        raise InapplicableError(
             f"no factor has two levels that {2 * FEWEST} or more of {len(codes)} images show: give more"
         )
 
     def robust(index: np.ndarray) -> np.ndarray:
         return np.array([_robustness(codes[index], [column[index] for column in columns], quantile)])
 
-    error = jackknife(robust, len(codes), GROUPS, seed)
+    error = jackknife(robust, len(codes), groups=GROUPS, seed=seed)
     value = robust(np.arange(len(codes)))
     return Estimate(value.item(), "fraction", len(codes), error.item(), note=f"quantile {quantile:g}")

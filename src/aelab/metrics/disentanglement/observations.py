@@ -3,13 +3,10 @@
 codes: (N, D) real, one row for each image. factors: (N, K) integers, the level of each factor of an image.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
-from aelab.errors import ConfigurationError
+from aelab.errors import InapplicableError, NonFiniteError
 
-Seed = int | np.random.Generator
 Pair = tuple[np.ndarray, np.ndarray]
 
 DEAD = 0.05  # of the largest standard deviation of a unit
@@ -20,14 +17,14 @@ def observed(codes: np.ndarray, factors: np.ndarray) -> Pair:
     """Codes in float64 and factors as integers, or what is wrong with them."""
     codes, factors = np.asarray(codes), np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
-        raise ConfigurationError(
+        raise InapplicableError(
             f"codes of shape {codes.shape} and factors of shape {factors.shape} do not describe the same "
             "images: give (images, units) and (images, factors)"
         )
     if not (np.issubdtype(factors.dtype, np.integer) or np.issubdtype(factors.dtype, np.bool_)):
-        raise ConfigurationError(f"factors are {factors.dtype}: give each one's levels 0, 1, ... as integers")
+        raise InapplicableError(f"factors are {factors.dtype}: give each one's levels 0, 1, ... as integers")
     if not np.isfinite(codes).all():
-        raise ConfigurationError("codes hold NaN or infinite values: give those of a model that converged")
+        raise NonFiniteError("codes hold NaN or infinite values: give those of a model that converged")
     return codes.astype(np.float64), factors.astype(np.int64)
 
 
@@ -40,7 +37,7 @@ def _varied(factors: np.ndarray, fewest: int) -> np.ndarray:
     """Which factors (K,) have two levels or more; there must be `fewest` of them."""
     kept = (factors != factors[:1]).any(0) if len(factors) else np.zeros(factors.shape[1], dtype=bool)
     if kept.sum() < fewest:
-        raise ConfigurationError(
+        raise InapplicableError(
             f"{kept.sum()} of {factors.shape[1]} factors have two levels or more among {len(factors)} images"
             f", and this measure compares {fewest} or more: give images whose factors vary"
         )
@@ -50,7 +47,7 @@ def _varied(factors: np.ndarray, fewest: int) -> np.ndarray:
 def _enough_units(codes: np.ndarray, fewest: int) -> None:
     varying = int((np.ptp(codes, axis=0) > 0).sum())
     if codes.shape[1] < fewest or not varying:
-        raise ConfigurationError(
+        raise InapplicableError(
             f"{varying} of {codes.shape[1]} units vary over the {len(codes)} images, and this measure takes "
             f"{fewest} or more units of which one varies: give codes that depend on the image"
         )
@@ -68,7 +65,7 @@ def split(train: Pair, test: Pair, *, units: int = 2, fewest: int = 1) -> tuple[
     """Both checked, with the factors that vary in both, and the same levels in both."""
     (codes, factors), (other, others) = observed(*train), observed(*test)
     if codes.shape[1] != other.shape[1] or factors.shape[1] != others.shape[1]:
-        raise ConfigurationError(
+        raise InapplicableError(
             f"{codes.shape[1]} units and {factors.shape[1]} factors to learn from, {other.shape[1]} and "
             f"{others.shape[1]} to test on: give codes of one model, and the same factors"
         )
@@ -87,19 +84,3 @@ def alive(codes: np.ndarray) -> np.ndarray:
     """
     deviation = codes.std(0)
     return deviation >= DEAD * deviation.max()
-
-
-def jackknife(
-    statistic: Callable[[np.ndarray], np.ndarray], count: int, groups: int, seed: Seed
-) -> np.ndarray:
-    """Standard errors (S,) of a statistic of an index (n,) into images, leaving out a random group at a time.
-
-    Tukey 1958. A bootstrap would not do: images that are drawn twice add to mutual information and to what a
-    learner finds, so that its interval can miss the value itself. Errors are on the large side, by up to a
-    half where two units compete for a factor.
-    """
-    if count < 2 * groups:
-        raise ConfigurationError(f"{count} images are too few for an error: give {2 * groups} or more")
-    order = np.random.default_rng(seed).permutation(count)
-    left = [statistic(np.setdiff1d(order, part)) for part in np.array_split(order, groups)]
-    return np.std(left, axis=0) * (groups - 1) ** 0.5

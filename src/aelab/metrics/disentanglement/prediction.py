@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aelab.metrics.disentanglement.observations import Seed, jackknife, split
-from aelab.metrics.estimate import Estimate, mean
+from aelab.metrics.disentanglement.observations import split
+from aelab.metrics.estimate import Estimate, Seed, jackknife, mean
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesClassifier
@@ -49,7 +49,7 @@ def sap(
         second, first = np.sort(accuracy, axis=0)[-2:]
         return np.array([(first - second).mean()])
 
-    error = jackknife(gap, len(others), GROUPS, seed)
+    error = jackknife(gap, len(others), groups=GROUPS, seed=seed)
     value = gap(np.arange(len(others)))
     return Estimate(value.item(), "fraction", len(others), error.item(), note="thresholds on one unit")
 
@@ -105,7 +105,7 @@ def dci(
 
     forests = _forests(codes, levels, trees, start)
     note = f"forests of {trees} trees"
-    errors = jackknife(scores, len(codes), REFITS, rng)
+    errors = jackknife(scores, len(codes), groups=REFITS, seed=rng)
     first, second = (
         Estimate(float(value), "fraction", len(codes), float(error), note=note)
         for value, error in zip(_scores(forests), errors, strict=True)
