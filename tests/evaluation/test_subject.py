@@ -118,8 +118,10 @@ def test_what_an_encoder_is_told_is_not_asked_of_its_codes(found):
         found(Representation(draws=2, tsne=False), told)
     findings = found(Interpretability(pairs=2, images=200), told)
     assert "told the label" in findings.left_out["interpretability/carriers"]
+    of = attributed()
+    of.model.conditioner = OneHot(4)
     with pytest.raises(InapplicableError, match="told the label"):
-        found(Disentanglement(), told)
+        found(Disentanglement(), of)
 
 
 def visible(hidden_error=0.0):

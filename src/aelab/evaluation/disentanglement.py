@@ -30,7 +30,6 @@ class Disentanglement:
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         self._agreement(subject, findings)
-        subject.check_untold()
         train, test = (self._given(subject, *part) for part in (("train", self.train), ("test", self.test)))
         for name in subject.continuous:
             findings.left_out[f"disentanglement/{name}"] = "it is continuous: its values are no levels"
@@ -41,6 +40,7 @@ class Disentanglement:
 
     def _given(self, subject: Subject, split: str, count: int | None) -> tuple[np.ndarray, np.ndarray]:
         factors = np.stack(list(subject.factors(split, count).values()), 1)
+        subject.check_untold()
         return subject.codes(split, count), factors
 
     def _agreement(self, subject: Subject, findings: Findings) -> None:
