@@ -23,6 +23,7 @@ from pytorch_lightning.loggers.logger import DummyExperiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
+from aelab.composition import compose
 from aelab.errors import ConfigurationError
 from aelab.journal import JsonLines, rows
 from aelab.trackers import Csv, MLflow, TensorBoard, Wandb, new_run_id
@@ -447,11 +448,17 @@ def test_other_ranks_touch_nothing(kind, tmp_path, picture, monkeypatch):
 def test_each_configuration_makes_a_partial_tracker(name, tmp_path):
     path = CONF / f"{name}.yaml"
     assert path.read_text().splitlines()[0] == f"# @package logger.{name}"
-    make = instantiate(OmegaConf.load(path))
+    make = instantiate(compose([f"logger={name}"]).logger[name])
     assert isinstance(make, partial)
     assert make(folder=tmp_path, name="run", run_id="one").version == "one"
     with pytest.raises(TypeError, match="misspelt"):
         make(folder=tmp_path, name="run", run_id="one", misspelt=1)
+
+
+def test_wandb_files_a_run_by_what_it_is():
+    wandb = compose(["variant=beta_vae", "data=mnist", "seed=3"]).logger.wandb
+    assert (wandb.group, wandb.job_type) == ("beta_vae_mnist", "train")
+    assert wandb.tags == ["beta_vae", "mnist", "seed 3"]
 
 
 def test_there_is_a_configuration_for_every_tracker():
