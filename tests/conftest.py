@@ -73,7 +73,7 @@ def _evaluation(*overrides: str) -> DictConfig:
     return compose(["run=none", *TINY, *overrides], "evaluate")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def script_environment() -> dict[str, str]:
     """The environment of a script that is run as a user would."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "AELAB"))}

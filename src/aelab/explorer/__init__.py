@@ -1,0 +1,1 @@
+"""A trained model under the user's hands, in the browser."""

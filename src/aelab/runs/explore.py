@@ -1,0 +1,71 @@
+"""One or two trained runs in the browser."""
+
+import socket
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from aelab.errors import ConfigurationError
+from aelab.evaluation.subject import Subject
+from aelab.explorer.explorer import Explorer
+from aelab.runs.evaluate import _device, data_of, model_of
+from aelab.runs.folder import RunFolder
+from aelab.runs.trusted import trusted_settings
+
+
+def main(config: DictConfig) -> None:
+    """Serve the page until it is interrupted.
+
+    Raises RunError for what is no run, ConfigurationError where gradio is missing, the port is taken, or two
+    runs are of different data.
+    """
+    try:
+        import gradio as gr
+
+        from aelab.explorer.page import page
+    except ImportError as error:
+        raise ConfigurationError("exploring needs gradio: pip install 'aelab[ui]'") from error
+    paths = [config.run, *([] if config.other is None else [config.other])]
+    explorers = [explorer_of(RunFolder.open(Path(path)), config) for path in paths]
+    names = sorted({explorer.subject.data.name for explorer in explorers})
+    if len(names) > 1:
+        raise ConfigurationError(
+            f"two runs side by side share their images, and these are of {' and '.join(names)}: give one of them"
+        )
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    blocks = page(explorers)
+    _, address, _ = blocks.launch(
+        server_name=config.host,
+        server_port=free_port(config.host, config.port),
+        inbrowser=config.open,
+        theme=theme,
+        share=False,
+        footer_links=[],
+        quiet=True,
+        prevent_thread_lock=True,
+    )
+    print(f"open {address} in a browser; ctrl-c ends it", flush=True)
+    blocks.block_thread()
+
+
+def explorer_of(folder: RunFolder, config: DictConfig) -> Explorer:
+    """A run's model, with its test images."""
+    settings = trusted_settings(folder)
+    device = _device(config.device)
+    data = data_of(folder, settings, config.data.root)
+    name = f"{settings.name}, {folder.path.name}"
+    return Explorer(Subject(model_of(folder, settings).to(device), data, name, int(settings.seed), device))
+
+
+def free_port(host: str, port: int) -> int:
+    """The port, or any free one for 0; ConfigurationError where none can be had."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigurationError(
+                f"host={host} port={port} cannot be served ({reason}): give another port, or port=0 for a free one"
+            ) from error
+        return int(attempt.getsockname()[1])
