@@ -27,10 +27,10 @@ def main(config: DictConfig) -> None:
         raise ConfigurationError("exploring needs gradio: pip install 'aelab[ui]'") from error
     paths = [config.run, *([] if config.other is None else [config.other])]
     explorers = [explorer_of(RunFolder.open(Path(path)), config) for path in paths]
-    names = sorted({explorer.subject.data.name for explorer in explorers})
+    names = sorted({str(explorer.subject.data.name) for explorer in explorers})
     if len(names) > 1:
         raise ConfigurationError(
-            f"two runs side by side share their images, and these are of {' and '.join(names)}: give one of them"
+            f"two runs side by side share their images, and these are of {' and '.join(names)}: give one"
         )
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     blocks = page(explorers)
@@ -66,6 +66,6 @@ def free_port(host: str, port: int) -> int:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ConfigurationError(
-                f"host={host} port={port} cannot be served ({reason}): give another port, or port=0 for a free one"
+                f"host={host} port={port} cannot be served ({reason}): give another, or port=0"
             ) from error
         return int(attempt.getsockname()[1])
