@@ -122,6 +122,17 @@ class ActiveUnits(_Estimand):
 
 EVIDENCE = ("elbo", "distortion", "kl", "bits_per_dim")
 RECONSTRUCTION = ("mse", "squared_error", "psnr")
+# A colour image has three values for each pixel.
+UNITS = {
+    "elbo": "nats per image",
+    "distortion": "nats per image",
+    "kl": "nats per image",
+    "bits_per_dim": "bits per value",
+    "mse": "squared error per value",
+    "squared_error": "squared error per image",
+    "psnr": "dB",
+    "active_units": "latent dimensions",
+}
 
 
 def estimands(latent: int) -> MetricCollection:

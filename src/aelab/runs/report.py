@@ -7,21 +7,14 @@ from rich.console import Console
 from rich.table import Table
 
 from aelab.evaluation.findings import Findings
+from aelab.metrics.estimands import UNITS
 from aelab.metrics.estimate import Estimate
 from aelab.runs.folder import RunFolder
 
-UNITS = {
-    "elbo": "nats per image",
-    "distortion": "nats per image",
-    "kl": "nats per image",
-    "bits_per_dim": "bits per pixel",
-    "mse": "squared error per pixel",
-    "squared_error": "squared error per image",
-    "psnr": "dB",
+IMPORTANCE_SAMPLED = {
     "nll": "nats per image",
     "nll_standard_error": "nats per image",
     "nll_effective_samples": "codes",
-    "active_units": "latent dimensions",
 }
 
 
@@ -29,9 +22,10 @@ def report(folder: RunFolder, hints: Sequence[str]) -> None:
     """The table of test metrics, the run's folder, its pictures, and what the trackers suggest."""
     table = Table("test metric", "value", "unit", title=folder.path.parent.name)
     table.columns[1].justify = "right"
+    units = UNITS | IMPORTANCE_SAMPLED
     for name, value in folder.read()["metrics"].items():
         short = name.removeprefix("test/")
-        table.add_row(short, f"{value:.5g}", UNITS.get(short, ""))
+        table.add_row(short, f"{value:.5g}", units.get(short, ""))
     pictures = [path for path in folder.pictures.glob("*.png") if not path.name.startswith("epoch_")]
     _print(table, folder, pictures, hints)
 
