@@ -185,7 +185,9 @@ def test_a_record_of_no_run(refused, copy, changes):
     [("data", 3), ("model", [1]), ("training", None), ("seed", "0"), ("seed", True), ("name", 3)],
 )
 def test_a_configuration_of_no_run(refused, copy, key, value):
-    edit(copy, key, value)
+    config = OmegaConf.load(copy.config)
+    config[key] = value
+    OmegaConf.save(config, copy.config)
     refused(copy, rf"no configuration of a run \({key}")
 
 
@@ -201,7 +203,7 @@ def test_what_stands_where_results_go(copy, evaluate, blocked):
     path = copy.path / blocked
     path.parent.mkdir(exist_ok=True)
     path.mkdir() if path.suffix else path.write_text("in the way")
-    with pytest.raises(AelabError, match="cannot be written|is damaged") as refusal:
+    with pytest.raises(AelabError, match=r"cannot be written|is damaged") as refusal:
         evaluate(copy, "+suite.parts.broken._target_=probe.Broken")
     assert len(str(refusal.value).splitlines()) == 1
 
