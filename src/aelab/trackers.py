@@ -245,8 +245,7 @@ class MLflow(Tracker[MLFlowLogger]):
         # By default a server that is away holds each call up for many minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        files = self._home / "mlflow"
-        files.mkdir(exist_ok=True)
+        (files := self._home / "mlflow").mkdir(exist_ok=True)
         uri = self._uri or f"sqlite:///{files / 'mlflow.db'}"
         logger = MLFlowLogger(
             experiment_name=self._experiment,
@@ -258,24 +257,16 @@ class MLflow(Tracker[MLFlowLogger]):
         )
         given = os.environ.pop("MLFLOW_TRACKING_URI", "")
         try:
-            if not self._uri:
-                self._refuse_elsewhere(logger, files)
+            where = logger.experiment.get_run(
+                logger.run_id
+            ).info.artifact_uri  # a moved folder's lies elsewhere
+            if not self._uri and (not where.startswith(f"{files.as_uri()}/artifacts/") or ".." in where):
+                raise ConfigurationError(f"{files / 'mlflow.db'} keeps its pictures in {where[:200]}")
             logger.experiment.update_run(logger.run_id, status="RUNNING")
         finally:
             # The logger exported its address, which the next run of this process would take for the user's.
             os.environ["MLFLOW_TRACKING_URI"] = given
         return logger
-
-    @staticmethod
-    def _refuse_elsewhere(logger: MLFlowLogger, files: Path) -> None:
-        """The run's own database says where its pictures go; of a folder that was moved, or came from others,
-        that may be anywhere."""
-        where = logger.experiment.get_run(logger.run_id).info.artifact_uri
-        ours = f"{(files / 'artifacts').as_uri()}/"
-        if not where.startswith(ours) or ".." in where:
-            raise ConfigurationError(
-                f"{files / 'mlflow.db'} keeps its pictures in {where[:200]}, not beside it"
-            )
 
     def _earlier(self, uri: str) -> str | None:
         """MLflow's own id of this run where an earlier process began it."""
