@@ -1,18 +1,23 @@
 """The tables of docs/results.md, of all evaluated runs in a folder: `python scripts/results.py outputs`.
 
-Runs of one name are its seeds: mean and standard deviation over them. The likelihoods of binary images and of
-grey levels are no likelihoods of the same thing, so the runs stand in tables of their own.
+Runs of one configuration are its seeds: mean and standard deviation over them. The likelihoods of binary
+images and of grey levels are no likelihoods of the same thing, so the runs stand in tables of their own.
 """
 
 import argparse
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
-from aelab.errors import AelabError
+from omegaconf import DictConfig, OmegaConf
+
+from aelab.errors import AelabError, RunError
 from aelab.runs.folder import RunFolder
+from aelab.runs.peers import spaces_of, without_seed
 from aelab.runs.trusted import trusted_settings
 
 Seeds = Sequence[Mapping[str, float]]
@@ -59,20 +64,59 @@ def main() -> int:
 
 
 def evaluated(folder: Path, suite: str) -> dict[tuple[str, str], Seeds]:
-    """Estimates of each seed, by (kind of values, name of the run); the newest run of a seed counts."""
-    found: dict[tuple[str, str], dict[int, Mapping[str, float]]] = defaultdict(dict)
+    """Estimates of each seed, by (kind of values, name of the run).
+
+    Seeds stand in one row where configuration, data, and how they were measured are the same; of several
+    evaluations of one seed the newest counts.
+    """
+    newest: dict[tuple[str, str, str], dict[int, Mapping[str, float]]] = defaultdict(dict)
+    for path, settings, found, values in sorted(_readable(folder, suite), key=_time):
+        kind = settings.data.binarization._target_.rpartition(".")[2].lower()
+        measured = [found.get("parts"), sorted(spaces_of(found)), found.get("data"), without_seed(settings)]
+        seeds = newest[kind, str(settings.name), json.dumps(measured, sort_keys=True)]
+        if settings.seed in seeds:
+            print(f"note: seed {settings.seed} was evaluated again: {path} counts", file=sys.stderr)
+        seeds[settings.seed] = values
+    return dict(_rows(newest))
+
+
+def _readable(
+    folder: Path, suite: str
+) -> Iterator[tuple[Path, DictConfig, dict[str, Any], dict[str, float]]]:
     for path in sorted(folder.rglob("evaluation.json")):
         run = RunFolder(path.parent)
         try:
-            settings, record = trusted_settings(run), run.read_evaluations().get(suite)
+            settings, found, values = trusted_settings(run), run.suite(suite), run.estimates(suite)
+            if OmegaConf.select(settings, "data.binarization._target_") is None:
+                raise RunError(f"{run.config} names no data.binarization")
         except AelabError as error:
             print(f"warning: {run.path} is left out: {error}", file=sys.stderr)
             continue
-        if record:
-            values = {name: estimate["value"] for name, estimate in record["estimates"].items()}
-            kind = settings.data.binarization._target_.rpartition(".")[2].lower()
-            found[kind, str(settings.name)][int(settings.seed)] = values
-    return {key: list(seeds.values()) for key, seeds in sorted(found.items())}
+        if found:
+            yield run.path, settings, found, values
+
+
+def _time(run: tuple[Path, DictConfig, dict[str, Any], dict[str, float]]) -> tuple[str, str]:
+    """When a run was evaluated; where that is not recorded, first of all, in the order of their starts."""
+    return str(run[2].get("time", "")), run[0].name
+
+
+def _rows(
+    newest: Mapping[tuple[str, str, str], Mapping[int, Mapping[str, float]]],
+) -> Iterator[tuple[tuple[str, str], Seeds]]:
+    """A row for each configuration; those of one name are numbered, aloud."""
+    count: dict[tuple[str, str], int] = defaultdict(int)
+    for (kind, name, _), seeds in sorted(newest.items()):
+        count[kind, name] += 1
+        label = name if count[kind, name] == 1 else f"{name} ({count[kind, name]})"
+        yield (kind, label), list(seeds.values())
+    for (_, name), rows in count.items():
+        if rows > 1:
+            print(
+                f"note: {name} has {rows} rows: its runs differ in more than their seed, or were measured "
+                "differently",
+                file=sys.stderr,
+            )
 
 
 def table(runs: Mapping[str, Seeds], columns: Mapping[str, str]) -> Iterator[str]:

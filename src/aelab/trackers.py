@@ -142,7 +142,7 @@ class Wandb(Tracker[WandbLogger]):
         entity: str | None = None,
         group: str | None = None,
         job_type: str | None = None,
-        tags: Sequence[str] = (),
+        tags: Sequence[str] | None = None,
         mode: str = "auto",
     ) -> None:
         modes = ("auto", "online", "offline", "disabled")
@@ -151,7 +151,7 @@ class Wandb(Tracker[WandbLogger]):
         super().__init__(folder, name, run_id)
         self._mode = mode
         filing = {"project": project, "entity": entity, "group": group, "job_type": job_type}
-        self._filing: dict[str, Any] = {**filing, "tags": list(tags)}
+        self._filing: dict[str, Any] = {**filing, "tags": list(tags or ())}
 
     def hint(self) -> str | None:
         """`wandb sync` for what was logged offline, by this process and by those before it."""
@@ -245,8 +245,7 @@ class MLflow(Tracker[MLFlowLogger]):
         # By default a server that is away holds each call up for many minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        files = self._home / "mlflow"
-        files.mkdir(exist_ok=True)
+        (files := self._home / "mlflow").mkdir(exist_ok=True)
         uri = self._uri or f"sqlite:///{files / 'mlflow.db'}"
         logger = MLFlowLogger(
             experiment_name=self._experiment,
@@ -258,6 +257,11 @@ class MLflow(Tracker[MLFlowLogger]):
         )
         given = os.environ.pop("MLFLOW_TRACKING_URI", "")
         try:
+            where = logger.experiment.get_run(
+                logger.run_id
+            ).info.artifact_uri  # a moved folder's lies elsewhere
+            if not self._uri and (not where.startswith(f"{files.as_uri()}/artifacts/") or ".." in where):
+                raise ConfigurationError(f"{files / 'mlflow.db'} keeps its pictures in {where[:200]}")
             logger.experiment.update_run(logger.run_id, status="RUNNING")
         finally:
             # The logger exported its address, which the next run of this process would take for the user's.

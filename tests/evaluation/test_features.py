@@ -1,6 +1,8 @@
 """The feature network of a data set: trained once, the same anywhere, and used for its own data alone."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ from torch import nn
 
 from aelab.composition import compose
 from aelab.errors import AelabError, ConfigurationError
+from aelab.evaluation import features
 from aelab.evaluation.features import Inception, feature_space
 from aelab.runs.build import make
+from aelab.training.checkpoints import AtomicCheckpointIO, load
 
 CPU = torch.device("cpu")
 
@@ -143,6 +147,44 @@ def test_a_damaged_file_is_refused(digits, kept, tmp_path, damage):
     path.write_bytes(damage(kept[1].read_bytes()))
     with pytest.raises(AelabError, match=r"damaged\.ckpt is damaged"):
         feature_space(digits, CPU, path)
+
+
+@pytest.mark.parametrize("content", [b"damaged", None])
+def test_a_kept_network_that_is_damaged_is_trained_again(digits, kept, cache, capsys, content):
+    feature_space(digits, CPU)
+    (path,) = cache.folder.iterdir()
+    if content is None:
+        AtomicCheckpointIO().save_checkpoint({**load(path), "weights": {}}, path)
+    else:
+        path.write_bytes(content)
+    assert feature_space(digits, CPU).name == kept[0].name
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: the feature network is trained again")
+    assert list(cache.folder.iterdir()) == [path]
+    assert feature_space(digits, CPU).name == kept[0].name
+    assert capsys.readouterr().err == ""
+
+
+def test_two_evaluations_may_train_it_at_once(digits, kept, cache, monkeypatch):
+    """Each before the other has kept its own."""
+    both, trained = threading.Barrier(2), load(kept[1])
+
+    def late(*_):
+        both.wait(10)
+        return {name: trained[name] for name in ("weights", "sha256", "task", "classes", "accuracy")}
+
+    monkeypatch.setattr(features, "_trained", late)
+    writing = AtomicCheckpointIO.save_checkpoint
+
+    def slowly(self, checkpoint, path, storage_options=None):
+        monkeypatch.setattr("os.fsync", lambda _: both.wait(10))
+        writing(self, checkpoint, path)
+
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        spaces = [pool.submit(feature_space, digits, CPU) for _ in range(2)]
+        assert [space.result().name for space in spaces] == [kept[0].name] * 2
+    assert len(list(cache.folder.iterdir())) == 1
 
 
 def test_a_file_that_is_not_there_is_refused(digits, tmp_path):

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,9 @@ def test_the_numbers_are_those_of_the_test_at_the_end_of_the_training(train, eva
 def test_an_evaluation_repeats_itself_to_the_last_pixel(run, found, evaluate):
     files = contents(run)
     again = evaluate(run)
-    assert {**again, "seconds": None} == {**found, "seconds": None}
+    clock = {"seconds": None, "time": None}
+    assert {**again, **clock} == {**found, **clock}
+    assert datetime.fromisoformat(again["time"]) >= datetime.fromisoformat(found["time"])
     assert contents(run) == files
 
 
@@ -199,6 +202,32 @@ def test_a_part_that_fails_leaves_the_others(copy, evaluate, monkeypatch, capsys
     printed = capsys.readouterr()
     assert "failed: ZeroDivisionError" in printed.out
     assert "Traceback" in printed.err
+
+
+@pytest.mark.parametrize("option", ["features", "inception"])
+def test_a_file_that_an_option_names_in_vain_is_a_failure(copy, evaluate, capsys, option, tmp_path):
+    with pytest.raises(AelabError, match=r"^generation failed"):
+        evaluate(
+            copy, *only("reconstruction", "generation"), f"suite.parts.generation.{option}={tmp_path}/none.pt"
+        )
+    found = copy.read_evaluations()["quick"]
+    assert found["left_out"]["generation"].startswith("failed: ")
+    assert "none.pt" in found["left_out"]["generation"]
+    assert "reconstruction/mse" in values(found)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_evaluation_that_is_broken_off_leaves_the_one_before(copy, evaluate, monkeypatch):
+    evaluate(copy, *BOUND)
+    before = {path: path.read_bytes() for path in copy.path.rglob("*") if path.is_file()}
+
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stability, "_disturbed", broken)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(copy, *only("likelihood", "stability"), "suite.parts.likelihood.aggregate=50")
+    assert {path: path.read_bytes() for path in copy.path.rglob("*") if path.is_file()} == before
 
 
 def test_images_without_labels_are_measured_but_for_what_needs_labels(train, evaluate, tmp_path):

@@ -5,9 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from small import only
 
-from aelab.errors import AelabError, ConfigurationError
+from aelab.errors import AelabError, ConfigurationError, RunError
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.peers import peers_of
 from aelab.runs.trusted import trusted_settings
@@ -101,6 +102,76 @@ def test_seeds_are_compared_in_numbers_and_in_a_table(beside, seeds, evaluate):
     assert len(set(each)) == 3
     for name in ALIGNED:
         assert 0 < third["estimates"][name]["value"] < 1
+
+
+def test_numbers_that_were_measured_otherwise_are_no_spread_over_seeds(beside, seeds, evaluate):
+    one, two, three = beside(*seeds)
+    evaluate(one, *SEEDS)
+    evaluate(two, *SEEDS, "suite.parts.likelihood.samples=30")
+    third = evaluate(three, *SEEDS)
+    assert {row["seeds"] for row in over_seeds(three) if row["estimate"] == "likelihood/nll"} == {"2"}
+    one.update_evaluations(quick={**one.suite("quick"), "parts": None})
+    third = evaluate(three, *SEEDS)
+    assert third["left_out"]["stability/over_seeds"] == "no other seed was evaluated by this suite yet"
+
+
+def test_distances_in_another_feature_space_are_no_spread_over_seeds(beside, seeds, evaluate):
+    parts = only("generation", "reconstruction", "stability")
+    one, two = beside(*seeds[:2])
+    first = evaluate(one, *parts)
+    evaluate(two, *parts)
+    assert "generation/frechet" in {row["estimate"] for row in over_seeds(two)}
+    other = {"generation": {"name": "classifier/digits@00000000"}}
+    one.update_evaluations(quick={**first, "feature_space": other})
+    again = evaluate(two, *parts)
+    assert again["left_out"]["stability/over_seeds"] == "no other seed was evaluated by this suite yet"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        3,
+        {"estimates": 3},
+        {"estimates": [1]},
+        {"estimates": {"likelihood/elbo": 3}},
+        {"estimates": {"likelihood/elbo": {"value": "x"}}},
+        {"estimates": {"likelihood/elbo": {"value": [1]}}},
+    ],
+)
+def test_an_odd_evaluation_nearby_is_no_hindrance(beside, seeds, evaluate, capsys, odd):
+    run, other = beside(*seeds[:2])
+    whole = only("stability", "likelihood")
+    made = evaluate(other, *whole)
+    other.update_evaluations(quick={**made, **odd} if isinstance(odd, dict) else odd)
+    found = evaluate(run, *whole)
+    assert "left aside" in capsys.readouterr().err
+    assert "peers=" in found["left_out"]["stability/over_seeds"]
+    with pytest.raises(RunError, match="evaluate the run again"):
+        other.estimates("quick")
+
+
+def test_numbers_that_were_not_finite_are_left_out_of_the_estimates(beside, seeds):
+    (run,) = beside(seeds[0])
+    assert run.estimates("quick") == {}
+    text = (
+        '{"quick": {"estimates": {"a": {"value": 1}, "b": {"value": null}, "c": {}, "d": {"value": 1e999}, '
+    )
+    run.evaluations.write_text(text + f'"e": {{"value": 1{"0" * 400}}}, "f": {{"value": NaN}}}}}}}}')
+    assert run.estimates("quick") == {"a": 1.0}
+
+
+@pytest.mark.parametrize("node", [3, [1], None])
+def test_an_odd_configuration_nearby_is_no_hindrance(beside, seeds, evaluate, node):
+    run, other = beside(*seeds[:2])
+    config = OmegaConf.load(other.config)
+    config.data = node
+    OmegaConf.save(config, other.config)
+    assert names(run) == set()
+
+
+def over_seeds(run):
+    with (run.evaluation("quick") / "over_seeds.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def test_none_are_looked_for_where_an_empty_list_is_given(beside, seeds, evaluate):

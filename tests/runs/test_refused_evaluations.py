@@ -131,6 +131,13 @@ def test_a_damaged_file_of_earlier_evaluations(refused, copy):
         (["suite.parts.likelihood.samples=many"], "a number"),
         (["device=quantum"], "device=quantum is not at hand"),
         (["peers=[/nowhere]"], "no run folder"),
+        (["peers=/nowhere"], r"peers=/nowhere: give a list of runs, as peers=\[/nowhere\]"),
+        (["threads=-1"], "threads=-1: at least 1"),
+        (["threads=1.5"], "threads=1.5: a whole number"),
+        (["threads=many"], "threads=many: a whole number"),
+        (["suite.parts.likelihood.samples=1e2"], "samples=100.0: a whole number"),
+        (["suite.parts.reconstruction.images=2000.5"], "images=2000.5: a whole number"),
+        (["suite.parts.stability.repeats=true"], "a whole number|a number"),
     ],
 )
 def test_an_option_that_does_not_exist(refused, run, overrides, sentence):
@@ -154,7 +161,56 @@ def test_data_of_another_set(refused, copy):
 
 
 def test_a_folder_of_data_for_a_source_that_has_none(refused, run, tmp_path):
-    refused(run, "root", f"data.root={tmp_path}")
+    refused(run, "data.root=.*: digits is read from no files", f"data.root={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "done"},
+        {"status": ["finished"]},
+        {"status": None},
+        {"process": 3, "status": "running"},
+        {"data": 3},
+        {"data": {"checksums": 3}},
+    ],
+)
+def test_a_record_of_no_run(refused, copy, changes):
+    copy.update(**changes)
+    refused(copy, "status|data")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("data", 3), ("model", [1]), ("training", None), ("seed", "0"), ("seed", True), ("name", 3)],
+)
+def test_a_configuration_of_no_run(refused, copy, key, value):
+    config = OmegaConf.load(copy.config)
+    config[key] = value
+    OmegaConf.save(config, copy.config)
+    refused(copy, rf"no configuration of a run \({key}")
+
+
+@pytest.mark.parametrize("earlier", [3, [1], None, "x"])
+def test_an_odd_earlier_evaluation_by_the_suite(refused, copy, earlier):
+    copy.update_evaluations(quick=earlier)
+    refused(copy, "no object for suite=quick")
+
+
+@pytest.mark.parametrize("blocked", ["evaluation", "evaluation/quick", "evaluation.json"])
+def test_what_stands_where_results_go(copy, evaluate, blocked):
+    """Refused before anything is measured: a part that is broken would say so."""
+    path = copy.path / blocked
+    path.parent.mkdir(exist_ok=True)
+    path.mkdir() if path.suffix else path.write_text("in the way")
+    with pytest.raises(AelabError, match=r"cannot be written|is damaged") as refusal:
+        evaluate(copy, "+suite.parts.broken._target_=probe.Broken")
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_folder_where_a_figure_goes(refused, copy):
+    (copy.evaluation("quick") / "latent_dimensions.csv").mkdir(parents=True)
+    refused(copy, r"latent_dimensions\.csv is a folder")
 
 
 def test_a_user_reads_one_line_and_the_exit_status_is_1(tmp_path, script_environment):

@@ -1,6 +1,7 @@
 """A run folder from elsewhere is data: nothing that it names is imported, called, or written outside."""
 
 import io
+import os
 import pickle
 import re
 import shutil
@@ -18,7 +19,7 @@ from small import only, rewrite
 from aelab.composition import choices, compose, conf_dir
 from aelab.errors import AelabError, RunError
 from aelab.runs.folder import RunFolder
-from aelab.runs.trusted import parts, trusted_settings
+from aelab.runs.trusted import parts, published_mirrors, trusted_settings
 from aelab.training.checkpoints import sealed
 
 # Each would leave CANARY behind if it were called.
@@ -220,18 +221,53 @@ def test_links_in_a_run_lead_nothing_outside(copy, evaluate, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("precious")
+    config = OmegaConf.load(copy.config)
+    config.logger = compose(["logger=csv"]).logger
+    rewrite(copy, config)
     folder = copy.evaluation("quick")
     folder.mkdir(parents=True)
-    for name in ("latent_dimensions.csv", "kl_per_dimension.png"):
-        (folder / name).symlink_to(outside / "precious")
+    (copy.path / f".evaluation.json.{os.getpid()}").symlink_to(outside / "precious")
+    for link, target in {
+        folder / "kl_per_dimension.png": outside / "precious",
+        folder / "latent_dimensions.csv": outside / "new",
+        copy.path / "evaluation" / "full": outside,
+        copy.trackers / "csv": outside,
+        copy.trackers / "deep" / "csv": Path("../.."),
+        copy.trackers / "circle": Path("circle"),
+    }.items():
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(target)
+        with pytest.raises(RunError, match=f"{link.name} is a link, which leads elsewhere"):
+            evaluate(copy, *only("likelihood"))
+        link.unlink()
     evaluate(copy, *only("likelihood"))
     assert (outside / "precious").read_text() == "precious"
-    assert not (folder / "kl_per_dimension.png").is_symlink()
-    shutil.rmtree(folder)
-    folder.symlink_to(outside)
-    with pytest.raises(RunError, match="leads elsewhere"):
-        evaluate(copy, *only("likelihood"))
     assert [path.name for path in outside.iterdir()] == ["precious"]
+    assert list(copy.trackers.glob("csv/*/metrics.csv"))
+
+
+def test_the_record_of_an_earlier_evaluation_removes_nothing_but_its_own_files(copy, evaluate, tmp_path):
+    (tmp_path / "mine.png").write_text("precious")
+    folder = copy.evaluation("quick")
+    folder.mkdir(parents=True)
+    for name in ("mine.png", "old.png", "old.txt"):
+        (folder / name).write_text("x")
+    listed = [
+        str(tmp_path / "mine.png"),
+        "../../config.yaml",
+        "old.png",
+        "old.txt",
+        3,
+        None,
+        ["x"],
+        "a\0.png",
+    ]
+    copy.update_evaluations(quick={"figures": listed, "tables": {"old.txt": 1}})
+    found = evaluate(copy, *only("likelihood"))
+    assert (tmp_path / "mine.png").is_file()
+    assert copy.config.is_file()
+    kept = {path.name for path in folder.iterdir()}
+    assert kept == {"mine.png", "old.txt", *found["figures"], *found["tables"]}
 
 
 def test_every_target_that_is_shipped_is_allowed():
@@ -240,6 +276,15 @@ def test_every_target_that_is_shipped_is_allowed():
     assert len(shipped) > 100
     assert shipped == parts()
     assert not {name for name in parts() if name.startswith(("hydra", "builtins", "os.", "torch.load"))}
+
+
+def test_mirrors_are_those_of_the_data_set_s_own_file():
+    mnist = compose(["data=mnist"]).data
+    shipped = list(mnist.source.mirrors)
+    mnist.source.mirrors = ["http://elsewhere"]
+    assert published_mirrors(mnist) == shipped
+    for name in ("../data/mnist", "base/idx", "mine", "digits"):
+        assert published_mirrors(OmegaConf.create({"name": name})) == []
 
 
 @pytest.mark.slow

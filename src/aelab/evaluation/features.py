@@ -7,7 +7,9 @@ among evaluations by the same network, so its hash stands beside them; they are 
 
 import hashlib
 import io
-from collections.abc import Iterator
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Images
-from aelab.errors import ConfigurationError
+from aelab.errors import AelabError, ConfigurationError
 from aelab.evaluation.subject import Pixels, Subject
 from aelab.networks.conv import ConvEncoder
 from aelab.training.checkpoints import AtomicCheckpointIO, load
@@ -125,28 +127,48 @@ def _parts(images: Tensor | Pixels, size: int) -> Iterator[Tensor]:
 def feature_space(data: DataModule, device: torch.device, path: str | Path | None = None) -> FeatureSpace:
     """The network of a data set: that at `path`, else the kept one, else one that is trained and kept now.
 
-    Raises ConfigurationError for a network that was trained on other data.
+    A kept one that is damaged is trained again.
+    Raises ConfigurationError for a file at `path` that is damaged, or was made for other data.
     """
     known = {
         "data": data.name, "checksums": data.checksums, "shape": list(data.shape), "labels": data.classes,
         "recipe": RECIPE,
     }  # fmt: skip
-    if path is None:
-        key = hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
-        path = cache_folder() / KEPT / f"{key}.ckpt"
-        if not path.is_file():
-            AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, path)
-    kept = load(Path(path))
-    differing = [name for name in known if kept.get(name) != known[name]]
+    if path is not None:
+        return _opened(Path(path), known, data, device)
+    key = hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
+    kept = cache_folder() / KEPT / f"{key}.ckpt"
+    if kept.is_file():
+        try:
+            return _opened(kept, known, data, device)
+        except AelabError as error:
+            print(f"warning: the feature network is trained again: {error}", file=sys.stderr)
+    # Two evaluations may train it at once: each under a name of its own, and the later takes the place.
+    draft = kept.with_suffix(f".{secrets.token_hex(8)}.ckpt")
+    AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, draft)
+    draft.replace(kept)
+    return _opened(kept, known, data, device)
+
+
+def _opened(path: Path, known: Mapping[str, Any], data: DataModule, device: torch.device) -> FeatureSpace:
+    try:
+        kept = load(path)
+    except AelabError as error:
+        raise ConfigurationError(f"the feature network cannot be read: {error}") from error
+    differing = [name for name in known if not isinstance(kept, dict) or kept.get(name) != known[name]]
     if differing:
+        made_for = kept.get("data") if isinstance(kept, dict) else None
         raise ConfigurationError(
-            f"the feature network {path} was made for other data ({kept.get('data')}; {', '.join(differing)} "
+            f"the feature network {path} was made for other data ({made_for}; {', '.join(differing)} "
             f"differ) than {data.name}: leave it out, and one is trained and kept"
         )
-    network = Classifier(tuple(data.shape), kept["classes"]).to(device).eval()
-    network.load_state_dict(kept["weights"])
-    name = f"classifier/{data.name}@{kept['sha256'][:8]}"
-    return FeatureSpace(network, name, kept["task"], kept["accuracy"])
+    try:
+        network = Classifier(tuple(data.shape), kept["classes"]).to(device).eval()
+        network.load_state_dict(kept["weights"])
+        name = f"classifier/{data.name}@{kept['sha256'][:8]}"
+        return FeatureSpace(network, name, kept["task"], kept["accuracy"])
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise ConfigurationError(f"{path} holds no feature network of this project: leave it out") from error
 
 
 @contextmanager

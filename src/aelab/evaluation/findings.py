@@ -49,11 +49,21 @@ class Findings:
             csv.writer(file).writerows([header, *rows])
         self.tables.append(path)
 
-    def clear(self) -> None:
-        """Remove what an earlier evaluation left in the folder, and this one did not make again."""
-        ours = {*self.figures, *self.tables}
+    def move(self, folder: Path) -> None:
+        """Bring figures and tables into another folder, over those of the same names."""
+        if self.figures or self.tables:
+            folder.mkdir(parents=True, exist_ok=True)
+        self.figures = [path.replace(folder / path.name) for path in self.figures]
+        self.tables = [path.replace(folder / path.name) for path in self.tables]
+        self.folder = folder
+
+    def clear(self, earlier: Mapping[str, Any]) -> None:
+        """Remove the files that the record of an earlier evaluation lists and this one did not make again."""
+        lists = [names for key in ("figures", "tables") if isinstance(names := earlier.get(key), list)]
+        ours = {path.name for path in (*self.figures, *self.tables)}
         for path in self.folder.glob("*"):
-            if path.suffix in (".png", ".csv") and path not in ours:
+            listed = any(path.name in names for names in lists)
+            if listed and path.suffix in (".png", ".csv") and path.name not in ours:
                 path.unlink()
 
     def record(self) -> dict[str, Any]:

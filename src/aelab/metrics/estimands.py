@@ -136,6 +136,7 @@ class ActiveUnits(_Estimand):
 
 EVIDENCE = ("elbo", "distortion", "kl", "bits_per_dim")
 RECONSTRUCTION = ("mse", "squared_error", "psnr")
+# A colour image has three values for each pixel.
 
 
 def estimands(latent: int) -> MetricCollection:

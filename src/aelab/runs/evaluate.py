@@ -1,31 +1,37 @@
 """One evaluation: from a run's folder to what a suite of parts found, written into that folder."""
 
 import hashlib
+import shutil
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from aelab.callbacks.resume import ResumePoints
 from aelab.data.module import DataModule
-from aelab.errors import AelabError, ConfigurationError, RunError
+from aelab.errors import AelabError, ConfigurationError, InapplicableError, NonFiniteError, RunError
 from aelab.evaluation.findings import Findings
+from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.matmul import choose_matmul
 from aelab.models import Autoencoder
 from aelab.runs.build import make
 from aelab.runs.folder import RunFolder
-from aelab.runs.peers import peers_of
+from aelab.runs.peers import Recorded, peers_of, recorded, spaces_of
 from aelab.runs.report import report_evaluation
 from aelab.runs.snapshot import hardware
+from aelab.runs.tell import refuse_links, tell, trackers_of
 from aelab.runs.train import fingerprint, quieten
-from aelab.runs.trusted import trusted_settings
+from aelab.runs.trusted import published_mirrors, trusted_settings
 from aelab.training.checkpoints import load, resume_points, usable
 
 FAILED, BEST = "failed:", "best.ckpt"
@@ -38,49 +44,101 @@ def main(config: DictConfig) -> None:
     failed for another reason than the data or the model, after all others have been recorded.
     """
     quieten()
+    _check(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     folder, suite = RunFolder.open(Path(config.run)), str(config.suite.name)
     parts = {name: make(node) for name, node in config.suite.parts.items() if node is not None}
     settings = trusted_settings(folder)
-    for path in (folder.evaluation(suite), folder.trackers):
-        if path.resolve() != path:
-            raise RunError(f"{path} is a link, which leads elsewhere: remove it")
-    folder.read_evaluations()  # what is damaged is refused before hours of work, not after them
-    findings = evaluate(subject_of(folder, settings, config), parts, folder.evaluation(suite))
-    plain = OmegaConf.to_container(config.suite.parts)
-    folder.update_evaluations(**{suite: {**circumstances(folder), "parts": plain, **findings.record()}})
-    findings.clear()
-    hints = tell(folder, settings, suite, findings) if config.trackers else []
+    # What would end the evaluation badly is looked at before hours of work, not after them.
+    refuse_links(folder.path / "evaluation")
+    _refuse_folders(folder.evaluation(suite))
+    earlier = folder.suite(suite)
+    trackers = trackers_of(folder, settings, config.logger) if config.trackers else []
+    subject = subject_of(folder, settings, config)
+    known = {**circumstances(folder), "parts": OmegaConf.to_container(config.suite.parts)}
+    with _draft(folder, suite) as draft:
+        findings = evaluate(subject, parts, draft)
+        findings.move(folder.evaluation(suite))
+    ended = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
+    folder.update_evaluations(**{suite: {**known, **ended, **findings.record()}})
+    findings.clear(earlier)
+    hints = tell(trackers, folder, suite, findings)
     report_evaluation(folder, suite, findings, hints)
     failed = [name for name, why in findings.left_out.items() if why.startswith(FAILED)]
     if failed:
         raise RunError(
-            f"{' and '.join(failed)} failed, as the traceback above says; all else is in {folder.evaluations}"
+            f"{' and '.join(failed)} failed, for the reason given above; all else is in {folder.evaluations}"
         )
 
 
+def _check(config: DictConfig) -> None:
+    """ConfigurationError for options that no composition refuses."""
+    at_least(1, threads=config.threads)
+    if config.peers is not None and not isinstance(config.peers, ListConfig):
+        raise ConfigurationError(f"peers={config.peers}: give a list of runs, as peers=[{config.peers}]")
+
+
+def _refuse_folders(place: Path) -> None:
+    """RunError for a folder where figures and tables go, which one of them might have to replace."""
+    for path in place.glob("*"):
+        if path.is_dir():
+            raise RunError(f"{path} is a folder, and figures and tables go there: remove it")
+
+
+@contextmanager
+def _draft(folder: RunFolder, suite: str) -> Iterator[Path]:
+    """A new folder beside that of the suite, so that figures and tables are replaced when all are there."""
+    place = folder.evaluation(suite)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place.parent))
+    except OSError as error:
+        raise RunError(
+            f"{place} cannot be written ({error.strerror}): evaluate a copy of the run in a writable folder"
+        ) from error
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findings:
-    """Run the parts, one after the other; one that cannot be served or fails leaves the others alone."""
+    """Run the parts, one after the other; one that cannot be served or fails leaves the others alone.
+
+    Left out is what this model or these data cannot serve; all else that stops a part is a failure.
+    """
     findings = Findings(folder)
     seconds: dict[str, float] = {}
     for name, part in subject.track(parts.items(), "evaluation"):
         start = time.monotonic()
         try:
             part(subject, findings)
-        except AelabError as error:
+        except (InapplicableError, NonFiniteError) as error:
             findings.left_out[name] = str(error)
+        except AelabError as error:
+            findings.left_out[name] = f"{FAILED} {error}"
         except Exception as error:
             traceback.print_exc()
             findings.left_out[name] = f"{FAILED} {type(error).__name__}: {error}"
+        _leave_other_spaces(subject, findings)
         seconds[name] = round(time.monotonic() - start, 2)
     findings.facts["seconds"] = seconds
     return findings
 
 
+def _leave_other_spaces(subject: Subject, findings: Findings) -> None:
+    """Forget what was found for peers in another feature space than these findings'."""
+    ours = spaces_of(findings.facts)
+    for peer in subject.peers:
+        theirs = peer.estimates.spaces if isinstance(peer.estimates, Recorded) else frozenset()
+        if theirs and not ours <= theirs:
+            peer.estimates = {}
+
+
 def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
     """The model with the weights that validation chose, the data of its run, and its peers."""
-    device = _device(config.device)
+    device = device_of(config.device)
     model = model_of(folder, settings).to(device)
     choose_matmul(model, BLOCK)
     data = data_of(folder, settings, config.data.root)
@@ -89,18 +147,30 @@ def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> S
 
 
 def data_of(folder: RunFolder, settings: DictConfig, root: str | None = None) -> DataModule:
-    """The data of a run, at `root` if that is given; RunError for others than it was trained on."""
+    """The data of a run, at `root` if that is given; RunError for others than it was trained on.
+
+    Missing files are downloaded from where conf/data says, whatever the run's folder does.
+    """
+    if root is not None and "root" not in settings.data:
+        raise ConfigurationError(
+            f"data.root={root}: {settings.data.get('name')} is read from no files, and has no root"
+        )
     node = settings.data if root is None else OmegaConf.merge(settings.data, {"root": root})
+    if OmegaConf.select(node, "source.mirrors") is not None:
+        node = OmegaConf.merge(node, {"source": {"mirrors": published_mirrors(settings.data)}})
     data = make(node)
     if not isinstance(data, DataModule):
         raise RunError(f"{folder.config} describes no data as its data: give a run as it was recorded")
     data.prepare_data()
     data.setup()
-    recorded = folder.read().get("data", {}).get("checksums", data.checksums)
-    if recorded != data.checksums:
+    known = folder.read().get("data", {})
+    if not isinstance(known, dict):
+        raise RunError(f"{folder.record} has no data of a run under `data`: restore it")
+    checksums = known.get("checksums", data.checksums)
+    if checksums != data.checksums:
         raise RunError(
             f"the data at hand are not those that {folder.path} was trained on (checksums {data.checksums}, "
-            f"recorded {recorded}): give the same with data.root=FOLDER"
+            f"recorded {checksums}): give the same with data.root=FOLDER"
         )
     return data
 
@@ -112,25 +182,25 @@ def _peers(
     given = None if config.peers is None else [RunFolder.open(Path(path)) for path in config.peers]
     for peer in peers_of(folder, settings, given):
         try:
-            yield _peer(peer, subject, str(config.suite.name))
+            yield _peer(peer, subject, config)
         except AelabError as error:
             if given is not None:
                 raise
             print(f"warning: a run of another seed is left aside: {error}", file=sys.stderr)
 
 
-def _peer(folder: RunFolder, subject: Subject, suite: str) -> Subject:
+def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
     """A run of another seed, on the data and with the noise of the subject."""
-    found = folder.read_evaluations().get(suite, {}).get("estimates", {})
+    parts = OmegaConf.to_container(config.suite.parts)
     return replace(
         subject,
         model=model_of(folder, trusted_settings(folder)).to(subject.device),
         name=folder.path.name,
-        estimates={name: estimate["value"] for name, estimate in found.items()},
+        estimates=recorded(folder, str(config.suite.name), parts),
     )
 
 
-def _device(asked: str | None) -> torch.device:
+def device_of(asked: str | None) -> torch.device:
     try:
         device = torch.device(asked or torch.accelerator.current_accelerator() or "cpu")
         torch.empty(0, device=device)
@@ -192,20 +262,3 @@ def circumstances(folder: RunFolder) -> dict[str, Any]:
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         "hardware": hardware(),
     }
-
-
-def tell(folder: RunFolder, settings: DictConfig, suite: str, findings: Findings) -> list[str]:
-    """Give estimates and figures to the run's own trackers, as a part of the same run; what they suggest."""
-    record = folder.read()
-    identity = {"folder": folder.path, "name": settings.name, "run_id": record["run_id"]}
-    step = int(record.get("steps") or 0)
-    values = {f"evaluation/{suite}/{name}": found.value for name, found in findings.estimates.items()}
-    hints = []
-    for node in (settings.get("logger") or {}).values():
-        tracker = make(node)(**identity)
-        tracker.log_metrics(values, step)
-        for path in findings.figures:
-            tracker.log_picture(f"evaluation/{suite}/{path.stem}", path, step)
-        tracker.finish(int(record.get("exit_code") or 0))
-        hints += [hint] if (hint := tracker.hint()) else []
-    return hints

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from aelab.errors import ConfigurationError
 from aelab.evaluation.subject import Subject
 from aelab.explorer.explorer import Explorer
-from aelab.runs.evaluate import _device, data_of, model_of
+from aelab.runs.evaluate import data_of, device_of, model_of
 from aelab.runs.folder import RunFolder
 from aelab.runs.trusted import trusted_settings
 
@@ -51,7 +51,7 @@ def main(config: DictConfig) -> None:
 def explorer_of(folder: RunFolder, config: DictConfig) -> Explorer:
     """A run's model, with its test images."""
     settings = trusted_settings(folder)
-    device = _device(config.device)
+    device = device_of(config.device)
     data = data_of(folder, settings, config.data.root)
     name = f"{settings.name}, {folder.path.name}"
     return Explorer(Subject(model_of(folder, settings).to(device), data, name, int(settings.seed), device))

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from aelab.errors import ConfigurationError, ResumeError
+from aelab.errors import ConfigurationError, ResumeError, RunError
 
 
 class Status(StrEnum):
@@ -142,6 +143,37 @@ class RunFolder:
         """
         return _object(self.evaluations) if self.evaluations.exists() else {}
 
+    def suite(self, name: str) -> dict[str, Any]:
+        """What one suite found; empty before it was evaluated.
+
+        Raises:
+            ResumeError: evaluation.json is damaged.
+            RunError: the suite's entry is no object.
+        """
+        found = self.read_evaluations().get(name, {})
+        if not isinstance(found, dict):
+            raise RunError(f"{self.evaluations} holds no object for suite={name}: evaluate the run again")
+        return found
+
+    def estimates(self, name: str) -> dict[str, float]:
+        """The values that one suite found, by estimate; those that were not finite are left out.
+
+        Raises:
+            ResumeError: evaluation.json is damaged.
+            RunError: the suite's estimates are no numbers.
+        """
+        found = self.suite(name).get("estimates", {})
+        entries = found.values() if isinstance(found, dict) else [found]
+        if not all(isinstance(each, dict) and _number_or_null(each.get("value")) for each in entries):
+            raise RunError(
+                f"{self.evaluations} holds estimates of suite={name} that are no numbers: evaluate the run "
+                "again"
+            )
+        values = {key: each.get("value") for key, each in found.items()}
+        # A comparison, for an integer of JSON may be too large for a float.
+        finite = {key: v for key, v in values.items() if v is not None and abs(v) <= sys.float_info.max}
+        return {key: float(value) for key, value in finite.items()}
+
     def update_evaluations(self, **suites: Any) -> None:
         """Put what suites found in the place of what they found before, as `update` does."""
         self._write(self.evaluations, self.read_evaluations() | suites)
@@ -149,7 +181,8 @@ class RunFolder:
     def _write(self, path: Path, fields: Mapping[str, Any]) -> None:
         text = json.dumps(_plain(fields), indent=2, allow_nan=False)
         draft = self.path / f".{path.name}.{os.getpid()}"
-        with draft.open("w", encoding="utf-8") as file:
+        draft.unlink(missing_ok=True)  # a link, or what a process of the same number left
+        with draft.open("x", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -174,18 +207,26 @@ class RunFolder:
         """What the record says, or `KILLED` where it says `RUNNING` and the process is gone.
 
         A process of another machine cannot be looked up from here and counts as alive.
+
+        Raises:
+            ResumeError: the record is damaged, or its status is none of these.
         """
         record = self.read()
-        status = Status(record.get("status", Status.KILLED))
-        if status is Status.RUNNING and not _alive(record.get("process") or {}):
+        status, process = record.get("status", Status.KILLED), record.get("process") or {}
+        if status not in list(Status) or not isinstance(process, dict):
+            raise ResumeError(
+                f"{self.record} has the status {str(status)[:40]!r} and a process that are none of a run's: "
+                f"a status is one of {', '.join(Status)}"
+            )
+        if status == Status.RUNNING and not _alive(process):
             return Status.KILLED
-        return status
+        return Status(status)
 
 
 def _object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as damage:
+    except (ValueError, OSError, RecursionError) as damage:
         raise ResumeError(f"{path} is damaged ({damage}): restore it or start anew.") from damage
     if not isinstance(found, dict):
         raise ResumeError(f"{path} holds no JSON object: restore it, or start a new run.")
@@ -211,6 +252,10 @@ def _sanitised(name: str) -> str:
     return kept
 
 
+def _number_or_null(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
 def _plain(value: Any) -> Any:
     """`value` with everything that JSON cannot hold, and that a record may hold, replaced."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -230,7 +275,8 @@ def _alive(process: Mapping[str, Any]) -> bool:
     if process.get("host") != socket.gethostname():
         return bool(process)
     # The start time tells the run's process from a later one that was given the same number.
-    return process.get("started") is not None and process["started"] == _started(process["pid"])
+    started, pid = process.get("started"), process.get("pid")
+    return started is not None and isinstance(pid, int) and started == _started(pid)
 
 
 def _started(pid: int) -> str | None:

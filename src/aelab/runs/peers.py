@@ -1,6 +1,7 @@
 """Runs that differ from one another in their seed alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,7 +11,7 @@ from aelab.runs.folder import RunFolder, Status
 from aelab.runs.trusted import trusted_settings
 
 # Where a run's files and words go decides nothing of what it learns.
-ELSEWHERE = ("outputs", "resume", "logger", "pictures", "resume_points", "threads")
+ELSEWHERE = ("outputs", "resume", "logger", "tags", "pictures", "resume_points", "threads")
 MOST = 4  # peers that are looked at
 
 
@@ -42,6 +43,37 @@ def peers_of(
             seeds.add(theirs.seed)
             found.append(candidate)
     return found if given is not None else found[:MOST]
+
+
+@dataclass(frozen=True)
+class Recorded(Mapping[str, float]):
+    """The estimates of a peer's evaluation, and the feature spaces that its samples were compared in."""
+
+    values_by_name: Mapping[str, float]
+    spaces: frozenset[str]
+
+    def __getitem__(self, name: str) -> float:
+        return self.values_by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_by_name)
+
+    def __len__(self) -> int:
+        return len(self.values_by_name)
+
+
+def recorded(folder: RunFolder, suite: str, parts: Any) -> Recorded:
+    """What a suite of these very parts found for a run; nothing where other options measured it."""
+    found = folder.suite(suite)
+    values = folder.estimates(suite) if found.get("parts") == parts else {}
+    return Recorded(values, spaces_of(found))
+
+
+def spaces_of(found: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the feature spaces in what a suite found, which records one, or one for each part."""
+    recorded = found.get("feature_space")
+    each = [recorded, *recorded.values()] if isinstance(recorded, dict) else []
+    return frozenset(str(space["name"]) for space in each if isinstance(space, dict) and "name" in space)
 
 
 def without_seed(settings: DictConfig) -> dict[str, Any]:

@@ -7,22 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from aelab.evaluation.findings import Findings
+from aelab.metrics.estimands import UNITS
 from aelab.metrics.estimate import Estimate
 from aelab.runs.folder import RunFolder
-
-UNITS = {
-    "elbo": "nats per image",
-    "distortion": "nats per image",
-    "kl": "nats per image",
-    "bits_per_dim": "bits per pixel",
-    "mse": "squared error per pixel",
-    "squared_error": "squared error per image",
-    "psnr": "dB",
-    "nll": "nats per image",
-    "nll_standard_error": "nats per image",
-    "nll_effective_samples": "codes",
-    "active_units": "latent dimensions",
-}
 
 
 def report(folder: RunFolder, hints: Sequence[str]) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from aelab.composition import conf_dir
+from aelab.composition import choices, conf_dir
 from aelab.errors import RunError
 from aelab.runs.folder import RunFolder
 
-NEEDED = {"name", "seed", "data", "model", "training"}
+NEEDED: dict[str, type] = {"name": str, "seed": int, "data": dict, "model": dict, "training": dict}
 
 
 def trusted_settings(folder: RunFolder) -> DictConfig:
@@ -27,8 +27,14 @@ def trusted_settings(folder: RunFolder) -> DictConfig:
     except (OSError, YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{folder.config} cannot be read ({reason}): give a run as it was recorded") from error
-    if not isinstance(config, DictConfig) or not NEEDED.issubset(config):
+    if not isinstance(config, DictConfig) or not isinstance(plain, dict):
         raise RunError(f"{folder.config} holds no configuration of a run: give one as it was recorded")
+    odd = [key for key, kind in NEEDED.items() if type(plain.get(key)) is not kind]
+    if odd:
+        raise RunError(
+            f"{folder.config} holds no configuration of a run ({', '.join(odd)}: missing, or not what a run "
+            "records): give one as it was recorded"
+        )
     for key, value in _leaves(plain):
         if key == "_target_" and not (isinstance(value, str) and value in parts()):
             raise RunError(
@@ -40,6 +46,18 @@ def trusted_settings(folder: RunFolder) -> DictConfig:
                 f"{folder.config} is not resolved: {key} is {value!r}; give a run as it was recorded"
             )
     return config
+
+
+def published_mirrors(data: DictConfig) -> list[str]:
+    """Where the files of a data set are downloaded from, by its file under conf/data; none for one's own.
+
+    The recorded addresses are not asked: a request tells who asks, and its answer is read by parsers.
+    """
+    name = str(data.get("name"))
+    if name not in choices("data"):
+        return []
+    shipped = OmegaConf.load(conf_dir() / "data" / f"{name}.yaml")
+    return list(OmegaConf.select(shipped, "source.mirrors") or [])
 
 
 @cache
