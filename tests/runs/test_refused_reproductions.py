@@ -169,12 +169,25 @@ def test_hooks_of_the_user_are_not_run(repository, commit, tmp_path, monkeypatch
     (hooks := tmp_path / "hooks").mkdir()
     (hooks / "post-checkout").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
     (hooks / "post-checkout").chmod(0o755)
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.hooksPath")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(hooks))
+    (tmp_path / "gitconfig").write_text(f"[core]\n\thooksPath = {hooks}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     with clean_tree(repository, commit, b""):
         pass
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_commit_that_is_elsewhere_is_not_fetched(repository, tmp_path):
+    origin, partial = tmp_path / "origin", tmp_path / "partial"
+    git(tmp_path, "clone", "--quiet", str(repository), str(origin))
+    for option in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
+        git(origin, "config", option, "true")
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", f"file://{origin}", str(partial))
+    (origin / "file").write_text("planted\n")
+    git(origin, "commit", "--quiet", "--all", "--message", "planted")
+    planted = git(origin, "rev-parse", "HEAD").decode().strip()
+    with pytest.raises(RunError, match="fetch it yourself"):
+        repository_with(planted, partial)
+    git(partial, "cat-file", "-e", planted)  # left to itself, git does fetch it
 
 
 def test_a_place_without_a_repository_is_named(commit, tmp_path):

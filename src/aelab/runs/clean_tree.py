@@ -13,9 +13,8 @@ from aelab.runs.snapshot import git, top_of
 
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
-# A partial clone would fetch what it lacks, and a hook would run code that no commit holds.
-OFFLINE = {"GIT_NO_LAZY_FETCH": "1"}
-NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
+# A partial clone would fetch what it lacks.
+OFFLINE = {"GIT_ALLOW_PROTOCOL": "none"}
 
 
 def repository_with(commit: str, start: Path) -> Path:
@@ -55,7 +54,7 @@ def clean_tree(repository: Path, commit: str, patch: bytes) -> Iterator[Path]:
         tree = Path(scratch).resolve() / "tree"
         tree.mkdir()
         _borrow(repository, tree)
-        git(tree, *NO_HOOKS, "checkout", "--quiet", "--detach", commit, env=OFFLINE)
+        git(tree, "checkout", "--quiet", "--detach", commit, env=OFFLINE)
         if patch:
             _apply(tree, patch)
         yield tree
@@ -67,6 +66,7 @@ def _borrow(repository: Path, tree: Path) -> None:
     answers = [git(repository, "rev-parse", *question) for question in questions]
     kind, objects = (os.fsdecode(answer).rstrip("\n") for answer in answers)
     git(tree, "init", "--quiet", "--template=", f"--object-format={kind}")
+    git(tree, "config", "core.hooksPath", os.devnull)
     alternates = tree / ".git" / "objects" / "info" / "alternates"
     alternates.parent.mkdir(parents=True, exist_ok=True)
     alternates.write_bytes(os.fsencode(repository / objects) + b"\n")

@@ -16,6 +16,8 @@ COMPUTING = frozenset(
 ACCELERATOR = re.compile(r"(nvidia|rocm|intel)-")
 """Packages of an accelerator's mathematics, as torch brings them."""
 
+NONE = "none"  # how an absent version, or no accelerator, is shown
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -99,7 +101,7 @@ def _compared(what: str, recorded: Any, here: Any, matters: bool) -> Iterator[Di
 
 
 def _shown(value: Any) -> str:
-    return "none" if value in (None, [], {}) else printable(str(value))
+    return NONE if value in (None, [], {}) else printable(str(value))
 
 
 def printable(text: str) -> str:

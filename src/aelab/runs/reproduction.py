@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aelab.runs.agreement import Agreement, Verdict
-from aelab.runs.environment import Difference, printable
+from aelab.runs.environment import NONE, Difference, printable
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,13 @@ def show_environment(differing: Sequence[Difference]) -> None:
         for item in mattering:
             table.add_row(item.what, item.recorded, item.here)
         _console().print(table)
-    others = [f"{item.what} ({item.recorded}, here {item.here})" for item in differing if not item.matters]
-    if others:
-        say("other", f"{', '.join(others)}: cannot change the bits")
+    others = [item for item in differing if not item.matters]
+    changed = [item for item in others if NONE not in (item.recorded, item.here)]
+    named = [f"{item.what} ({item.recorded}, here {item.here})" for item in changed]
+    if len(changed) < len(others):
+        named.append(f"{len(others) - len(changed)} packages that one side lacks")
+    if named:
+        say("other", f"{', '.join(named)}: cannot change the bits")
 
 
 def show_verdict(found: Reproduction) -> None:
