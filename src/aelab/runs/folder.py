@@ -46,10 +46,9 @@ class RunFolder:
             ConfigurationError: `root` cannot be written, or `name` has neither letter nor digit.
         """
         parent = root.resolve() / _sanitised(name)
-        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            run = cls(_claimed(parent, stamp))
+            run = cls(claimed(parent))
             for folder in (run.checkpoints, run.pictures, run.trackers):
                 folder.mkdir()
             run.update(status=Status.RUNNING, process=_this_process())
@@ -133,7 +132,7 @@ class RunFolder:
 
         A reader, and a process killed at any point, sees the record before or after, never between.
         """
-        self._write(self.record, (self.read() if self.record.exists() else {}) | fields)
+        write_json(self.record, (self.read() if self.record.exists() else {}) | fields)
 
     def read_evaluations(self) -> dict[str, Any]:
         """What evaluations found, by suite; empty before the first.
@@ -176,17 +175,7 @@ class RunFolder:
 
     def update_evaluations(self, **suites: Any) -> None:
         """Put what suites found in the place of what they found before, as `update` does."""
-        self._write(self.evaluations, self.read_evaluations() | suites)
-
-    def _write(self, path: Path, fields: Mapping[str, Any]) -> None:
-        text = json.dumps(_plain(fields), indent=2, allow_nan=False)
-        draft = self.path / f".{path.name}.{os.getpid()}"
-        draft.unlink(missing_ok=True)  # a link, or what a process of the same number left
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_json(self.evaluations, self.read_evaluations() | suites)
 
     def resume(self) -> None:
         """Make the run this process's own, with status `RUNNING`.
@@ -223,6 +212,18 @@ class RunFolder:
         return Status(status)
 
 
+def write_json(path: Path, fields: Mapping[str, Any]) -> None:
+    """Write a JSON object whole or not at all; NaN and infinities become null."""
+    text = json.dumps(_plain(fields), indent=2, allow_nan=False)
+    draft = path.parent / f".{path.name}.{os.getpid()}"
+    draft.unlink(missing_ok=True)  # a link, or what a process of the same number left
+    with draft.open("x", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
 def _object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -233,7 +234,9 @@ def _object(path: Path) -> dict[str, Any]:
     return found
 
 
-def _claimed(parent: Path, stamp: str) -> Path:
+def claimed(parent: Path) -> Path:
+    """Make a folder in `parent` that no other process has, named by the local time."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     path, attempt = parent / stamp, 0
     while True:
         try:

@@ -26,13 +26,13 @@ def git_state(start: Path) -> dict[str, Any] | None:
     remote: the address of `origin`, else of the first remote, without credentials; None without one.
     left_out: what `changes_patch` omits: untracked files above 1 MB or unreadable, and nested repositories.
     """
-    top = _top(start)
+    top = top_of(start)
     if top is None:
         return None
     return {
         "commit": _ask(top, "rev-parse", "--verify", "--quiet", "HEAD"),
         "branch": _ask(top, "symbolic-ref", "--short", "--quiet", "HEAD"),
-        "dirty": bool(_git(top, "status", "--porcelain", "--untracked-files=normal")),
+        "dirty": bool(git(top, "status", "--porcelain", "--untracked-files=normal")),
         "remote": _remote(top),
         "left_out": _left_out(top),
     }
@@ -48,16 +48,16 @@ def changes_patch(start: Path) -> bytes:
     Raises:
         ConfigurationError: git cannot read the working tree.
     """
-    top = _top(start)
+    top = top_of(start)
     if top is None:
         return b""
     with tempfile.TemporaryDirectory() as scratch:
         private = _private_store(top, Path(scratch))
         excluded = [f":(exclude,literal){name}" for name in _left_out(top)]
         pathspec = os.fsencode("\0".join([".", *excluded]))
-        _git(top, "add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul", env=private, feed=pathspec)
+        git(top, "add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul", env=private, feed=pathspec)
         options = ("--cached", "--binary", "--no-renames", "--no-ext-diff", "--no-textconv")
-        return _git(top, "diff-index", *options, _base(top), env=private)
+        return git(top, "diff-index", *options, _base(top), env=private)
 
 
 def packages() -> dict[str, str]:
@@ -89,7 +89,12 @@ def command() -> list[str]:
     return list(sys.orig_argv)
 
 
-def _git(where: Path, *arguments: str, env: dict[str, str] | None = None, feed: bytes | None = None) -> bytes:
+def git(where: Path, *arguments: str, env: dict[str, str] | None = None, feed: bytes | None = None) -> bytes:
+    """What a git command prints in the repository at `where`, whatever repository the environment names.
+
+    Raises:
+        ConfigurationError: the command failed.
+    """
     # A hook or an outer git points these at its own repository; `where` alone decides here. Without optional
     # locks, asking for the status leaves the index as it is.
     inherited = {k: v for k, v in os.environ.items() if not re.match(r"GIT_(?!CONFIG)", k)}
@@ -105,12 +110,13 @@ def _git(where: Path, *arguments: str, env: dict[str, str] | None = None, feed: 
 def _ask(where: Path, *arguments: str) -> str | None:
     """The one line that git answers, None where it has no answer."""
     try:
-        return os.fsdecode(_git(where, *arguments)).rstrip("\n") or None
+        return os.fsdecode(git(where, *arguments)).rstrip("\n") or None
     except (ConfigurationError, OSError):
         return None
 
 
-def _top(start: Path) -> Path | None:
+def top_of(start: Path) -> Path | None:
+    """The top folder of the working tree around `start`; None outside one and where git is missing."""
     answer = _ask(start, "rev-parse", "--show-toplevel")
     return None if answer is None else Path(answer)
 
@@ -118,7 +124,7 @@ def _top(start: Path) -> Path | None:
 def _base(top: Path) -> str:
     return (
         _ask(top, "rev-parse", "--verify", "--quiet", "HEAD")
-        or os.fsdecode(_git(top, "hash-object", "-t", "tree", "--stdin", feed=b"")).strip()
+        or os.fsdecode(git(top, "hash-object", "-t", "tree", "--stdin", feed=b"")).strip()
     )
 
 
@@ -138,11 +144,11 @@ def _private_store(top: Path, scratch: Path) -> dict[str, str]:
 
 
 def _internal(top: Path, name: str) -> Path:
-    return top / os.fsdecode(_git(top, "rev-parse", "--git-path", name)).rstrip("\n")
+    return top / os.fsdecode(git(top, "rev-parse", "--git-path", name)).rstrip("\n")
 
 
 def _left_out(top: Path) -> list[str]:
-    listed = _git(top, "ls-files", "--others", "--exclude-standard", "-z")
+    listed = git(top, "ls-files", "--others", "--exclude-standard", "-z")
     return [name for name in os.fsdecode(listed).split("\0") if name and not _portable(top / name)]
 
 

@@ -185,7 +185,8 @@ def _trackers(trainer: Trainer) -> list[Tracker[Any]]:
 
 def fingerprint(config: DictConfig) -> str:
     """A hash of all that decides a training's bits."""
-    deciding = {k: v for k, v in config.items() if k not in ("outputs", "resume", "logger", "tags", "pictures")}
+    apart = ("outputs", "resume", "logger", "tags", "pictures")
+    deciding = {k: v for k, v in config.items() if k not in apart}
     return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
 
 

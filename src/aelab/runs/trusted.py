@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,8 +15,10 @@ from aelab.runs.folder import RunFolder
 NEEDED: dict[str, type] = {"name": str, "seed": int, "data": dict, "model": dict, "training": dict}
 
 
-def trusted_settings(folder: RunFolder) -> DictConfig:
+def trusted_settings(folder: RunFolder, conf: Path | None = None) -> DictConfig:
     """The recorded configuration of a run, if it names nothing to be built but the parts listed in conf/.
+
+    conf: the conf/ of the code that will build them; None: the running code's.
 
     The names are compared whole: a part of the project would lead to all that it imports.
     Raises RunError where there is none, it cannot be read, names other things, or interpolates, which could
@@ -35,8 +38,9 @@ def trusted_settings(folder: RunFolder) -> DictConfig:
             f"{folder.config} holds no configuration of a run ({', '.join(odd)}: missing, or not what a run "
             "records): give one as it was recorded"
         )
+    listed = parts(conf)
     for key, value in _leaves(plain):
-        if key == "_target_" and not (isinstance(value, str) and value in parts()):
+        if key == "_target_" and not (isinstance(value, str) and value in listed):
             raise RunError(
                 f"{folder.config} names {value!r}, which is no part that conf/ lists, and nothing of it was "
                 "built: give a run of the project's own parts, or list the part in a file under conf/"
@@ -61,10 +65,11 @@ def published_mirrors(data: DictConfig) -> list[str]:
 
 
 @cache
-def parts() -> frozenset[str]:
-    """The `_target_`s of all files under conf/."""
+def parts(conf: Path | None = None) -> frozenset[str]:
+    """The `_target_`s of all files under conf/, the running code's or another's."""
     files = (
-        OmegaConf.to_container(OmegaConf.load(path), resolve=False) for path in conf_dir().rglob("*.yaml")
+        OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        for path in (conf or conf_dir()).rglob("*.yaml")
     )
     return frozenset(value for file in files for key, value in _leaves(file) if key == "_target_")
 

@@ -1,0 +1,71 @@
+"""A git repository with the project's code, and a run that was trained from it."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from small import SMALL
+
+from aelab.composition import compose
+from aelab.runs.folder import RunFolder
+from aelab.runs.reproduce import main
+from aelab.runs.retraining import Source, train_again
+
+ROOT = Path(__file__).parents[2]
+
+
+def git(where, *arguments, feed=None):
+    who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
+    call = ["git", *who, *arguments]
+    return subprocess.run(call, cwd=where, input=feed, capture_output=True, check=True).stdout
+
+
+def make_repository(top):
+    """One commit of all that trains."""
+    hidden = shutil.ignore_patterns("__pycache__")
+    for name in ("src", "conf"):
+        shutil.copytree(ROOT / name, top / name, ignore=hidden)
+    git(top, "init", "--quiet")
+    git(top, "add", ".")
+    git(top, "commit", "--quiet", "--message", "all")
+    return top
+
+
+def make_run(repository, outputs, *overrides):
+    outputs.mkdir(parents=True, exist_ok=True)
+    settings = compose([*SMALL, *overrides])
+    return train_again(Source(repository / "src", repository / "conf"), settings, 1, outputs)
+
+
+def copy(run, path):
+    return RunFolder(Path(shutil.copytree(run.path, path)))
+
+
+def alter(run, **fields):
+    """Change the record, as a forger would."""
+    run.record.write_text(json.dumps(run.read() | fields))
+    return run
+
+
+def configure(run, key, value):
+    config = OmegaConf.load(run.config)
+    OmegaConf.update(config, key, value)
+    OmegaConf.save(config, run.config)
+    return run
+
+
+def reproduce(*overrides):
+    """The exit code."""
+    quoted = [o if "=" in o else f"run='{o}'" for o in overrides]
+    try:
+        main(compose(quoted, "reproduce"))
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def report(outputs):
+    (path,) = outputs.glob("*/reproduction.json")
+    return json.loads(path.read_text())

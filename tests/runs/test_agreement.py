@@ -1,0 +1,148 @@
+"""Two runs agree to the bit, within a tolerance, or not; what differs is named."""
+
+import json
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aelab.errors import AelabError
+from aelab.runs.agreement import Tolerance, Verdict, compare
+from aelab.runs.folder import RunFolder
+from aelab.training.checkpoints import AtomicCheckpointIO
+
+WEIGHTS = {
+    "a": torch.tensor([1.0, -0.0, math.nan]),
+    "b": torch.tensor(3, dtype=torch.int64),
+    "c": torch.zeros(0),
+}
+LINES = [{"step": 1, "train/loss": 2.5}, {"step": 2, "train/loss": 2.25}]
+METRICS = {"test/elbo": -100.0, "test/kl": 0.5}
+
+
+def folder(path, weights=WEIGHTS, lines=LINES, metrics=METRICS):
+    path.mkdir(parents=True)
+    run = RunFolder(path)
+    run.update(status="finished", metrics=metrics)
+    if weights is not None:
+        state = {"state_dict": weights}
+        for name in ("best.ckpt", "resume-00001-0000000.ckpt"):
+            AtomicCheckpointIO().save_checkpoint(state, run.checkpoints / name)
+    if lines is not None:
+        run.metrics.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return run
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    return folder(tmp_path / "recorded")
+
+
+@pytest.fixture
+def compared(recorded, tmp_path):
+    def run(tolerance=None, **changed):
+        return compare(recorded, folder(tmp_path / "again", **changed), tolerance)
+
+    return run
+
+
+def test_the_same_bits_are_equal_nan_and_empty_tensors_too(compared):
+    found = compared()
+    assert (found.verdict, found.why, found.notes, found.largest) == (Verdict.BIT_EQUAL, [], [], {})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": torch.tensor([1.0, 0.0, math.nan])},  # the sign of zero
+        {"a": torch.tensor([1.0, -0.0, math.nan], dtype=torch.float64)},
+        {"a": torch.tensor([math.nextafter(1.0, 2) + 1e-7, -0.0, math.nan])},
+        {"b": torch.tensor([3])},
+    ],
+)
+def test_one_bit_of_one_tensor_is_found_and_named(compared, other):
+    found = compared(weights={**WEIGHTS, **other})
+    assert found.verdict is Verdict.DIFFERENT
+    assert [sentence.partition(":")[0] for sentence in found.why] == [
+        "best.ckpt",
+        "resume-00001-0000000.ckpt",
+    ]
+    assert f"1 of 3 tensors differ, most {next(iter(other))}" in found.why[0]
+
+
+def test_a_tensor_that_one_run_lacks_is_named(compared):
+    found = compared(weights={**WEIGHTS, "extra": torch.zeros(1)})
+    assert "extra" in found.why[0]
+    assert found.verdict is Verdict.DIFFERENT
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (
+            [LINES[0], {"step": 2, "train/loss": 2.0}],
+            "the first is line 2 (train/loss: 2.25 recorded, 2.0 here)",
+        ),
+        (LINES[:1], "2 lines recorded, 1 here"),
+        ([LINES[0], [1]], "the first is line 2"),
+        (
+            [LINES[0], {"step": 2, "train/loss": 2.25, "\x1b[1m": 1}],
+            "line 2 (\\x1b[1m: None recorded, 1 here)",
+        ),
+    ],
+)
+def test_the_first_logged_value_that_differs_is_named(compared, lines, sentence):
+    (found,) = compared(lines=lines).why
+    assert found.startswith("metrics.jsonl: ")
+    assert sentence in found
+
+
+def test_a_tolerance_is_for_the_test_metrics_and_is_kept(compared):
+    close = {"test/elbo": -100.9, "test/kl": 0.5}
+    found = compared(Tolerance(0.01, 0), metrics=close, weights={**WEIGHTS, "b": torch.tensor(4)})
+    assert found.verdict is Verdict.WITHIN
+    assert found.largest == {"test/elbo": pytest.approx(0.009)}
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [{"test/elbo": -101.1, "test/kl": 0.5}, {"test/elbo": -100.0}, {**METRICS, "test/kl": None}, None],
+)
+def test_beyond_the_tolerance_is_different(compared, metrics):
+    assert compared(Tolerance(0.01, 0), metrics=metrics).verdict is Verdict.DIFFERENT
+
+
+def test_bits_are_asked_for_where_no_tolerance_is_given(compared):
+    assert compared(metrics={"test/elbo": -100.0001, "test/kl": 0.5}).verdict is Verdict.DIFFERENT
+
+
+def test_what_is_gone_is_said_and_nothing_left_is_no_equality(tmp_path):
+    again = folder(tmp_path / "again")
+    (note,) = compare(folder(tmp_path / "pruned", weights=None), again, None).notes
+    assert "weights were not compared" in note
+    (note,) = compare(folder(tmp_path / "silent", lines=None), again, None).notes
+    assert "metrics.jsonl" in note
+    with pytest.raises(AelabError, match="nothing can be compared"):
+        compare(folder(tmp_path / "empty", weights=None, lines=None), again, None)
+
+
+@given(st.floats(0, 1), st.floats(0, 10), st.floats(-1e6, 1e6), st.floats(-1, 1))
+def test_the_tolerance_is_what_it_says(relative, absolute, recorded, share):
+    allowed = relative * abs(recorded) + absolute
+    assert Tolerance(relative, absolute).holds(recorded, recorded)
+    assert not Tolerance(relative, absolute).holds(recorded, recorded + 1.01 * allowed + 1e-3)
+    assert Tolerance(relative, absolute + 1e-6).holds(recorded, recorded + share * allowed)
+
+
+@pytest.mark.parametrize("values", [(-1, 0), (0, -1), (math.nan, 0), (0, math.inf)])
+def test_no_tolerance_is_negative_or_unbounded(values):
+    with pytest.raises(AelabError, match="finite and not negative"):
+        Tolerance(*values)
+
+
+def test_a_study_is_as_good_as_its_worst_run():
+    order = [Verdict.BIT_EQUAL, Verdict.WITHIN, Verdict.IMPOSSIBLE, Verdict.DIFFERENT]
+    assert [Verdict.worst(order[: n + 1]) for n in range(4)] == order
+    assert [verdict.code for verdict in order] == [0, 2, 1, 3]
