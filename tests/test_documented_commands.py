@@ -12,22 +12,26 @@ from aelab.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMAND = re.compile(r"^(?:    |\$ )?python scripts/(\w+)\.py([^\n]*(?:\\\n[^\n]*)*)", re.MULTILINE)
+COMMAND = re.compile(r"^(?:    |\$ )?python scripts/(\w+)\.py((?:\\\n|[^\n])*)", re.MULTILINE)
 AWAITED = {"compare"}
-PLACEHOLDERS = {"NAME": "vae", "FOLDER": "somewhere", "RUN": "outputs/vae_mnist/A"}
+PLACEHOLDERS = {"NAME": "vae", "VARIANT": "vae", "FOLDER": "somewhere", "RUN": "outputs/vae_mnist/A"}
 
 
 def commands():
     for document in DOCUMENTS:
         for script, line in COMMAND.findall(document.read_text(encoding="utf-8")):
-            yield pytest.param(script, line, id=f"{document.name}: {script} {' '.join(line.split())[:60]}")
+            # The README's are checked at every change: a composition takes half a second.
+            marks = [] if document.name == "README.md" else [pytest.mark.slow]
+            yield pytest.param(
+                script, line, id=f"{document.name}: {script} {' '.join(line.split())[:60]}", marks=marks
+            )
 
 
 def overrides(line):
     """The overrides of a command, each sweep in the place of its first choice."""
     words = shlex.split(line.replace("\\\n", " "), comments=True)
     given = [word for word in words if not word.startswith("-")]
-    return [first(re.sub(r"\b[A-Z]+\b", lambda m: PLACEHOLDERS.get(m[0], m[0]), word)) for word in given]
+    return [first(re.sub(r"\b[A-Z]{3,}\b", lambda m: PLACEHOLDERS.get(m[0], m[0]), word)) for word in given]
 
 
 def first(word):

@@ -104,7 +104,8 @@ def test_comments_and_values_are_read_as_they_are_written(hooks, tmp_path):
     path = tmp_path / "thing" / "sharp.yaml"
     path.parent.mkdir()
     path.write_text(
-        "# @package model.thing\n# Author 2020: a\n# second line.\ndefaults:\n  - base\n  - override /prior: vamp\n\n"
+        "# @package model.thing\n# Author 2020: a\n# second line.\n"
+        "defaults:\n  - base\n  - override /prior: vamp\n  - penalty: []\n\n"
         "_target_: torch.nn.ReLU\nscale: 1.0e-4 # in `nats`\nname: 'a # b'\nlist:\n  - 1\n  - 2\n"
         "nested: # of both\n  deep: null\n"
     )

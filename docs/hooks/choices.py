@@ -1,4 +1,4 @@
-"""What can be chosen: the files under conf/, with their comments, options and parts, read without composing them."""
+"""The files under conf/, with their comments, options and parts, read without composing them."""
 
 import re
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ def _entries(node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Nod
 
 
 def _leaves(entries: list[tuple[yaml.ScalarNode, yaml.Node]], prefix: str, text: str) -> Iterator[Option]:
-    """Every value, depth first; what has values of its own is listed itself only where a comment speaks of it."""
+    """Every value, depth first; what has values of its own only where a comment speaks of it."""
     for key, node in entries:
         name = f"{prefix}{key.value}"
         nested = isinstance(node, yaml.MappingNode) and bool(node.value)
@@ -96,7 +96,7 @@ def _leaves(entries: list[tuple[yaml.ScalarNode, yaml.Node]], prefix: str, text:
             continue
         if comment:
             yield Option(name, "", comment)
-        yield from _leaves(list(_entries(node)), f"{name}.", text)  # type: ignore[arg-type]
+        yield from _leaves(list(_entries(node)), f"{name}.", text)
 
 
 def _comment(text: str, position: int) -> str:
@@ -113,11 +113,11 @@ def _written(node: yaml.Node, text: str) -> str:
 
 
 def _defaults(node: yaml.Node) -> Iterator[tuple[str, str]]:
-    """(group, choice) of each entry but `_self_` and Hydra's own."""
-    for item in yaml.SafeLoader("").construct_document(node) or []:
-        if item == "_self_":
-            continue
+    """(group, choice) of each entry that chooses something, but for `_self_` and Hydra's own."""
+    for item in yaml.SafeLoader("").construct_document(node):
         group, chosen = ("", item) if isinstance(item, str) else next(iter(item.items()))
         group = group.removeprefix("override ").strip("/")
-        if not group.startswith("hydra"):
-            yield group, str(chosen).partition("@")[0] if not isinstance(chosen, list) else ", ".join(chosen)
+        if item == "_self_" or not chosen or group.startswith("hydra/"):
+            continue
+        for one in [chosen] if isinstance(chosen, str) else chosen:
+            yield group, one.partition("@")[0]

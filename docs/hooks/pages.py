@@ -9,7 +9,6 @@ from choices import Choice, Option
 Describe = Callable[[str], "tuple[str, str] | None"]
 _ENTITIES = {ord(sign): f"&#{ord(sign)};" for sign in string.punctuation}
 COPIED = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
-_TITLES = {"train": "A training", "evaluate": "An evaluation"}
 
 
 def plain(text: str) -> str:
@@ -50,8 +49,7 @@ def group_page(group: str, members: Iterable[Choice], known: Mapping[str, Choice
 
 def root_page(choice: Choice, known: Mapping[str, Choice], describe: Describe) -> str:
     """The page of a command's own options, and the choices that it starts from."""
-    title = _TITLES.get(choice.name, choice.name)
-    return f"# {title}\n\n{_body(choice, known, describe)}\n"
+    return f"# {code(f'scripts/{choice.name}.py')}\n\n{_body(choice, known, describe)}\n"
 
 
 def section(choice: Choice, known: Mapping[str, Choice], describe: Describe) -> str:
@@ -123,35 +121,31 @@ def room_page(room: str, modules: Mapping[str, str]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def index_page(groups: Iterable[str], rooms: Mapping[str, str], members: Mapping[str, list[Choice]]) -> str:
-    """The front page of the reference."""
-    rows = [
-        f"| [{code(group)}]({page_of(group)}) | {' '.join(code(c.title) for c in members[group] if c.group == group)} |"
-        for group in groups
-    ]
+def index_page(groups: Mapping[str, list[Choice]], rooms: Mapping[str, str]) -> str:
+    """The front page of the reference.
+
+    groups: the choices on each group's page; those of "" are the commands.
+    rooms: by name, what each says of itself.
+    """
+    commands = [f"[{code(f'scripts/{c.name}.py')}]({page_of(c.name)})" for c in groups[""]]
+    choosing = [_row(group, members) for group, members in groups.items() if group]
     python = [
         f"| [{code(f'aelab.{room}')}](python/{room}.md) | {prose(text)} |" for room, text in rooms.items()
     ]
-    return "\n".join(
-        [
-            "# Reference",
-            "",
-            "Everything here is read from the configuration files and the docstrings when this site is built.",
-            "",
-            "The options of [a training](train.md) and of [an evaluation](evaluate.md), and of every choice:",
-            "",
-            "| group | choices |",
-            "|---|---|",
-            *rows,
-            "",
-            "## From Python",
-            "",
-            "| module | |",
-            "|---|---|",
-            *python,
-            "",
-        ]
-    )
+    blocks = [
+        "# Reference",
+        "Read from the configuration files and the docstrings when this site is built.",
+        f"The options of a command itself: {', '.join(commands)}; and of every choice:",
+        "\n".join(["| group | choices |", "|---|---|", *choosing]),
+        "## From Python",
+        "\n".join(["| module | |", "|---|---|", *python]),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _row(group: str, members: Iterable[Choice]) -> str:
+    names = " ".join(code(choice.title) for choice in members if choice.group == group)
+    return f"| [{code(group)}]({page_of(group)}) | {names} |"
 
 
 def outside(link: str, known: Mapping[str, Choice]) -> str | None:

@@ -1,4 +1,4 @@
-"""Hooks of the site: the reference is made when the site is built, and links into the repository lead to it."""
+"""Hooks of the site: the reference is made when it is built, and links into the repository lead to it."""
 
 import ast
 import functools
@@ -71,27 +71,29 @@ def _first_paragraph(text: str) -> str:
 def generated() -> Iterator[tuple[str, str]]:
     """(address, Markdown) of every page that is made."""
     by_group = groups()
-    for choice in by_group.pop(""):
-        yield f"reference/{page_of(choice.name)}", root_page(choice, known(), describe)
     for group, members in by_group.items():
-        yield f"reference/{page_of(group)}", group_page(group, members, known(), describe)
+        if group:
+            yield f"reference/{page_of(group)}", group_page(group, members, known(), describe)
+    for choice in by_group[""]:
+        yield f"reference/{page_of(choice.name)}", root_page(choice, known(), describe)
     for room, modules in rooms().items():
         yield f"reference/python/{room}.md", room_page(room, modules)
-    summaries = {room: next(iter(modules.values())) for room, modules in rooms().items()}
-    yield "reference/index.md", index_page(by_group, summaries, by_group)
+    yield "reference/index.md", index_page(by_group, {r: next(iter(m.values())) for r, m in rooms().items()})
     for address, name in COPIED.items():
         yield address, (ROOT / name).read_text(encoding="utf-8")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the pages that are made into the navigation."""
-    configuration = [f"reference/{page_of(group)}" for group in groups() if group]
-    python = [f"reference/python/{room}.md" for room in rooms()]
-    made = {"Commands": ["reference/train.md", "reference/evaluate.md"]}
-    made |= {"Configuration": configuration, "Python": python}
+    made = {
+        "Commands": [page_of(choice.name) for choice in groups()[""]],
+        "Configuration": [page_of(group) for group in groups() if group],
+        "Python": [f"python/{room}.md" for room in rooms()],
+    }
+    sections = [{title: [f"reference/{page}" for page in pages]} for title, pages in made.items()]
     for section in config.nav or []:
         if "Reference" in section:
-            section["Reference"] = ["reference/index.md", *({title: pages} for title, pages in made.items())]
+            section["Reference"] = ["reference/index.md", *sections]
     return config
 
 
