@@ -1,0 +1,61 @@
+"""Every command in the documentation names a script that exists and options that compose."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from aelab.composition import compose, conf_dir
+from aelab.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMAND = re.compile(r"^(?:    |\$ )?python scripts/(\w+)\.py((?:\\\n|[^\n])*)", re.MULTILINE)
+AWAITED = {"compare"}
+PLACEHOLDERS = {"NAME": "vae", "VARIANT": "vae", "FOLDER": "somewhere", "RUN": "outputs/vae_mnist/A"}
+
+
+def commands():
+    for document in DOCUMENTS:
+        for script, line in COMMAND.findall(document.read_text(encoding="utf-8")):
+            # The README's are checked at every change: a composition takes half a second.
+            marks = [] if document.name == "README.md" else [pytest.mark.slow]
+            yield pytest.param(
+                script, line, id=f"{document.name}: {script} {' '.join(line.split())[:60]}", marks=marks
+            )
+
+
+def overrides(line):
+    """The overrides of a command, each sweep in the place of its first choice."""
+    words = shlex.split(line.replace("\\\n", " "), comments=True)
+    given = [word for word in words if not word.startswith("-")]
+    return [first(re.sub(r"\b[A-Z]{3,}\b", lambda m: PLACEHOLDERS.get(m[0], m[0]), word)) for word in given]
+
+
+def first(word):
+    if "$(" in word:  # of the shell, which is not run
+        return f"{word.partition('=')[0]}=outputs/vae_mnist/A"
+    override = OverridesParser.create().parse_override(word)
+    if override.is_sweep_override():
+        return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+    return word
+
+
+def test_commands_are_found():
+    assert len(list(commands())) > 60
+
+
+@pytest.mark.parametrize(("script", "line"), commands())
+def test_a_documented_command_composes(script, line):
+    if script not in AWAITED:
+        assert (ROOT / "scripts" / f"{script}.py").is_file()
+    if (conf_dir() / f"{script}.yaml").is_file():
+        compose(overrides(line), script)
+
+
+@pytest.mark.parametrize("line", ["variant=vea", "latnet=3", "trainer.max_epoch=2"])
+def test_a_misspelled_one_would_not(line):
+    with pytest.raises(ConfigurationError):
+        compose(overrides(line), "train")
