@@ -37,7 +37,7 @@ SEES = {
     "journal": {"errors"},
     "trackers": {"errors"},
 }
-OUTERMOST = {"runs", "evaluation", "comparison", "explorer"}
+OUTERMOST = {"runs", "evaluation", "comparison", "explorer", "reproduction"}
 FRAMEWORKS = {"pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "wandb", "torchmetrics"}
 HEAVY = {"wandb", "mlflow", "sklearn", "pooch", "tensorboard", "matplotlib"}
 

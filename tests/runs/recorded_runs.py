@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 from small import SMALL
 
 from aelab.composition import compose
+from aelab.reproduction.retraining import Source, train_again
 from aelab.runs.folder import RunFolder
 from aelab.runs.reproduce import main
-from aelab.runs.retraining import Source, train_again
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,17 +18,17 @@ from aelab.callbacks.signals import Signals
 from aelab.composition import conf_dir
 from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError, DataError, RunError
-from aelab.runs.agreement import Agreement, Tolerance, Verdict, check_comparable, compare
+from aelab.reproduction.agreement import Agreement, Tolerance, Verdict, check_comparable, compare
+from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
+from aelab.reproduction.environment import Difference, Environment, differences
+from aelab.reproduction.machine import check_machine
+from aelab.reproduction.outcome import Reproduction, say, show_environment, show_study, show_verdict
+from aelab.reproduction.recorded import Recorded, environment_of, recorded_run
+from aelab.reproduction.retraining import Source, train_again
 from aelab.runs.build import make
-from aelab.runs.clean_tree import clean_tree, diffstat, repository_with
-from aelab.runs.environment import Difference, Environment, differences
+from aelab.runs.chosen import REPRODUCTION, runs_of
 from aelab.runs.folder import RunFolder, claimed, write_json
-from aelab.runs.machine import check_machine
-from aelab.runs.recorded import Recorded, environment_of, recorded_run
-from aelab.runs.reproduction import Reproduction, say, show_environment, show_study, show_verdict
-from aelab.runs.retraining import Source, train_again
 from aelab.runs.snapshot import hardware, packages
-from aelab.runs.study import REPRODUCTION, runs_of
 from aelab.runs.train import fingerprint, quieten, settings_of
 from aelab.runs.trusted import trusted_settings
 from aelab.training.checkpoints import load

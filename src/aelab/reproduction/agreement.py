@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from aelab.errors import ResumeError, RunError
-from aelab.runs.environment import printable
+from aelab.reproduction.environment import printable
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import is_whole, load, resume_points
 

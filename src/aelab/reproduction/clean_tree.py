@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aelab.errors import ConfigurationError, RunError
-from aelab.runs.environment import printable
+from aelab.reproduction.environment import printable
 from aelab.runs.snapshot import git, top_of
 
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

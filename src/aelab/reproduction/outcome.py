@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from aelab.runs.agreement import Agreement, Verdict
-from aelab.runs.environment import NONE, Difference, printable
+from aelab.reproduction.agreement import Agreement, Verdict
+from aelab.reproduction.environment import NONE, Difference, printable
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aelab.errors import RunError
-from aelab.runs.environment import Difference, Environment, printable
+from aelab.reproduction.environment import Difference, Environment, printable
 from aelab.runs.folder import RunFolder, Status
 
 MOST_THREADS = 4096

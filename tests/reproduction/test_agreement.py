@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.errors import AelabError
-from aelab.runs.agreement import Tolerance, Verdict, compare
+from aelab.reproduction.agreement import Tolerance, Verdict, compare
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import AtomicCheckpointIO
 

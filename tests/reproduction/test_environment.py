@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from aelab.errors import RunError
-from aelab.runs.environment import Environment, differences, printable
-from aelab.runs.machine import check_machine
+from aelab.reproduction.environment import Environment, differences, printable
+from aelab.reproduction.machine import check_machine
 from aelab.runs.snapshot import hardware, packages
 
 HERE = Environment(packages(), hardware(), 1, {"train": "md5:1"}, "highest")

@@ -6,11 +6,11 @@ import pytest
 from recorded_runs import ROOT, alter, configure, copy, git, report, reproduce
 
 from aelab.errors import AelabError, ConfigurationError, RunError
+from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
+from aelab.reproduction.recorded import recorded_run
 from aelab.runs import reproduce as flow
-from aelab.runs.clean_tree import clean_tree, diffstat, repository_with
+from aelab.runs.chosen import runs_of
 from aelab.runs.folder import RunFolder
-from aelab.runs.recorded import recorded_run
-from aelab.runs.study import runs_of
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Recorded runs, trained again by their own code and compared."""
