@@ -99,3 +99,26 @@ def test_every_group_mirrors_the_source():
         assert {group.name, f"{group.name}ion", group.name.replace("y", "ie")} & singular or any(
             stem.startswith(group.name) for stem in stems
         ), group.name
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["logger.mlflow.tracking_uri=https://me:hunter2@host/", "data.source.mirrors=[ftp://:hunter2@x/]"],
+)
+def test_a_password_is_refused_before_anything_keeps_it(override, tmp_path):
+    with pytest.raises(ConfigurationError, match="is an address with a password") as refused:
+        compose(["logger=mlflow", override])
+    assert "hunter2" not in str(refused.value)
+    script = Path(__file__).parents[1] / "scripts" / "train.py"
+    done = subprocess.run(
+        [sys.executable, script, "-m", override, "seed=0,1"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "password" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_without_a_password_is_no_secret():
+    found = compose(["logger=mlflow", "logger.mlflow.tracking_uri=https://me@host:5000/x:y@z"])
+    assert found.logger.mlflow.tracking_uri == "https://me@host:5000/x:y@z"

@@ -42,6 +42,7 @@ def compose(overrides: Sequence[str] = (), name: str = "train") -> DictConfig:
 
     Raises ConfigurationError for what cannot be composed, naming the nearest valid keys.
     """
+    refuse_passwords(overrides)
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             config = hydra.compose(name, list(overrides), return_hydra_config=True)
@@ -85,6 +86,7 @@ def command(name: str) -> Callable[[Task], Callable[[], None]]:
 
         def run() -> None:
             try:
+                refuse_passwords(sys.argv[1:])
                 hydra.main(str(conf_dir()), name, version_base="1.3")(checked_task)()
             except ours as error:
                 if wants_trace:
@@ -99,6 +101,16 @@ def command(name: str) -> Callable[[Task], Callable[[], None]]:
         return run
 
     return decorate
+
+
+def refuse_passwords(overrides: Sequence[str]) -> None:
+    """ConfigurationError for an address with a password in it: every option is recorded, sent and shown."""
+    for override in overrides:
+        if re.search(r"://[^/\s:@]*:[^/\s@]+@", override):
+            raise ConfigurationError(
+                f"{_key(override)} is an address with a password, and every option is recorded: leave it "
+                "out, and give it by the environment, as MLFLOW_TRACKING_PASSWORD or PGPASSWORD"
+            )
 
 
 def _fail(error: Exception, name: str) -> NoReturn:
