@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
 LINKS = {"a": "href", "img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
 
 

@@ -12,7 +12,7 @@ from aelab.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMAND = re.compile(r"^(?:    |\$ )?python scripts/(\w+)\.py((?:\\\n|[^\n])*)", re.MULTILINE)
+COMMAND = re.compile(r"^\s*python scripts/(\w+)\.py((?:\\\n|[^\n])*)", re.MULTILINE)
 AWAITED = {"compare"}
 PLACEHOLDERS = {"NAME": "vae", "VARIANT": "vae", "FOLDER": "somewhere", "RUN": "outputs/vae_mnist/A"}
 
@@ -29,14 +29,12 @@ def commands():
 
 def overrides(line):
     """The overrides of a command, each sweep in the place of its first choice."""
-    words = shlex.split(line.replace("\\\n", " "), comments=True)
-    given = [word for word in words if not word.startswith("-")]
+    one = re.sub(r"\$\([^)]*\)", "outputs/vae_mnist/A", line.replace("\\\n", " "))  # no shell is run
+    given = [word for word in shlex.split(one, comments=True) if "=" in word and not word.startswith("-")]
     return [first(re.sub(r"\b[A-Z]{3,}\b", lambda m: PLACEHOLDERS.get(m[0], m[0]), word)) for word in given]
 
 
 def first(word):
-    if "$(" in word:  # of the shell, which is not run
-        return f"{word.partition('=')[0]}=outputs/vae_mnist/A"
     override = OverridesParser.create().parse_override(word)
     if override.is_sweep_override():
         return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
