@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: train test test-all lint format benchmark clean
+.PHONY: train test test-all lint format benchmark docs clean
 
 train: .venv/ready
 	$(BIN)/python scripts/train.py trainer.max_epochs=100 pictures.every_n_epochs=50 threads=1
@@ -26,6 +26,9 @@ format: .venv/ready
 benchmark: .venv/ready
 	$(BIN)/python scripts/benchmark.py
 
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
@@ -33,4 +36,4 @@ benchmark: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv site .mypy_cache .pytest_cache .ruff_cache .hypothesis
