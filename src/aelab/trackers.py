@@ -145,8 +145,7 @@ class Wandb(Tracker[WandbLogger]):
         tags: Sequence[str] = (),
         mode: str = "auto",
     ) -> None:
-        modes = ("auto", "online", "offline", "disabled")
-        if mode not in modes:
+        if mode not in (modes := ("auto", "online", "offline", "disabled")):
             raise ConfigurationError(f"logger.wandb.mode is {mode!r}: choose one of {', '.join(modes)}.")
         super().__init__(folder, name, run_id)
         self._mode = mode
@@ -157,6 +156,10 @@ class Wandb(Tracker[WandbLogger]):
         """`wandb sync` for what was logged offline, by this process and by those before it."""
         waiting = sorted(str(path) for path in self._home.glob("wandb/offline-run-*"))
         return shlex.join(["wandb", "sync", *waiting]) if waiting else None
+
+    def log_table(self, name: str, head: Sequence[str], rows: list[list[Any]]) -> None:
+        """Show rows of plain values, each column of one type, as a table."""
+        self._attempt(lambda inner: inner.log_table(name, list(head), rows))
 
     def _start(self) -> WandbLogger:
         import wandb
@@ -211,9 +214,8 @@ class TensorBoard(Tracker[TensorBoardLogger]):
 
 
 class MLflow(Tracker[MLFlowLogger]):
-    """MLflow.
+    """MLflow, where `experiment` names the MLflow experiment that the run belongs to.
 
-    experiment: the MLflow experiment that the run belongs to.
     tracking_uri: a server or a database; by default MLFLOW_TRACKING_URI, else the run's own in its folder.
     """
 

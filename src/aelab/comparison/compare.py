@@ -42,7 +42,7 @@ def compare(
     metrics = chosen([run for group in finished for run in group.runs], metric, higher_is_better or {})
     against = _named(baseline, [group.name for group in finished])
     return Comparison(
-        groups=_summarised(groups, metrics, against, alpha),
+        groups=_ordered(_summarised(groups, metrics, against, alpha), metrics),
         metrics=metrics,
         baseline=against,
         flags=(*flags(groups, metrics), *notes),
@@ -60,6 +60,17 @@ def _named(baseline: str | None, names: Sequence[str]) -> str:
     raise ConfigurationError(
         f"baseline={baseline} names {len(found)} groups with finished runs: choose one of {listed(near, 8)}"
     )
+
+
+def _ordered(groups: Sequence[Group], metrics: Sequence[Metric]) -> tuple[Group, ...]:
+    """The best by the first metric that has a better first; those without it last, as they came."""
+    first = next((metric.name for metric in metrics if metric.higher_is_better is not None), "")
+
+    def rank(group: Group) -> float:
+        found = group.summaries.get(first)
+        return float("inf") if found is None or found.rank is None else found.rank
+
+    return tuple(sorted(groups, key=rank))
 
 
 def _summarised(

@@ -40,7 +40,7 @@ def _count(run: Run, name: str) -> Any:
 
 
 def flops(run: Run) -> float | None:
-    """Floating-point operations of a training: those of an image's pass and gradient, times the images seen."""
+    """Floating-point operations of a training: of one image's pass and gradient, times the images seen."""
     each, seen = _count(run, "flops_per_image"), _count(run, "samples_seen")
     return None if each is None or seen is None else float(each) * float(seen)
 
@@ -133,16 +133,16 @@ def _by_value(groups: Iterable[Group], values: Callable[[Group], Iterable[Any]])
 
 
 def _told(found: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"{printable(value)} ({listed(names)})" for value, names in found.items())
+    return " versus ".join(f"{printable(value)} ({listed(names)})" for value, names in found.items())
 
 
 def _unequal(groups: Sequence[Group], name: str, word: str) -> Iterator[str]:
     known = {group.name: getattr(group.budget, name) for group in groups if group.runs}
     used = {group: values for group, values in known.items() if values}
-    if unknown := [group for group in known if group not in used]:
-        yield f"{word} not recorded: {listed(unknown)}"
     if not used:
         return
+    if unknown := [group for group in known if group not in used]:
+        yield f"{word} not recorded: {listed(unknown)}"
     least = min(used, key=lambda group: min(used[group]))
     most = max(used, key=lambda group: max(used[group]))
     low, high = min(used[least]), max(used[most])

@@ -16,7 +16,7 @@ DEFAULT = (
     "quick/representation/linear_probe",
 )
 
-# By the last part of a name; of what is in neither, as a rate or a number of active units, no direction is better.
+# By the last part of a name; of what is in neither, as a rate or active units, no direction is better.
 HIGHER = {
     "elbo", "psnr", "ssim",
     "precision", "recall", "density", "coverage", "classifier_score", "label_accuracy",

@@ -4,6 +4,7 @@ import glob
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,22 @@ from aelab.runs.peers import deciding
 from aelab.runs.trusted import NEEDED
 
 # libyaml reads a configuration in a tenth of the time; either makes plain values alone.
-Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MARKS = {"record.json", "config.yaml"}
 LARGEST, MOST_SETTINGS = 20_000_000, 5_000  # bytes of a file and keys of a configuration that a run may have
 UNIMPORTANT = ("_partial_", "_convert_")
+
+
+class Loader(Safe):
+    """Plain values, whose types are found once for each word: runs have most of their words in common."""
+
+    @staticmethod
+    @lru_cache(100_000)
+    def _type(kind: type, value: Any, implicit: tuple[bool, bool]) -> str:
+        return Safe("").resolve(kind, value, implicit)
+
+    def resolve(self, kind: type, value: Any, implicit: tuple[bool, bool]) -> str:
+        return self._type(kind, value, implicit)
 
 
 def read_runs(patterns: Sequence[str]) -> tuple[list[Run], dict[str, str]]:
@@ -48,7 +61,9 @@ def discover(patterns: Sequence[str]) -> list[Path]:
         given = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
         folders = [folder for path in given for folder in _folders(path)]
         if not folders:
-            raise ConfigurationError(f"runs={pattern} matches no run: give folders of runs, or what holds them")
+            raise ConfigurationError(
+                f"runs={pattern} matches no run: give folders of runs, or what holds them"
+            )
         found.update(dict.fromkeys(folders))
     return list(found)
 

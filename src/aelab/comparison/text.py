@@ -7,7 +7,7 @@ from typing import Any
 SECRET = re.compile(r"(?i)(api[_-]?key|passw(or)?d|secret|credential|(access|auth|api)[_-]?token)")
 # https://user:password@host, and key=value or --key value of a command line or an error.
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@'\"]+@")
-_ASSIGNED = re.compile(rf"(?P<key>[\w.-]*{SECRET.pattern[4:]}[\w-]*['\"]?\s*[=:]\s*)['\"]?[^\s'\",;}}\]]+", re.I)
+_ASSIGNED = re.compile(rf"(?P<key>{SECRET.pattern[4:]}[\w-]*['\"]?\s*[=:]\s*)['\"]?[^\s'\",;}}\]]+", re.I)
 HIDDEN = "[hidden]"
 
 
@@ -32,10 +32,11 @@ def without_secrets(value: Any) -> Any:
 
 
 def listed(names: Iterable[object], most: int = 3) -> str:
-    """`a, b, c and 4 more`."""
+    """`a, b, c and 4 more`; with semicolons where a name holds a comma."""
     shown = [printable(name) for name in names]
     rest = len(shown) - most
-    return ", ".join(shown[:most]) + (f" and {rest} more" if rest > 0 else "")
+    between = "; " if any("," in name for name in shown[:most]) else ", "
+    return between.join(shown[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def shortest(keys: Sequence[str]) -> dict[str, str]:
