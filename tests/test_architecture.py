@@ -37,7 +37,7 @@ SEES = {
     "journal": {"errors"},
     "trackers": {"errors"},
 }
-OUTERMOST = {"runs", "evaluation"}
+OUTERMOST = {"runs", "evaluation", "comparison"}
 FRAMEWORKS = {"pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "wandb", "torchmetrics"}
 HEAVY = {"wandb", "mlflow", "sklearn", "pooch", "tensorboard", "matplotlib"}
 
@@ -134,6 +134,11 @@ def test_a_training_loads_heavy_packages_where_they_are_used():
     names = loaded("aelab.runs.train")
     assert {"aelab.data.module", "aelab.trackers", "aelab.training.base"} <= names
     assert not packages(names, everywhere=False) & HEAVY
+
+
+def test_a_comparison_loads_neither_torch_nor_a_tracker():
+    names = loaded("aelab.runs.compare")
+    assert not packages(names, everywhere=False) & ({"torch", "pytorch_lightning"} | HEAVY)
 
 
 def test_the_configuration_is_composed_before_torch_is_loaded():

@@ -26,7 +26,7 @@ class Curves(Mapping[str, Points]):
     def _points(self) -> Mapping[str, Points]:
         points: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for row in _rows(self._path):
-            step = row.get("step")
+            step: Any = row.get("step")
             for name, value in row.items() if isinstance(step, int) else ():
                 if name not in ("step", "epoch") and is_number(value):
                     points[name].append((step, float(value)))

@@ -55,10 +55,10 @@ def read_runs(patterns: Sequence[str]) -> tuple[list[Run], dict[str, str]]:
 
 
 def discover(patterns: Sequence[str]) -> list[Path]:
-    """The folders that hold a run's record or configuration, each once; a run within a run is not looked for."""
+    """The folders that hold a run's record or configuration, each once; not those within a run."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        given = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
+        given = [pattern] if Path(pattern).exists() else _matching(pattern)
         folders = [folder for path in given for folder in _folders(path)]
         if not folders:
             raise ConfigurationError(
@@ -66,6 +66,10 @@ def discover(patterns: Sequence[str]) -> list[Path]:
             )
         found.update(dict.fromkeys(folders))
     return list(found)
+
+
+def _matching(pattern: str) -> list[str]:
+    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  # a Path globs below itself alone
 
 
 def _folders(start: str) -> Iterator[Path]:

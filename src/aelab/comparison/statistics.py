@@ -46,8 +46,8 @@ def summaries(
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
     """The percentile bootstrap interval of the mean (Efron 1979); None for fewer than three seeds.
 
-    With so few values it is too short: of three seeds it covers the mean in about 75 cases of 100. Corrections
-    as BCa estimate skewness from the same few values and do no better there.
+    With so few values it is too short: of three seeds it covers the mean in about 75 cases of 100.
+    Corrections as BCa estimate skewness from the same few values and do no better there.
     """
     if len(values) < FEWEST:
         return None
@@ -64,9 +64,9 @@ def _resamples(count: int) -> np.ndarray:
 def paired(first: Seeds, second: Seeds) -> float | None:
     """The p-value of the two-sided paired t-test over the seeds that both have.
 
-    A seed fixes the order of the images and the noise, so runs are paired by it. The t-test is exact for normal
-    differences from two seeds on. Wilcoxon's signed ranks and exact permutations assume less, but of n seeds
-    their smallest p is 2^(1-n): with five or fewer they can never fall below 0.05.
+    A seed fixes the order of the images and the noise, so runs are paired by it. The t-test is exact for
+    normal differences from two seeds on. Wilcoxon's signed ranks and exact permutations assume less, but of n
+    seeds their smallest p is 2^(1-n): with five or fewer they can never fall below 0.05.
 
     None for fewer than two shared seeds, and where all differences are equal but not zero: without any
     spread, as between counts, nothing says what another seed would give.
@@ -114,8 +114,8 @@ def best_of(
     """The group that is better than every other one, significantly; None where nobody is.
 
     Each of its paired tests must fall below alpha / (groups - 1). The leader was chosen by its values, so an
-    uncorrected test would be too easily passed: it is wrong only if it beats the truly best group, and by this
-    bound all the candidates together do so with a probability of alpha at most.
+    uncorrected test would be too easily passed: to lead wrongly it has to beat the truly best group, and by
+    this bound all candidates together do so with a probability of alpha at most.
     """
     if higher_is_better is None or len(groups) < 2:
         return None

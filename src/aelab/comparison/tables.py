@@ -1,7 +1,7 @@
 """A comparison on a terminal: what was found, what it cost, and what to beware of."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from io import StringIO
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -35,12 +35,9 @@ def show(comparison: Comparison, alpha: float, console: Console) -> None:
 
 def page(comparison: Comparison, alpha: float) -> str:
     """The same as plain text, 120 columns wide."""
-    with Path("/dev/null").open("w") as nowhere:
-        console = Console(
-            file=nowhere, record=True, width=WIDTH, markup=False, highlight=False, soft_wrap=True
-        )
-        show(comparison, alpha, console)
-        return console.export_text()
+    text = StringIO()
+    show(comparison, alpha, Console(file=text, width=WIDTH, markup=False, highlight=False, soft_wrap=True))
+    return text.getvalue()
 
 
 def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[RenderableType]:
@@ -50,8 +47,8 @@ def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[
     for start in range(0, len(comparison.metrics), abreast):
         yield _findings(comparison, comparison.metrics[start : start + abreast], alpha)
     yield Text(
-        f"mean ± standard deviation over seeds, #rank; bold and best: better than every other group; * differs "
-        f"from {comparison.baseline}: paired t-tests over seeds, corrected, at {alpha:g}; ↑ higher is better"
+        f"mean ± standard deviation over seeds, #rank; best: better than every other group; * differs from "
+        f"{comparison.baseline} (paired t-tests over seeds, corrected, at {alpha:g}); ↑ higher is better"
     )
     yield _budgets(comparison.groups)
     yield from map(Text, sentences(comparison))

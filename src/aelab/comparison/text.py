@@ -1,4 +1,4 @@
-"""Words of run folders made harmless: they may come from anywhere and go into files, terminals and trackers."""
+"""Words of run folders made harmless: they may come from anywhere, and go into files and terminals."""
 
 import re
 from collections.abc import Iterable, Sequence
