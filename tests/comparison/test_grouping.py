@@ -22,9 +22,11 @@ def names(comparison):
 
 
 def test_groups_differ_in_more_than_seed_place_and_trackers(tmp_path):
-    for seed, elsewhere in enumerate(({"outputs": "/a"}, {"logger": {"wandb": {"mode": "auto"}}}, {"threads": 2})):
+    for seed, elsewhere in enumerate(
+        ({"outputs": "/a"}, {"logger": {"wandb": {"mode": "auto"}}}, {"threads": 2})
+    ):
         make_run(tmp_path / f"{seed}", seed, settings={**elsewhere, "training": {"seed": seed}})
-    assert names(compare([str(tmp_path)])) == {"vae_digits": 3} or len(compare([str(tmp_path)]).groups) == 1
+    assert names(compare([str(tmp_path)])) == {"vae_digits": 3}
 
 
 def test_groups_of_one_name_are_called_by_the_shortest_key(tmp_path):
@@ -82,14 +84,16 @@ def test_a_run_that_is_found_twice_counts_once(tmp_path):
     make_run(tmp_path / "a" / "0")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     patterns = [str(tmp_path / "a"), str(tmp_path / "*" / "0"), str(tmp_path / "b")]
-    assert names(compare(patterns)) == {"vae_digits": 1} or len(compare(patterns).groups[0].runs) == 1
+    assert names(compare(patterns)) == {"vae_digits": 1}
 
 
 def test_a_failed_run_is_counted_with_its_reason(tmp_path):
     make_run(tmp_path / "0", 0)
     make_run(tmp_path / "1", 1, status="failed", error="NonFiniteError: the loss is nan at step 3")
     (group,) = compare([str(tmp_path)]).groups
-    assert [(run.seed, run.error) for run in group.failed] == [(1, "NonFiniteError: the loss is nan at step 3")]
+    assert [(run.seed, run.error) for run in group.failed] == [
+        (1, "NonFiniteError: the loss is nan at step 3")
+    ]
     assert group.summaries["test/elbo"].values == (-100.0,)
 
 

@@ -95,7 +95,7 @@ def read_run(path: Path) -> Run:
         seed=int(config["seed"]),
         status=str(status),
         error=_error(status, record),
-        settings=_flat(without_secrets(deciding(config))),
+        settings=dict(_leaves(without_secrets(deciding(config)), "")),
         values=values,
         record=without_secrets(record),
         curves=Curves(folder.metrics),
@@ -133,6 +133,7 @@ def _configuration(folder: RunFolder) -> dict[str, Any]:
         config = yaml.load(path.read_bytes(), Loader)
     except (yaml.YAMLError, ValueError) as damage:
         raise RunError(f"{path} is damaged ({printable(damage)})") from damage
+    _check_size(config, path)
     nodes = isinstance(config, dict) and [config.get(node) for node in ("data", "model", "training")]
     if not nodes or not config.keys() >= NEEDED or not all(isinstance(node, dict) for node in nodes):
         raise RunError(f"{path} holds no configuration of a run")
@@ -141,14 +142,16 @@ def _configuration(folder: RunFolder) -> dict[str, Any]:
     return config
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key; lists stay whole."""
-    found: dict[str, Any] = {}
-    for key, value in _leaves(settings, ""):
-        found[key] = value
-        if len(found) > MOST_SETTINGS:
-            raise RunError(f"the configuration has more than {MOST_SETTINGS:,} settings: it is no run's")
-    return found
+def _check_size(config: Any, path: Path) -> None:
+    """Raise RunError where aliases make a small file endless, before anything walks through all of it."""
+    waiting, seen = [config], 0
+    while waiting:
+        node = waiting.pop()
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        seen += len(inner)
+        if seen > MOST_SETTINGS:
+            raise RunError(f"{path} has more than {MOST_SETTINGS:,} settings: it is no run's")
+        waiting.extend(inner)
 
 
 def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

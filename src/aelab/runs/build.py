@@ -120,7 +120,9 @@ def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
 
     What a step does once, however many images it has, as to encode a VampPrior's pseudo-inputs, is shared.
     """
-    each = (_step(training, data.val_examples(4)) - two) // 2
+    four = data.val_examples(4)
+    more = len(four.x) - 2
+    each = (_step(training, four) - two) // more if more > 0 else two // 2
     return each + (two - 2 * each) // data.batch_size
 
 

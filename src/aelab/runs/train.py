@@ -24,6 +24,7 @@ from aelab.callbacks.progress import progress
 from aelab.callbacks.resume import Best, ResumePoints
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.composition import conf_dir
+from aelab.data.module import DataModule
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.journal import JsonLines
 from aelab.runs.build import Parts, build, make, make_trainer
@@ -152,7 +153,9 @@ def fit(
         trainer.test(parts.training, datamodule=parts.data, verbose=False)
         metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
         if trainer.is_global_zero:
-            folder.update(metrics=metrics, steps=trainer.global_step, samples_seen=samples_seen(trainer))
+            folder.update(
+                metrics=metrics, steps=trainer.global_step, samples_seen=samples_seen(trainer, parts.data)
+            )
     if trainer.is_global_zero:
         report(folder, [hint for tracker in _trackers(trainer) if (hint := tracker.hint())])
     return metrics
@@ -237,9 +240,9 @@ def _timed(folder: RunFolder, trainer: Trainer) -> Iterator[None]:
             folder.update(seconds=round(before + time.monotonic() - began, 3))
 
 
-def samples_seen(trainer: Trainer) -> int:
+def samples_seen(trainer: Trainer, data: DataModule) -> int:
     """Training images shown to the model, each as often as it was, over all resumes and processes."""
-    loader: Any = trainer.train_dataloader
+    loader = data.train_dataloader()
     batches, each = trainer.fit_loop.epoch_loop.batch_progress.total.completed, len(loader)
     whole, rest = divmod(batches, int(trainer.num_training_batches))
     full = min(int(trainer.num_training_batches), each)
