@@ -57,7 +57,8 @@ def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[
 def _findings(comparison: Comparison, metrics: Sequence[Metric], alpha: float) -> Table:
     table = Table("group", "seeds", title_justify="left")
     for metric in metrics:
-        head = Text(f"{metric.name}{ARROWS[metric.higher_is_better]}\n{metric.unit}")
+        where, slash, last = metric.name.rpartition("/")
+        head = Text(f"{where}{slash}\n{last}{ARROWS[metric.higher_is_better]}\n{metric.unit}")
         table.add_column(head, justify="right", min_width=FIGURES - 4)
     for group in comparison.groups:
         name = group.name + (" (baseline)" if group.name == comparison.baseline else "")
