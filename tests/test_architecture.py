@@ -136,6 +136,11 @@ def test_a_training_loads_heavy_packages_where_they_are_used():
     assert not packages(names, everywhere=False) & HEAVY
 
 
+def test_a_comparison_loads_neither_torch_nor_a_tracker():
+    names = loaded("aelab.runs.compare")
+    assert not packages(names, everywhere=False) & ({"torch", "pytorch_lightning"} | HEAVY)
+
+
 def test_the_configuration_is_composed_before_torch_is_loaded():
     assert not packages(loaded("aelab.composition"), everywhere=False) & {"torch", "pytorch_lightning"}
 

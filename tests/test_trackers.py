@@ -455,6 +455,19 @@ def test_each_configuration_makes_a_partial_tracker(name, tmp_path):
         make(folder=tmp_path, name="run", run_id="one", misspelt=1)
 
 
+def test_a_trained_model_is_kept_where_that_is_asked(train):
+    asked = train("logger=wandb", "logger.wandb.mode=offline", "logger.wandb.artifacts=true")
+    records = [record for path in offline_runs(asked.path) for record in inspect(path)]
+    (artifact,) = [record["artifact"] for record in records if record["type"] == "artifact"]
+    assert (artifact["name"], artifact["type"]) == (f"model-{asked.read()['run_id']}", "model")
+    assert "best" in artifact["aliases"]
+    kept = {entry["path"] for entry in artifact["manifest"]["contents"]}
+    assert kept == {"config.yaml", "record.json", "checkpoints/best.ckpt"}
+    silent = train("logger=wandb", "logger.wandb.mode=offline")
+    records = [record for path in offline_runs(silent.path) for record in inspect(path)]
+    assert not [record for record in records if record["type"] == "artifact"]
+
+
 def test_wandb_files_a_run_by_what_it_is():
     wandb = compose(["variant=beta_vae", "data=mnist", "seed=3"]).logger.wandb
     assert (wandb.group, wandb.job_type) == ("beta_vae_mnist", "train")

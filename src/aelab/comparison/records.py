@@ -26,6 +26,7 @@ class Run:
     settings: the configuration minus the seed and what decides nothing, by dotted key.
     values: finite numbers by the metric's name. error: why it did not finish, None where it did.
     curves: (step, value) by the name of a logged metric, of metrics.jsonl.
+    units: of values, where the folder says them.
     pictures: files by stable names, as "reconstructions", "samples", "traversals".
     """
 
@@ -39,15 +40,18 @@ class Run:
     record: Mapping[str, Any]
     curves: Mapping[str, tuple[tuple[int, float], ...]]
     pictures: Mapping[str, Path]
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Summary:
     """One metric over the seeds of one group.
 
+    values: one for each seed, in the order of the seeds.
     interval: of the mean, by bootstrap over seeds. rank: among the groups, 1 the best, on average over ties.
     p: of the paired test against the baseline, corrected for all comparisons of this metric; None for the
     baseline itself and where fewer than two seeds are shared. best: better than all others, significantly.
+    note: what is missing and why, as an interval of two seeds.
     """
 
     values: tuple[float, ...]
@@ -57,6 +61,7 @@ class Summary:
     rank: float | None = None
     p: float | None = None
     best: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.utils.flop_counter import FlopCounterMode
 
 from aelab.data.module import DataModule
 from aelab.distributions import check_same_space
@@ -25,10 +26,15 @@ PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
 
 @dataclass(frozen=True)
 class Parts:
-    """What a configuration describes, apart from where and how it runs."""
+    """What a configuration describes, apart from where and how it runs.
+
+    flops_per_image: of a training step, forward and backward, at its start; None where encoder and decoder
+        are compiled, which hides their products.
+    """
 
     data: DataModule
     training: Training
+    flops_per_image: int | None
 
 
 def build(config: DictConfig) -> Parts:
@@ -60,12 +66,13 @@ def build(config: DictConfig) -> Parts:
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
         )
     choose_matmul(training.model, data.batch_size)
-    _try(training, data.val_examples(2), config.monitor.metric)
-    return Parts(data, training)
+    two = _try(training, data.val_examples(2), config.monitor.metric)
+    return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
 
 
-def _try(training: Training, batch: Batch, monitor: str) -> None:
-    _step(training, batch)
+def _try(training: Training, batch: Batch, monitor: str) -> int:
+    """Train, measure and optimise once; the floating-point operations of the training step."""
+    flops = _step(training, batch)
     training.eval()
     measure = training.measures["val"].clone()
     with torch.no_grad():
@@ -82,17 +89,19 @@ def _try(training: Training, batch: Batch, monitor: str) -> None:
             training.make_lr_schedule(steps=1)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{error} (in optimizer)") from error
+    return flops
 
 
 @torch.enable_grad()
-def _step(training: Training, batch: Batch) -> None:
-    """One training step that leaves no trace but what it finds wrong."""
+def _step(training: Training, batch: Batch) -> int:
+    """One training step that leaves no trace but what it finds wrong, and its floating-point operations."""
     model = training.model
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    trace = model(batch, training.objective.samples)
-    if trace.prior is not None:
-        check_same_space(trace.posterior, trace.prior)
-    training.objective.total(training.objective(trace, model), 0).backward()
+    with FlopCounterMode(display=False) as counter:
+        trace = model(batch, training.objective.samples)
+        if trace.prior is not None:
+            check_same_space(trace.posterior, trace.prior)
+        training.objective.total(training.objective(trace, model), 0).backward()
     idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     if idle:
         raise ConfigurationError(
@@ -103,6 +112,18 @@ def _step(training: Training, batch: Batch) -> None:
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
+    return counter.get_total_flops()
+
+
+def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
+    """An image's part of a step on a whole batch, from the steps on two images and on four.
+
+    What a step does once, however many images it has, as to encode a VampPrior's pseudo-inputs, is shared.
+    """
+    four = data.val_examples(4)
+    more = len(four.x) - 2
+    each = (_step(training, four) - two) // more if more > 0 else two // 2
+    return each + (two - 2 * each) // data.batch_size
 
 
 def make(node: Any, **arguments: Any) -> Any:

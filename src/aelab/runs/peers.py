@@ -79,6 +79,11 @@ def spaces_of(found: Mapping[str, Any]) -> frozenset[str]:
 def without_seed(settings: DictConfig) -> dict[str, Any]:
     """All of a configuration that decides what is learned, apart from the run's seed."""
     plain: Any = OmegaConf.to_container(settings)
+    return deciding(plain)
+
+
+def deciding(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a configuration that was read as plain containers."""
     kept = {key: value for key, value in plain.items() if key not in ELSEWHERE and key != "seed"}
     for node in ("data", "training"):
         kept[node] = {k: v for k, v in kept[node].items() if k not in ("seed", "root")}

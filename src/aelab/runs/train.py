@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from aelab.callbacks.progress import progress
 from aelab.callbacks.resume import Best, ResumePoints
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.composition import conf_dir
+from aelab.data.module import DataModule
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.journal import JsonLines
 from aelab.runs.build import Parts, build, make, make_trainer
@@ -101,6 +103,7 @@ def _circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "data": {"name": parts.data.name, "checksums": parts.data.checksums},
         "parameters": sum(p.numel() for p in parts.training.model.parameters()),
+        "flops_per_image": parts.flops_per_image,
     }
 
 
@@ -139,7 +142,7 @@ def fit(
 ) -> dict[str, float]:
     """Train from a resume point or from nothing, test the weights that validation chose, and record both."""
     trainer = _trainer(config, folder, folder.read()["run_id"], signals)
-    with _status(folder, trainer), _announced(folder, checkpoint):
+    with _status(folder, trainer), _announced(folder, checkpoint), _timed(folder, trainer):
         settings: Any = OmegaConf.to_container(config)
         for logger in trainer.loggers:
             logger.log_hyperparams(settings)
@@ -150,7 +153,9 @@ def fit(
         trainer.test(parts.training, datamodule=parts.data, verbose=False)
         metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
         if trainer.is_global_zero:
-            folder.update(metrics=metrics, steps=trainer.global_step)
+            folder.update(
+                metrics=metrics, steps=trainer.global_step, samples_seen=samples_seen(trainer, parts.data)
+            )
     if trainer.is_global_zero:
         report(folder, [hint for tracker in _trackers(trainer) if (hint := tracker.hint())])
     return metrics
@@ -221,7 +226,32 @@ def _status(folder: RunFolder, trainer: Trainer) -> Iterator[None]:
         if trainer.is_global_zero:
             folder.update(status=status, exit_code=code, error=error)
             for tracker in _trackers(trainer):
+                if status is Status.FINISHED and (best := folder.checkpoints / "best.ckpt").exists():
+                    tracker.keep_model([folder.config, folder.record, best])
                 tracker.finish(code)
+
+
+@contextmanager
+def _timed(folder: RunFolder, trainer: Trainer) -> Iterator[None]:
+    """Add the seconds of training, validation and test to those before a resume; a SIGKILL loses its own."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        if trainer.is_global_zero:
+            before = folder.read().get("seconds") or 0.0
+            folder.update(seconds=round(before + time.monotonic() - began, 3))
+
+
+def samples_seen(trainer: Trainer, data: DataModule) -> int:
+    """Training images shown to the model, each as often as it was, over all resumes and processes."""
+    loader = data.train_dataloader()
+    batches, each = trainer.fit_loop.epoch_loop.batch_progress.total.completed, len(loader)
+    whole, rest = divmod(batches, int(trainer.num_training_batches))
+    full = min(int(trainer.num_training_batches), each)
+    share = -(-len(loader.images) // loader.world_size)  # the last batch of a whole epoch may be short
+    per_epoch = min(full * loader.batch_size, share)
+    return (whole * per_epoch + rest * loader.batch_size) * loader.world_size
 
 
 def quieten() -> None:

@@ -1,0 +1,108 @@
+"""Runs put together that differ in nothing but their seed, or in nothing that was asked about."""
+
+import difflib
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+from aelab.comparison import naming
+from aelab.comparison.fairness import budget, test_data
+from aelab.comparison.records import Group, Run
+from aelab.comparison.text import listed, printable, shortest
+from aelab.errors import ConfigurationError
+from aelab.runs.folder import Status
+
+DATA = "data.files"
+"""The key by which groups of one configuration differ that read different files."""
+
+
+def grouped(runs: Sequence[Run], by: Sequence[str] | None = None) -> tuple[list[Group], list[str]]:
+    """Groups in the order of their first runs, and sentences on runs that do not count or were pooled.
+
+    by: the keys that tell groups apart; None: all of the configuration but its seed. Of finished runs of one
+    configuration and seed the newest counts.
+
+    Raises ConfigurationError for a key that no run has.
+    """
+    identities = [{**run.settings, DATA: test_data(run)} for run in runs]
+    keys = None if by is None else [_known(key, identities) for key in by]
+    together: dict[Hashable, list[int]] = defaultdict(list)
+    for index, identity in enumerate(identities):
+        together[_key(identity, keys)].append(index)
+    firsts = [identities[indices[0]] for indices in together.values()]
+    differing = naming.differing(firsts) if keys is None else keys
+    labels = naming.names(firsts) if keys is None else naming.by_keys(firsts, keys)
+    groups, notes = [], []
+    for label, first, indices in zip(labels, firsts, together.values(), strict=True):
+        counted, superseded = _newest([(runs[index], identities[index]) for index in indices])
+        group = _group(label or "all", {key: first.get(key) for key in differing}, counted)
+        groups.append(group)
+        notes += _left_out(group, superseded)
+        if keys is not None:
+            notes += _pooled(group, [identities[index] for index in indices])
+    return groups, notes
+
+
+def values_by_seed(group: Group, metric: str) -> dict[int, float]:
+    """A metric by seed; where runs of several configurations are pooled, the mean of those of one seed."""
+    found = defaultdict(list)
+    for run in group.runs:
+        if metric in run.values:
+            found[run.seed].append(run.values[metric])
+    return {seed: sum(values) / len(values) for seed, values in found.items()}
+
+
+def _key(identity: Mapping[str, Any], keys: Sequence[str] | None) -> Hashable:
+    chosen = {key: identity.get(key, naming.ABSENT) for key in keys} if keys is not None else identity
+    # Keys that are no words, as a foreign configuration may have, are put in order as the others.
+    return tuple(sorted(((key, naming.plain(value)) for key, value in chosen.items()), key=repr))
+
+
+def _known(key: str, identities: Iterable[Mapping[str, Any]]) -> str:
+    known = list(dict.fromkeys(name for identity in identities for name in identity))
+    for candidate in (key, f"{key}._target_"):
+        if candidate in known:
+            return candidate
+    near = difflib.get_close_matches(key, known, 3, 0.6)
+    near += [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2] and name not in near]
+    hint = f"did you mean {listed(near)}?" if near else f"there are {listed(known, 8)}"
+    raise ConfigurationError(f"by={key} is in no run's configuration: {hint}")
+
+
+def _newest(
+    runs: Iterable[tuple[Run, Mapping[str, Any]]],
+) -> tuple[list[Run], list[Run]]:
+    """The runs without those of a configuration and seed that was finished again later, and these."""
+    kept: dict[Hashable, Run] = {}
+    failed, superseded = [], []
+    for run, identity in sorted(runs, key=lambda pair: pair[0].path.name):
+        if run.status != Status.FINISHED:
+            failed.append(run)
+            continue
+        key = (run.seed, _key(identity, None))
+        if key in kept:
+            superseded.append(kept[key])
+        kept[key] = run
+    return [*kept.values(), *failed], superseded
+
+
+def _group(name: str, differing: Mapping[str, Any], runs: Iterable[Run]) -> Group:
+    ordered = sorted(runs, key=lambda run: (run.seed, str(run.path)))
+    finished = tuple(run for run in ordered if run.status == Status.FINISHED)
+    failed = tuple(run for run in ordered if run.status != Status.FINISHED)
+    return Group(name, differing, finished, failed, budget(finished))
+
+
+def _left_out(group: Group, superseded: Sequence[Run]) -> list[str]:
+    if not superseded:
+        return []
+    paths = listed((f"{run.path.name} (seed {run.seed})" for run in superseded), 5)
+    return [f"{group.name}: run again with the same seed, so the newest counts and not {paths}"]
+
+
+def _pooled(group: Group, identities: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = naming.differing(identities) if len(identities) > 1 else []
+    if not keys:
+        return []
+    words = [name for key, name in shortest(keys).items() if "." not in name or "_target_" in key]
+    return [f"{printable(group.name)}: pools runs that also differ in {listed(words or keys, 6)}"]

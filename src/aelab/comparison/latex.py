@@ -1,0 +1,53 @@
+"""A comparison as a LaTeX table, for the package booktabs."""
+
+from collections.abc import Iterator
+
+from aelab.comparison.numerals import mean_and_deviation
+from aelab.comparison.records import Comparison, Group, Metric
+from aelab.comparison.text import printable
+
+ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
+# Brackets and stars at the head of a row would be options of the \\ before it.
+SPECIAL = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\char34{}", "`": r"\char96{}",
+    "[": "{[}", "]": "{]}", "*": "{*}", "±": r"$\pm$", "–": "--", "…": r"\dots{}",
+    **{letter: f"\\{letter}" for letter in "{}$&#_%"},
+}  # fmt: skip
+
+
+def escaped(text: object) -> str:
+    """Text in which no letter means anything to LaTeX."""
+    return "".join(SPECIAL.get(letter, letter) for letter in printable(text))
+
+
+def latex(comparison: Comparison, alpha: float) -> str:
+    """A tabular with a row for each group; bold: better than every other group, significantly."""
+    return "\n".join(_lines(comparison, alpha)) + "\n"
+
+
+def _lines(comparison: Comparison, alpha: float) -> Iterator[str]:
+    yield r"% \usepackage{booktabs}"
+    yield rf"\begin{{tabular}}{{l{'r' * (1 + len(comparison.metrics))}}}"
+    yield r"\toprule"
+    heads = [f"{escaped(m.name)}{ARROWS[m.higher_is_better]}" for m in comparison.metrics]
+    yield rf"group & seeds & {' & '.join(heads)} \\"
+    yield r"\midrule"
+    for group in comparison.groups:
+        cells = [_cell(group, metric, alpha) for metric in comparison.metrics]
+        yield rf"{escaped(group.name)} & {len({run.seed for run in group.runs})} & {' & '.join(cells)} \\"
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+    yield (
+        f"% Mean and standard deviation over seeds. Bold: better than every other group; star: differs from "
+        f"{escaped(comparison.baseline)} (paired t-tests over seeds, corrected, at {alpha:g})."
+    )
+
+
+def _cell(group: Group, metric: Metric, alpha: float) -> str:
+    found = group.summaries.get(metric.name)
+    if found is None:
+        return "--"
+    numbers = mean_and_deviation(found, r" \pm ")
+    star = "^{*}" if found.p is not None and found.p < alpha else ""
+    return rf"$\mathbf{{{numbers}}}{star}$" if found.best else f"${numbers}{star}$"

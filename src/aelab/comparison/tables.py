@@ -1,0 +1,118 @@
+"""A comparison on a terminal: what was found, what it cost, and what to beware of."""
+
+from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from aelab.comparison.numerals import mean_and_deviation, quantity
+from aelab.comparison.records import Budget, Comparison, Group, Metric
+from aelab.comparison.text import listed
+
+ARROWS = {True: " ↑", False: " ↓", None: ""}
+WIDTH, FIGURES = 120, 24  # of a page that is no terminal; of a column
+MOST_FAILURES = 20
+
+FACTS: dict[str, Callable[[Budget], str]] = {
+    "parameters": lambda budget: _span(budget.parameters),
+    "steps": lambda budget: _span(budget.steps),
+    "images seen": lambda budget: _span(budget.samples_seen),
+    "FLOPs": lambda budget: _span(budget.flops),
+    "seconds": lambda budget: _span(budget.seconds),
+    "hardware": lambda budget: "; ".join(budget.hardware),
+    "commit": lambda budget: "; ".join(budget.commit),
+    "data": lambda budget: "; ".join(budget.data),
+}
+
+
+def show(comparison: Comparison, alpha: float, console: Console) -> None:
+    """Print tables and sentences."""
+    for part in parts(comparison, alpha, console.width):
+        console.print(part)
+
+
+def page(comparison: Comparison, alpha: float) -> str:
+    """The same as plain text, 120 columns wide."""
+    text = StringIO()
+    show(comparison, alpha, Console(file=text, width=WIDTH, markup=False, highlight=False, soft_wrap=True))
+    return text.getvalue()
+
+
+def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[RenderableType]:
+    """Metrics, as many side by side as fit, budgets, and sentences."""
+    label = max(len(group.name) for group in comparison.groups)
+    abreast = max(1, (width - min(label, 40) - 10) // FIGURES)
+    for start in range(0, len(comparison.metrics), abreast):
+        yield _findings(comparison, comparison.metrics[start : start + abreast], alpha)
+    yield Text(
+        f"mean ± standard deviation over seeds, #rank; best: better than every other group; * differs from "
+        f"{comparison.baseline} (paired t-tests over seeds, corrected, at {alpha:g}); ↑ higher is better"
+    )
+    yield _budgets(comparison.groups)
+    yield from map(Text, sentences(comparison))
+
+
+def _findings(comparison: Comparison, metrics: Sequence[Metric], alpha: float) -> Table:
+    table = Table("group", "seeds", title_justify="left")
+    for metric in metrics:
+        where, slash, last = metric.name.rpartition("/")
+        head = Text(f"{where}{slash}\n{last}{ARROWS[metric.higher_is_better]}\n{metric.unit}")
+        table.add_column(head, justify="right", min_width=FIGURES - 4)
+    for group in comparison.groups:
+        name = group.name + (" (baseline)" if group.name == comparison.baseline else "")
+        table.add_row(Text(name), seeds(group), *(_cell(group, metric, alpha) for metric in metrics))
+    return table
+
+
+def seeds(group: Group) -> str:
+    """How many seeds are finished, of how many where some failed."""
+    finished = len({run.seed for run in group.runs})
+    every = len({run.seed for run in (*group.runs, *group.failed)})
+    return f"{finished}" if finished == every else f"{finished} of {every}"
+
+
+def _cell(group: Group, metric: Metric, alpha: float) -> Text:
+    found = group.summaries.get(metric.name)
+    if found is None:
+        return Text("–")
+    star = "*" if found.p is not None and found.p < alpha else " "
+    rank = "" if found.rank is None else f" #{found.rank:g}"
+    best = " best" if found.best else ""
+    return Text(f"{mean_and_deviation(found)}{star}{rank}{best}", style="bold" if found.best else "")
+
+
+def _budgets(groups: Sequence[Group]) -> RenderableType:
+    """A row for each group of the facts that differ; those that are alike are said once, below."""
+    told = {fact: [words(group.budget) for group in groups] for fact, words in FACTS.items()}
+    alike = {fact: values[0] for fact, values in told.items() if len(set(values)) == 1}
+    various = [fact for fact in told if fact not in alike]
+    lines = "; ".join(f"{fact} {value or 'not recorded'}" for fact, value in alike.items())
+    table = Table("group", *various, caption=Text(f"alike: {lines}" if alike else ""), caption_justify="left")
+    if not various:
+        return Text(f"alike in all groups: {lines}")
+    for index, group in enumerate(groups):
+        table.add_row(Text(group.name), *(Text(told[fact][index] or "–") for fact in various))
+    return table
+
+
+def sentences(comparison: Comparison) -> Iterator[str]:
+    """Flags, failures with their reasons, and folders that were skipped."""
+    for flag in comparison.flags:
+        yield f"beware    {flag}"
+    failures = [(group, run) for group in comparison.groups for run in group.failed]
+    for group, run in failures[:MOST_FAILURES]:
+        yield f"{run.status:<9} {group.name}, seed {run.seed}, {run.path.name}: {run.error}"
+    if len(failures) > MOST_FAILURES:
+        yield f"failed    {len(failures) - MOST_FAILURES} more, which runs.csv lists"
+    for path, reason in list(comparison.skipped.items())[:MOST_FAILURES]:
+        yield f"skipped   {path}: {reason}"
+    if len(comparison.skipped) > MOST_FAILURES:
+        yield f"skipped   also {listed(list(comparison.skipped)[MOST_FAILURES:])}"
+
+
+def _span(values: Sequence[float]) -> str:
+    """One number, or from the least to the most."""
+    ends = [quantity(value) for value in sorted({*values[:1], *values[-1:]})]
+    return " to ".join(dict.fromkeys(ends))

@@ -1,0 +1,50 @@
+"""Words of run folders made harmless: they may come from anywhere, and go into files and terminals."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+SECRET = re.compile(r"(?i)(api[_-]?key|passw(or)?d|secret|credential|(access|auth|api)[_-]?token)")
+# https://user:password@host, and key=value or --key value of a command line or an error.
+_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_ASSIGNED = re.compile(rf"(?P<key>{SECRET.pattern[4:]}[\w-]*['\"]?\s*[=:]\s*)['\"]?[^\s'\",;}}\]]+", re.I)
+HIDDEN = "[hidden]"
+
+
+def printable(text: object) -> str:
+    """One line without control characters, which would move a terminal's cursor or turn its words around."""
+    line = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+
+
+def without_secrets(value: Any) -> Any:
+    """`value`, of plain containers, without what looks like a password or a key."""
+    if isinstance(value, dict):
+        return {
+            key: HIDDEN if item is not None and SECRET.search(str(key)) else without_secrets(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    if isinstance(value, str) and ("=" in value or ":" in value):
+        return _ASSIGNED.sub(rf"\g<key>{HIDDEN}", _IN_ADDRESS.sub(f"{HIDDEN}@", value))
+    return value
+
+
+def listed(names: Iterable[object], most: int = 3) -> str:
+    """`a, b, c and 4 more`; with semicolons where a name holds a comma."""
+    shown = [printable(name) for name in names]
+    rest = len(shown) - most
+    between = "; " if any("," in name for name in shown[:most]) else ", "
+    return between.join(shown[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shortest(keys: Sequence[str]) -> dict[str, str]:
+    """Each dotted key by as many of its last parts as tell it from the others: `model.latent` -> `latent`."""
+    parts = {key: tuple(part for part in key.split(".") if part != "_target_") or (key,) for key in keys}
+    found = {}
+    for key, names in parts.items():
+        ends = (names[-n:] for n in range(1, len(names) + 1))
+        end = next((e for e in ends if sum(p[-len(e) :] == e for p in parts.values()) == 1), None)
+        found[key] = ".".join(end) if end else key
+    return found
