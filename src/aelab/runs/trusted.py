@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from aelab.composition import conf_dir
 from aelab.errors import RunError
+from aelab.locations import conf_dir
 from aelab.runs.folder import RunFolder
 
 NEEDED = {"name", "seed", "data", "model", "training"}
