@@ -23,6 +23,7 @@ SEES = {
     "schedules": {"errors"},
     "figures": set(),
     "images": {"errors", "data"},
+    "conditions": GROUND | {"models", "networks"},
     "matmul": set(),
     "charts": set(),
     "distributions": GROUND,
