@@ -1,6 +1,5 @@
 """Files that appear whole or not at all, under names that lead nowhere else."""
 
-import os
 import re
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from aelab.errors import ConfigurationError
 
 @contextmanager
 def draft(to: str, overwrite: bool = False) -> Iterator[Path]:
-    """A path beside `to`, under which the caller writes a file or makes a folder; then it takes the place of `to`.
+    """A path beside `to`, at which the caller writes a file or makes a folder; then it is moved to `to`.
 
     A file replaces a file. The files of a folder replace those of the same names, and others stay.
     Raises ConfigurationError where something is there already, unless `overwrite`, or nothing can be written.
@@ -42,12 +41,12 @@ def _put(made: Path, target: Path, to: str) -> None:
         made.replace(target)
         return
     for file in made.iterdir():
-        os.replace(file, target / file.name)
+        file.replace(target / file.name)
 
 
-def safe_names(names: Iterable[str], suffix: str) -> list[str]:
-    """A file name for each of `names`, which may hold anything: of letters, digits and -_+=,. and all different."""
-    taken: set[str] = set()
+def safe_names(names: Iterable[str], suffix: str, reserved: Iterable[str] = ()) -> list[str]:
+    """A file name for each of `names`, which may hold anything; all differ, also from the reserved ones."""
+    taken = set(reserved)
     return [_claimed(name, suffix, taken) for name in names]
 
 

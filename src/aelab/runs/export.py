@@ -22,6 +22,7 @@ from aelab.trained import Trained, load
 EXACT = 1e-5  # the largest difference of an output, relative where outputs are above 1
 TRACED, COMPARED = 3, 5  # images: the two differ, so that a fixed batch size is noticed
 PARTS = ("encoder", "decoder")
+Written = tuple[Path, Callable[..., Tensor]]  # a file, and what it computes once read back
 
 
 class Encode(nn.Module):
@@ -89,7 +90,8 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
     """
     if model.model.follows_gradient and part == "encoder":
         raise InapplicableError(
-            "the encoder follows a gradient (structure=hamiltonian), which no graph holds: choose part=decoder"
+            "the encoder follows a gradient (structure=hamiltonian), which no graph can: choose "
+            "part=decoder, or format=safetensors"
         )
     if shows_images(model.model) and part == "decoder":
         raise InapplicableError("the decoder is shown a part of the image: choose part=encoder")
@@ -112,13 +114,13 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
         ) from error
 
 
-def _torch_export(program: Any, inputs: tuple[Tensor, ...], stem: Path) -> tuple[Path, Callable[..., Tensor]]:
+def _torch_export(program: Any, inputs: tuple[Tensor, ...], stem: Path) -> Written:
     path = stem.with_suffix(".pt2")
     torch.export.save(program, path)
     return path, torch.export.load(path).module()
 
 
-def _onnx(program: Any, inputs: tuple[Tensor, ...], stem: Path) -> tuple[Path, Callable[..., Tensor]]:
+def _onnx(program: Any, inputs: tuple[Tensor, ...], stem: Path) -> Written:
     _library("onnxscript")
     runtime = _library("onnxruntime")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed

@@ -37,7 +37,7 @@ def _pixels(file: Path, model: Trained, resize: bool) -> np.ndarray:
         size = picture.size
     if not resize and sorted(size) != sorted((width, height)):  # a camera may have noted a turn
         raise DataError(
-            f"{printable(file)} is {size[1]}x{size[0]}, and the model takes {height}x{width}: give pictures of "
-            "that size, or resize=true"
+            f"{printable(file)} is {size[1]}x{size[0]}, and the model takes {height}x{width}: give "
+            "pictures of that size, or resize=true"
         )
     return pixels

@@ -22,7 +22,8 @@ def main(config: DictConfig) -> None:
     model = load(config.run, config.device)
     root, files = Path(config.images).expanduser(), pictures_in(config.images)
     places = [printable(file.relative_to(root)) for file in files]
-    names = iter(safe_names((str(file.relative_to(root).with_suffix("")) for file in files), ".png"))
+    stems = (str(file.relative_to(root).with_suffix("")) for file in files)
+    names = iter(safe_names(stems, ".png", reserved=[PAIRS]))
     errors: list[float] = []
     shown: list[torch.Tensor] = []
     with draft(config.to, config.overwrite) as folder:

@@ -45,5 +45,5 @@ def _labels(model: Trained, config: DictConfig) -> int | list[int] | None:
 
 def _given(model: Trained, config: DictConfig) -> torch.Tensor:
     files = pictures_in(config.images)
-    pixels = torch.cat(list(read([files[i % len(files)] for i in range(config.count)], model, config.resize)))
-    return pixels
+    repeated = [files[place % len(files)] for place in range(config.count)]
+    return torch.cat(list(read(repeated, model, config.resize)))
