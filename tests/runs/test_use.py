@@ -57,9 +57,9 @@ def test_samples_are_those_of_the_model(run, tmp_path):
 
 
 def test_names_do_no_harm(run, pictures, tmp_path):
-    before = {path for path in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     reconstruct(configured("reconstruct", run, tmp_path / "to", f"images={pictures}"))
-    made = {path for path in tmp_path.rglob("*")} - before - {tmp_path / "to"}
+    made = set(tmp_path.rglob("*")) - before - {tmp_path / "to"}
     assert {path.parent for path in made} == {tmp_path / "to"}
     assert len(made) == len(HOSTILE) + 1 + 2
     assert not any(set("<>'\"\n;\\ ") & set(path.name) for path in made)
@@ -106,7 +106,7 @@ def test_pictures_of_another_size(run, tmp_path, resize):
         reconstruct(config)
         assert Image.open(tmp_path / "to" / "large.png").size == (8, 8)
         return
-    with pytest.raises(AelabError, match="20x30.*8x8.*resize=true"):
+    with pytest.raises(AelabError, match=r"20x30.*8x8.*resize=true"):
         reconstruct(config)
     assert [path.name for path in tmp_path.iterdir() if path.name != "vae_digits"] == ["in"]
 

@@ -109,8 +109,8 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
     except Exception as error:  # what tracing cannot follow ends in a dozen kinds
         reason = " ".join(str(error).split())[:200]
         raise InapplicableError(
-            f"the {part} of {model.settings['name']!r} cannot be written as {form} ({reason}): choose another "
-            "part, or format=safetensors"
+            f"the {part} of {model.settings['name']!r} cannot be written as {form} ({reason}): choose "
+            "another part, or format=safetensors"
         ) from error
 
 
