@@ -5,7 +5,8 @@ from omegaconf import DictConfig, OmegaConf
 from aelab.callbacks.resume import ResumePoints
 from aelab.runs.folder import RunFolder
 from aelab.runs.train import fingerprint
-from aelab.training.checkpoints import AtomicCheckpointIO, load
+from aelab.training.checkpoint_io import AtomicCheckpointIO
+from aelab.training.checkpoints import load
 
 SMALL = [
     "logger=[]",

@@ -15,12 +15,15 @@ GROUND = {"records", "seeds", "errors"}
 PARTS = {"networks", "posteriors", "priors", "likelihoods"}
 MATHEMATICS = {"distributions", "evidence", *PARTS, "models", "structures", "schedules", "objectives"}
 SEES = {
-    "": set(),
+    "": {"trained"},
+    "locations": set(),
     "records": set(),
     "seeds": set(),
     "errors": set(),
     "schedules": {"errors"},
     "figures": set(),
+    "images": {"errors", "data"},
+    "conditions": GROUND | {"models", "networks"},
     "matmul": set(),
     "charts": set(),
     "distributions": GROUND,
@@ -33,11 +36,11 @@ SEES = {
     "training": GROUND | MATHEMATICS | {"metrics"},
     "data": GROUND,
     "callbacks": GROUND | {"models", "networks", "metrics", "figures", "training"},
-    "composition": {"errors"},
+    "composition": {"errors", "locations"},
     "journal": {"errors"},
     "trackers": {"errors"},
 }
-OUTERMOST = {"runs", "evaluation", "comparison", "explorer", "reproduction"}
+OUTERMOST = {"runs", "evaluation", "comparison", "explorer", "reproduction", "trained"}
 FRAMEWORKS = {"pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "wandb", "torchmetrics"}
 HEAVY = {"wandb", "mlflow", "sklearn", "pooch", "tensorboard", "matplotlib"}
 

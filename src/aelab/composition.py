@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -26,15 +25,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from aelab.errors import AelabError, ConfigurationError
+from aelab.locations import conf_dir
 
 Task = Callable[[DictConfig], None]
-
-
-def conf_dir() -> Path:
-    """The folder of the configuration: beside `src` in a checkout, inside the package once installed."""
-    package = Path(__file__).parent
-    checkout = package.parents[1] / "conf"
-    return checkout if (checkout / "train.yaml").is_file() else package / "conf"
 
 
 def compose(overrides: Sequence[str] = (), name: str = "train") -> DictConfig:

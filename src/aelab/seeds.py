@@ -5,6 +5,8 @@ No random state is ever saved: before each batch the generators are seeded from
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -37,3 +39,15 @@ def seed_generators(seed: int, device: torch.device) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def drawn_from(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Draw what follows from `seed`, and leave the default generators as they were; None: from those."""
+    if seed is None:
+        yield
+        return
+    devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        seed_generators(seed, device)
+        yield

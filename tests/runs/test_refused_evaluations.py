@@ -12,7 +12,8 @@ from small import only
 
 from aelab.errors import AelabError
 from aelab.runs.folder import RunFolder
-from aelab.training.checkpoints import AtomicCheckpointIO, resume_points
+from aelab.training.checkpoint_io import AtomicCheckpointIO
+from aelab.training.checkpoints import resume_points
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from aelab.errors import ResumeError
-from aelab.training.checkpoints import AtomicCheckpointIO, is_whole, load, resume_points, sealed, usable
+from aelab.training.checkpoint_io import AtomicCheckpointIO
+from aelab.training.checkpoints import is_whole, load, resume_points, sealed, usable
 
 CONTENT = {
     "epoch": 3,

@@ -208,3 +208,15 @@ def _ratio(latent: int, kappa: np.ndarray) -> np.ndarray:
     # Not through logarithms where that is possible: the slope of the ratio is what cancels in it.
     logs = _log_bessel(0.5 * latent, kappa) - _log_bessel(0.5 * latent - 1, kappa)
     return np.where(above > TINY, above / np.maximum(below, TINY), np.exp(logs))
+
+
+def spherical(a: Tensor, b: Tensor, way: Tensor) -> Tensor:
+    """Between codes a and b (D,), along the arc that keeps the norm where both have it (White 2016): (K, D).
+
+    way: (K, 1) from 0 to 1.
+    """
+    cosine = torch.dot(F.normalize(a, dim=0), F.normalize(b, dim=0))
+    angle = torch.arccos(cosine.clamp(-1, 1))
+    if angle.sin() < 1e-4:
+        return torch.lerp(a, b, way)
+    return (((1 - way) * angle).sin() * a + (way * angle).sin() * b) / angle.sin()

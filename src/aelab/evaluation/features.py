@@ -25,7 +25,8 @@ from aelab.data.splits import Images
 from aelab.errors import AelabError, ConfigurationError
 from aelab.evaluation.subject import Pixels, Subject
 from aelab.networks.conv import ConvEncoder
-from aelab.training.checkpoints import AtomicCheckpointIO, load
+from aelab.training.checkpoint_io import AtomicCheckpointIO
+from aelab.training.checkpoints import load
 
 CHANNELS, KERNEL, FEATURES = (16, 32), 5, 64
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 2, 128, 4e-3

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from aelab.callbacks.pictures import samples_by_class
 from aelab.charts import heat
 from aelab.distributions.divergence import space
+from aelab.distributions.spherical import spherical
 from aelab.errors import InapplicableError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
@@ -123,18 +123,6 @@ class Interpretability:
             outputs = subject.model(part).likelihood.mean[0]
             rows.append(torch.stack([part.x, outputs], 1).flatten(0, 1).cpu())
         findings.figure("classes", grid(rows, [str(labels[places[0]]) for places in chosen]))
-
-
-def spherical(a: Tensor, b: Tensor, way: Tensor) -> Tensor:
-    """Between codes a and b (D,), along the arc that keeps the norm where both have it (White 2016): (K, D).
-
-    way: (K, 1) from 0 to 1.
-    """
-    cosine = torch.dot(F.normalize(a, dim=0), F.normalize(b, dim=0))
-    angle = torch.arccos(cosine.clamp(-1, 1))
-    if angle.sin() < 1e-4:
-        return torch.lerp(a, b, way)
-    return (((1 - way) * angle).sin() * a + (way * angle).sin() * b) / angle.sin()
 
 
 def _first(subject: Subject, count: int) -> Batch:

@@ -16,25 +16,23 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from aelab.callbacks.resume import ResumePoints
 from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError, InapplicableError, NonFiniteError, RunError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.matmul import choose_matmul
-from aelab.models import Autoencoder
 from aelab.runs.build import make
 from aelab.runs.folder import RunFolder
 from aelab.runs.peers import Recorded, peers_of, recorded, spaces_of
 from aelab.runs.report import report_evaluation
 from aelab.runs.snapshot import hardware
 from aelab.runs.tell import refuse_links, tell, trackers_of
-from aelab.runs.train import fingerprint, quieten
+from aelab.runs.train import quieten
 from aelab.runs.trusted import published_mirrors, trusted_settings
-from aelab.training.checkpoints import load, resume_points, usable
+from aelab.runs.weights import checkpoint_of, device_of, model_of
 
-FAILED, BEST = "failed:", "best.ckpt"
+FAILED = "failed:"
 
 
 def main(config: DictConfig) -> None:
@@ -198,55 +196,6 @@ def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
         name=folder.path.name,
         estimates=recorded(folder, str(config.suite.name), parts),
     )
-
-
-def device_of(asked: str | None) -> torch.device:
-    try:
-        device = torch.device(asked or torch.accelerator.current_accelerator() or "cpu")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(f"device={asked} is not at hand ({reason}): choose device=cpu") from error
-    return device
-
-
-def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
-    """The model of a run's configuration with the weights of its best checkpoint, in evaluation mode.
-
-    Raises RunError without a usable checkpoint, or for one that belongs to another model.
-    """
-    path = checkpoint_of(folder)
-    if path.name != BEST:
-        print(
-            f"warning: {folder.checkpoints / BEST} is missing or damaged: {path.name} is evaluated",
-            file=sys.stderr,
-        )
-    checkpoint = load(path)
-    try:
-        made_for = checkpoint["callbacks"][ResumePoints.__qualname__]["fingerprint"]
-        state = checkpoint["state_dict"]
-        weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
-        model = make(settings.model)
-        model.load_state_dict(weights)
-    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
-        raise RunError(
-            f"{path} holds the weights of another model than {folder.config} describes: restore either"
-        ) from error
-    if made_for != fingerprint(settings) or not isinstance(model, Autoencoder):
-        raise RunError(f"{path} belongs to another configuration than {folder.config}: restore either")
-    return model.eval().requires_grad_(False)
-
-
-def checkpoint_of(folder: RunFolder) -> Path:
-    """The weights that validation chose, else those of the newest undamaged resume point."""
-    candidates = [folder.checkpoints / BEST, *resume_points(folder.checkpoints)]
-    found = next(usable(candidates), None)
-    if found is None:
-        raise RunError(
-            f"{folder.path} has no undamaged checkpoint (its status is {folder.status}): evaluate a run that "
-            "got as far as its first validation"
-        )
-    return found
 
 
 def circumstances(folder: RunFolder) -> dict[str, Any]:

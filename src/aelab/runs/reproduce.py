@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 import aelab
 from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals
-from aelab.composition import conf_dir
 from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError, DataError, RunError
+from aelab.locations import conf_dir
 from aelab.reproduction.agreement import Agreement, Tolerance, Verdict, check_comparable, compare
 from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
 from aelab.reproduction.environment import Difference, Environment, differences

@@ -12,9 +12,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.composition import choices, conf_dir
+from aelab.composition import choices
 from aelab.errors import RunError
 from aelab.evaluation.findings import Findings
+from aelab.locations import conf_dir
 from aelab.runs.build import make
 from aelab.runs.folder import RunFolder, Status
 from aelab.trackers import Tracker

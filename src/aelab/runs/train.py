@@ -1,6 +1,5 @@
 """One training from its configuration to its table of test metrics: start, or continue, and record."""
 
-import hashlib
 import logging
 import os
 import sys
@@ -23,16 +22,18 @@ from aelab.callbacks.pictures import Pictures
 from aelab.callbacks.progress import progress
 from aelab.callbacks.resume import Best, ResumePoints
 from aelab.callbacks.signals import Signals, Terminated
-from aelab.composition import conf_dir
 from aelab.data.module import DataModule
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.journal import JsonLines
+from aelab.locations import conf_dir
 from aelab.runs.build import Parts, build, make, make_trainer
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.report import report
 from aelab.runs.snapshot import changes_patch, command, git_state, hardware, packages
+from aelab.runs.weights import fingerprint
 from aelab.trackers import Tracker, new_run_id
-from aelab.training.checkpoints import AtomicCheckpointIO, load, resume_points, usable
+from aelab.training.checkpoint_io import AtomicCheckpointIO
+from aelab.training.checkpoints import load, resume_points, usable
 
 # Set for the processes that Lightning starts beside the first one: the run that they take part in.
 RUN, CHECKPOINT = "AELAB_RUN", "AELAB_CHECKPOINT"
@@ -186,13 +187,6 @@ def _trainer(config: DictConfig, folder: RunFolder, run_id: str, signals: Signal
 
 def _trackers(trainer: Trainer) -> list[Tracker[Any]]:
     return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
-
-
-def fingerprint(config: DictConfig) -> str:
-    """A hash of all that decides a training's bits."""
-    apart = ("outputs", "resume", "logger", "tags", "pictures")
-    deciding = {k: v for k, v in config.items() if k not in apart}
-    return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

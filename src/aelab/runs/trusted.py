@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from aelab.composition import choices, conf_dir
 from aelab.errors import RunError
+from aelab.locations import conf_dir
 from aelab.runs.folder import RunFolder
 
 NEEDED: dict[str, type] = {"name": str, "seed": int, "data": dict, "model": dict, "training": dict}
@@ -57,10 +57,10 @@ def published_mirrors(data: DictConfig) -> list[str]:
 
     The recorded addresses are not asked: a request tells who asks, and its answer is read by parsers.
     """
-    name = str(data.get("name"))
-    if name not in choices("data"):
+    files = {path.stem: path for path in (conf_dir() / "data").glob("*.yaml")}
+    if data.get("name") not in files:
         return []
-    shipped = OmegaConf.load(conf_dir() / "data" / f"{name}.yaml")
+    shipped = OmegaConf.load(files[data.name])
     return list(OmegaConf.select(shipped, "source.mirrors") or [])
 
 

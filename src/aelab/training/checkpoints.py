@@ -1,49 +1,16 @@
-"""Checkpoints on disk: written whole or not at all, checked before they are trusted."""
+"""Checkpoints on disk, checked before they are trusted; read with torch alone."""
 
 import hashlib
-import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins import CheckpointIO
 
 from aelab.errors import ResumeError
 
 PARTIAL = ".partial"
 DIGEST_SIZE = hashlib.sha256().digest_size
-
-
-class AtomicCheckpointIO(CheckpointIO):
-    """Writes beside the final name, flushes to the disk, then renames: a kill leaves the old file or the new.
-
-    Loads tensors and plain containers only, from local paths only: a checkpoint is data, not code.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        draft = path.with_suffix(PARTIAL)
-        try:
-            with draft.open("wb") as file:
-                file.write(sealed(buffer.getvalue()))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        return load(Path(path), map_location)
-
-    def remove_checkpoint(self, path: Any) -> None:
-        Path(path).unlink(missing_ok=True)
 
 
 def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:

@@ -31,9 +31,7 @@ def decode(picture: Path | bytes, shape: Sequence[int], where: str) -> np.ndarra
     channels, height, width = shape
     try:
         with Image.open(BytesIO(picture) if isinstance(picture, bytes) else picture) as file:
-            if file.mode[0] in "IF":  # Pillow would cut these values off at 255
-                raise ValueError(f"it has pixels of mode {file.mode}")
-            image = ImageOps.exif_transpose(file).convert(MODES[channels])
+            image = upright(file, channels)
             if image.size != (width, height):
                 image = ImageOps.fit(image, (width, height))
             return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
@@ -42,6 +40,13 @@ def decode(picture: Path | bytes, shape: Sequence[int], where: str) -> np.ndarra
         raise DataError(
             f"{where}: cannot be decoded ({reason}); put an intact 8-bit picture there"
         ) from error
+
+
+def upright(picture: Image.Image, channels: int) -> Image.Image:
+    """The picture in grey or colour, turned as its camera noted; ValueError for pixels not of 8 bits."""
+    if picture.mode[0] in "IF":  # Pillow would cut these values off at 255
+        raise ValueError(f"it has pixels of mode {picture.mode}")
+    return ImageOps.exif_transpose(picture).convert(MODES[channels])
 
 
 def decoded(

@@ -1,0 +1,61 @@
+"""Files that appear whole or not at all, under names that lead nowhere else."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aelab.errors import ConfigurationError
+
+
+@contextmanager
+def draft(to: str, overwrite: bool = False) -> Iterator[Path]:
+    """A path beside `to`, at which the caller writes a file or makes a folder; then it is moved to `to`.
+
+    A file replaces a file. The files of a folder replace those of the same names, and others stay.
+    Raises ConfigurationError where something is there already, unless `overwrite`, or nothing can be written.
+    """
+    target = Path(to).expanduser().absolute()
+    if not overwrite and (target.exists() or target.is_symlink()):
+        raise ConfigurationError(f"to={to!r} is there already: choose another place, or overwrite=true")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".aelab-", dir=target.parent))
+    except OSError as error:
+        raise ConfigurationError(f"to={to!r} cannot be written ({error.strerror}): choose another") from error
+    try:
+        yield scratch / target.name
+        _put(scratch / target.name, target, to)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put(made: Path, target: Path, to: str) -> None:
+    if made.is_dir() != target.is_dir() and target.exists():
+        raise ConfigurationError(
+            f"to={to!r} is {'no' if made.is_dir() else 'a'} folder: choose another place"
+        )
+    if not target.is_dir():
+        made.replace(target)
+        return
+    for file in made.iterdir():
+        file.replace(target / file.name)
+
+
+def safe_names(names: Iterable[str], suffix: str, reserved: Iterable[str] = ()) -> list[str]:
+    """A file name for each of `names`, which may hold anything; all differ, also from the reserved ones."""
+    taken = set(reserved)
+    return [_claimed(name, suffix, taken) for name in names]
+
+
+def _claimed(name: str, suffix: str, taken: set[str]) -> str:
+    kept = (
+        re.sub(r"[^\w.+=,-]+", "-", name).encode(errors="replace")[:200].decode(errors="ignore").strip(".-")
+    )
+    stem, attempt = kept or "image", 0
+    while (candidate := f"{stem}{f'-{attempt}' if attempt else ''}{suffix}").casefold() in taken:
+        attempt += 1
+    taken.add(candidate.casefold())  # some file systems tell no capitals
+    return candidate

@@ -1,0 +1,74 @@
+"""The model of a run's folder, with the weights that validation chose; read without Lightning and Hydra."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from aelab.errors import ConfigurationError, RunError
+from aelab.models import Autoencoder
+from aelab.runs.construction import construct
+from aelab.runs.folder import RunFolder
+from aelab.training.checkpoints import load, resume_points, usable
+
+BEST = "best.ckpt"
+RESUME_POINTS = "ResumePoints"  # the name under which Lightning keeps that callback's state
+
+
+def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
+    """The model of a run's configuration with the weights of its best checkpoint, in evaluation mode.
+
+    Raises RunError without a usable checkpoint, or for one that belongs to another model.
+    """
+    path = checkpoint_of(folder)
+    if path.name != BEST:
+        print(
+            f"warning: {folder.checkpoints / BEST} is missing or damaged: {path.name} is taken",
+            file=sys.stderr,
+        )
+    checkpoint = load(path)
+    try:
+        made_for = checkpoint["callbacks"][RESUME_POINTS]["fingerprint"]
+        state = checkpoint["state_dict"]
+        weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
+        model = construct(OmegaConf.to_container(settings.model))
+        model.load_state_dict(weights)
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise RunError(
+            f"{path} holds the weights of another model than {folder.config} describes: restore either"
+        ) from error
+    if made_for != fingerprint(settings) or not isinstance(model, Autoencoder):
+        raise RunError(f"{path} belongs to another configuration than {folder.config}: restore either")
+    return model.eval().requires_grad_(False)
+
+
+def checkpoint_of(folder: RunFolder) -> Path:
+    """The weights that validation chose, else those of the newest undamaged resume point."""
+    candidates = [folder.checkpoints / BEST, *resume_points(folder.checkpoints)]
+    found = next(usable(candidates), None)
+    if found is None:
+        raise RunError(
+            f"{folder.path} has no undamaged checkpoint (its status is {folder.status}): give a run that "
+            "got as far as its first validation"
+        )
+    return found
+
+
+def fingerprint(config: DictConfig) -> str:
+    """A hash of all that decides a training's bits."""
+    apart = ("outputs", "resume", "logger", "tags", "pictures")
+    deciding = {k: v for k, v in config.items() if k not in apart}
+    return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
+
+
+def device_of(asked: str | None) -> torch.device:
+    """A device that is at hand; None: an accelerator where there is one. Else ConfigurationError."""
+    try:
+        device = torch.device(asked or torch.accelerator.current_accelerator() or "cpu")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"device={asked} is not at hand ({reason}): choose device=cpu") from error
+    return device
