@@ -20,7 +20,7 @@ from aelab.comparison.page_data import page_data
 from aelab.comparison.pictures import gallery
 from aelab.comparison.records import Comparison, Group, Metric, Summary
 
-SCRIPTS = ("drawing.js", "plots.js", "page.js")
+SCRIPTS = ("drawing.js", "plots.js", "sweep.js", "page.js")
 CARDS, CARDS_OF_A_FAMILY = 6, 2
 
 
