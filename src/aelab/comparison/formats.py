@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: no more digits than the seeds support, a true minus sign, an en dash for ranges."""
+"""Numbers as a reader wants them: no more digits than the seeds support, a true minus sign."""
 
 import math
 from collections.abc import Sequence
@@ -21,17 +21,24 @@ def estimate(summary: Summary) -> str:
     """Mean ± standard deviation, cut at the second digit of the deviation."""
     if not summary.deviation:
         return number(summary.mean)
-    decimals = 1 - _magnitude(summary.deviation)
-    if not 0 <= decimals <= 6:
-        return f"{number(summary.mean)} ± {number(summary.deviation, 2)}"
-    return _minus(f"{summary.mean:,.{decimals}f} ± {summary.deviation:,.{decimals}f}")
+    return f"{_cut(summary.mean, summary.deviation)} ± {_cut(summary.deviation, summary.deviation)}"
 
 
 def interval(summary: Summary) -> str:
-    """[low, high] of the mean, or nothing where it is not known."""
+    """[low, high] of the mean, to the same digit; nothing where it is not known."""
     if summary.interval is None:
         return ""
-    return "[{}, {}]".format(*map(number, summary.interval))
+    return "[{}, {}]".format(*(_cut(end, summary.deviation) for end in summary.interval))
+
+
+def standing(summary: Summary, seeds: int) -> str:
+    """Rank, p against the baseline, and of how many of the seeds, where that is not of all."""
+    parts = [
+        f"rank {number(summary.rank)}" if summary.rank is not None else "",
+        p_value(summary.p) if summary.p is not None else "",
+        f"{len(summary.values)} of {seeds} seeds" if len(summary.values) < seeds else "",
+    ]
+    return " · ".join(filter(None, parts))
 
 
 def p_value(p: float) -> str:
@@ -54,6 +61,12 @@ def duration(seconds: Sequence[float]) -> str:
         if max(seconds) >= 2 * size:
             return f"{spread([round(s / size, 2) for s in seconds])} {name}"
     return f"{spread([round(s, 2) for s in seconds])} s"
+
+
+def _cut(value: float, deviation: float | None) -> str:
+    """Rounded at the second digit of the deviation, where such digits are few enough to write out."""
+    decimals = 1 - _magnitude(deviation) if deviation else -1
+    return _minus(f"{value:,.{decimals}f}") if 0 <= decimals <= 6 else number(value)
 
 
 def _magnitude(value: float) -> int:

@@ -1,16 +1,18 @@
 """Which settings of a sweep decided a metric: permutation importance in a forest of regression trees.
 
 A forest learns the metric from the settings; a setting matters as much as the forest's predictions worsen
-when the setting's values are shuffled among the configurations. What it says is of the region that was swept and
-of settings that vary independently: two that always change together share their importance between them.
+when the setting's values are shuffled among the configurations. What it says is of the region that was swept
+and of settings that vary independently: two that always change together share their importance between them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+Predict = Callable[[np.ndarray], np.ndarray]
 
 FEWEST = 8  # configurations, below which a forest learns nothing
 TREES, SHUFFLES = 200, 20
@@ -37,7 +39,11 @@ def swept(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings that a sweep varied: set everywhere, in at least two ways, and no mere name of the
     configuration, as texts are that differ everywhere."""
     shared = set.intersection(*map(set, configurations)) if configurations else set()
-    return [key for key in (configurations[0] if configurations else ()) if key in shared and _varies(key, configurations)]
+    return [
+        key
+        for key in (configurations[0] if configurations else ())
+        if key in shared and _varies(key, configurations)
+    ]
 
 
 def importances(configurations: Sequence[Mapping[str, Any]], values: Sequence[float]) -> Importances | None:
@@ -50,16 +56,22 @@ def importances(configurations: Sequence[Mapping[str, Any]], values: Sequence[fl
     if len(configurations) < FEWEST or len(names) < 2 or np.ptp(target) == 0:
         return None
     from sklearn.ensemble import RandomForestRegressor
-    from sklearn.inspection import permutation_importance
 
     columns = np.stack([column([c[name] for c in configurations]) for name in names], axis=1)
     forest = RandomForestRegressor(TREES, oob_score=True, random_state=0).fit(columns, target)
-    found = permutation_importance(forest, columns, target, n_repeats=SHUFFLES, random_state=0)
-    ordered = np.argsort(-found.importances_mean, kind="stable")
-    return Importances(
-        tuple(Importance(names[i], float(found.importances_mean[i]), float(found.importances_std[i])) for i in ordered),
-        float(forest.oob_score_),
-    )
+    found = [Importance(name, *_lost(forest.predict, columns, target, i)) for i, name in enumerate(names)]
+    return Importances(tuple(sorted(found, key=lambda s: -s.share)), float(forest.oob_score_))
+
+
+def _lost(predict: Predict, columns: np.ndarray, target: np.ndarray, i: int) -> tuple[float, float]:
+    """R² lost when column i of columns (N, K) is shuffled: mean and deviation over `SHUFFLES`."""
+    generator = np.random.default_rng(0)
+    shuffled = np.tile(columns, (SHUFFLES, 1, 1))
+    shuffled[:, :, i] = generator.permuted(shuffled[:, :, i], axis=1)
+    guesses = predict(shuffled.reshape(-1, columns.shape[1])).reshape(SHUFFLES, -1)
+    before = np.square(target - predict(columns)).mean()
+    lost = (np.square(target - guesses).mean(1) - before) / target.var()
+    return float(lost.mean()), float(lost.std())
 
 
 def column(values: Sequence[Any]) -> np.ndarray:

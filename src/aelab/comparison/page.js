@@ -17,6 +17,7 @@ function options(id, names, label = (name) => name) {
 function draw() {
   const now = shown();
   untip();
+  data.fenced = at("fences").checked;
   if (data.metrics.length) forest(at("forest"), data, now, metricOf("forest-metric"));
   if (data.curves.length) curves(at("curve"), data, now, at("curve-metric").value, at("curve-bands").checked);
   if (data.plane) plane(at("plane-chart"), data, now);
@@ -137,7 +138,7 @@ options("curve-metric", data.curves);
 options("cost-x", costs, (name) => data.costs[name]);
 options("cost-y", directed);
 options("sweep-metric", directed);
-at("curve-bands").addEventListener("change", draw);
+for (const id of ["curve-bands", "fences"]) at(id).addEventListener("change", draw);
 legend();
 tabs("families", [...document.querySelectorAll(".family")], (block) => block.dataset.family);
 tabs("kinds", [...document.querySelectorAll(".kind")], (block) => block.dataset.kind);

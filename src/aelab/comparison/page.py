@@ -1,7 +1,7 @@
 """A comparison as one HTML file: no network, nothing beside it, and nothing in it that a run could make run.
 
-The template escapes whatever it shows, the data of the charts are JSON without a "<", and the page forbids itself
-every script and style but its own, which it names by their digests.
+The template escapes whatever it shows, the data of the charts are JSON without a "<", and the page forbids
+itself every script and style but its own, which it names by their digests.
 """
 
 import base64
@@ -99,8 +99,10 @@ def _leader(metric: Metric, groups: Iterable[Group]) -> Card | None:
 
 
 def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for name in ("number", "estimate", "interval", "p_value", "spread", "duration"):
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    for name in ("number", "estimate", "interval", "standing", "spread", "duration"):
         environment.filters[name] = getattr(formats, name)
     return environment
 

@@ -1,4 +1,4 @@
-"""What a page's charts are drawn from: a comparison as plain values, in the order of its groups and metrics."""
+"""What a page's charts are drawn from: a comparison as plain values, groups and metrics in its order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -36,11 +36,19 @@ def page_data(comparison: Comparison) -> dict[str, Any]:
 
 
 def curve_names(groups: Iterable[Group]) -> list[str]:
-    """Validation first, then training, then the rest; a curve has two points at least."""
+    """The bound of validation, then all of validation, training, the rest; of two points at least."""
     names = {
         name for group in groups for run in group.runs for name, curve in run.curves.items() if len(curve) > 1
     }
-    return sorted(names, key=lambda name: (not name.startswith("val/"), not name.startswith("train/"), name))
+    return sorted(
+        names,
+        key=lambda name: (
+            name != "val/elbo",
+            not name.startswith("val/"),
+            not name.startswith("train/"),
+            name,
+        ),
+    )
 
 
 def plane(comparison: Comparison) -> tuple[str, str] | None:

@@ -42,7 +42,7 @@ class Gallery:
 
 
 def gallery(groups: Sequence[Group], budget: int = BUDGET) -> Gallery:
-    """The pictures of the seed that most groups share, so that they show the same images and the same noise."""
+    """The pictures of the seed that most groups share: they show the same images and the same noise."""
     seed = common_seed(groups)
     runs = {group.name: run for group in groups for run in group.runs if run.seed == seed}
     kinds: dict[str, list[Picture]] = {}

@@ -7,11 +7,25 @@ function empty(box, sentence) {
   box.replaceChildren(html("p", "quiet", sentence));
 }
 
+/* Those within three quartile ranges of the quartiles by every measure, where the reader asks for that; and the others. */
+function fenced(data, known, ...measures) {
+  const inside = !data.fenced ? known : known.filter((i) => measures.every((of) => {
+    const sorted = known.map(of).sort((a, b) => a - b), at = (part) => sorted[Math.round((sorted.length - 1) * part)];
+    const range = 3 * (at(0.75) - at(0.25));
+    return of(i) >= at(0.25) - range && of(i) <= at(0.75) + range;
+  }));
+  return [inside, known.filter((i) => !inside.includes(i))];
+}
+
+function leftOut(box, data, outside) {
+  if (outside.length) box.append(html("p", "outside", "Not drawn, as outliers: " + outside.map((i) => data.groups[i].name).join(", ")));
+}
+
 function forest(box, data, shown, metric) {
   const sign = metric.higher === true ? -1 : 1;
-  const known = shown.filter((i) => data.groups[i].values[metric.name]);
-  if (!known.length) return empty(box, "No shown group has this metric.");
   const of = (i) => data.groups[i].values[metric.name];
+  const [known, outside] = fenced(data, shown.filter(of), (i) => of(i).mean);
+  if (!known.length) return empty(box, "No shown group has this metric.");
   known.sort((a, b) => sign * (of(a).mean - of(b).mean));
   const left = Math.min(210, box.clientWidth * 0.36), row = 24, height = known.length * row + 66;
   const x = extent(known.flatMap((i) => [of(i).low, of(i).high, ...of(i).seeds]));
@@ -31,6 +45,7 @@ function forest(box, data, shown, metric) {
     f.svg.append(telling(row_, i, [[null, data.groups[i].name, ""], [i, "mean", show(of(i).mean)],
       [i, "interval", `${show(of(i).low)} to ${show(of(i).high)}`], [i, "seeds", String(of(i).seeds.length)]]));
   });
+  leftOut(box, data, outside);
 }
 
 /* A name that ends at x, cut to what fits. */
@@ -41,9 +56,9 @@ function clipped(name, x, y) {
 }
 
 function curves(box, data, shown, name, bands) {
-  const known = shown.filter((i) => data.groups[i].curves[name]);
-  if (!known.length) return empty(box, "No shown group has logged this.");
   const of = (i) => data.groups[i].curves[name];
+  const [known, outside] = fenced(data, shown.filter(of), (i) => of(i)[1].at(-1));
+  if (!known.length) return empty(box, "No shown group has logged this.");
   const later = known.flatMap((i) => of(i).slice(bands ? 2 : 1).flatMap((line) => line.slice(Math.ceil(line.length * 0.04))));
   const x = extent(known.flatMap((i) => of(i)[0]), 0);
   const height = Math.min(440, Math.max(300, box.clientWidth * 0.45));
@@ -58,6 +73,7 @@ function curves(box, data, shown, name, bands) {
   }
   for (const i of known) inner.append(make("polyline", { class: `line c${i % 10} d${Math.floor(i / 10) % 4}`, "data-g": i, points: path(of(i)[0], of(i)[1]).join(" ") }));
   explore(f, known, data, of);
+  leftOut(box, data, outside);
 }
 
 /* A cursor over the curves: by the pointer, and by the arrow keys. */
@@ -119,7 +135,8 @@ function scatter(box, data, points, { label, xLabel, yLabel, diagonals, front })
 /* A name beside its point, on the first side where it covers nothing; else nowhere, as the tip has it. */
 function label_(f, taken, p, name) {
   const text = name.length > 28 ? name.slice(0, 27) + "…" : name, wide = text.length * 6.4;
-  for (const [dx, dy, anchor] of [[10, 4, "start"], [-10, 4, "end"], [0, -11, "middle"], [0, 20, "middle"]]) {
+  const sides = [[10, 4, "start"], [-10, 4, "end"], [0, -11, "middle"], [0, 20, "middle"]];
+  for (const [dx, dy, anchor] of p.above ? [sides[2], sides[3], ...sides] : sides) {
     const x = f.px(p.x) + dx, y = f.py(p.y) + dy;
     const room = [anchor === "end" ? x - wide : anchor === "middle" ? x - wide / 2 : x, y - 11, wide, 14];
     const inside = room[0] > f.left && room[0] + wide < f.width && room[1] > f.top && y < f.height - f.bottom;
@@ -141,19 +158,26 @@ function sums(f, [x0, x1], [y0, y1]) {
 
 function plane(box, data, shown) {
   const [rate, distortion] = data.plane, unit = (name) => named(data.metrics.find((m) => m.name === name));
-  const points = shown.filter((i) => data.groups[i].values[rate] && data.groups[i].values[distortion]).map((i) => {
+  const known = shown.filter((i) => data.groups[i].values[rate] && data.groups[i].values[distortion]);
+  const mean = (name) => (i) => data.groups[i].values[name].mean;
+  const [inside, outside] = fenced(data, known, mean(rate), mean(distortion));
+  const points = inside.map((i) => {
     const x = data.groups[i].values[rate], y = data.groups[i].values[distortion];
     return { i, x: x.mean, y: y.mean, seeds: x.seeds.length === y.seeds.length ? x.seeds.map((value, k) => [value, y.seeds[k]]) : [] };
   });
   scatter(box, data, points, { label: "Rate against distortion", xLabel: unit(rate), yLabel: unit(distortion), diagonals: true });
+  leftOut(box, data, outside);
 }
 
 function cost(box, data, shown, resource, metric) {
-  const points = shown.filter((i) => data.groups[i].cost[resource] !== undefined && data.groups[i].values[metric.name])
-    .map((i) => ({ i, x: data.groups[i].cost[resource], y: data.groups[i].values[metric.name].mean, seeds: [] }));
+  const known = shown.filter((i) => data.groups[i].cost[resource] !== undefined && data.groups[i].values[metric.name]);
+  const [inside, outside] = fenced(data, known, (i) => data.groups[i].cost[resource], (i) => data.groups[i].values[metric.name].mean);
+  const points = inside.map((i) => ({ i, x: data.groups[i].cost[resource], y: data.groups[i].values[metric.name].mean, seeds: [] }));
   const better = metric.higher ? (a, b) => a > b : (a, b) => a < b;
   const front = [];
   for (const p of [...points].sort((a, b) => a.x - b.x || (better(a.y, b.y) ? -1 : 1)))
     if (!front.length || better(p.y, front.at(-1).y)) front.push(p);
+  for (const p of front) p.above = true;
   scatter(box, data, points, { label: "Quality against cost", xLabel: data.costs[resource], yLabel: named(metric), front });
+  leftOut(box, data, outside);
 }

@@ -9,7 +9,7 @@ function importance(box, data, metric) {
   const f = frame(box, { label: "Importance of settings", height, x: [0, most * 1.05], y: [0, 1], xLabel: "", yLabel: "", left });
   f.svg.querySelectorAll(".rule, text[text-anchor=end]").forEach((node) => node.remove());
   f.svg.append(make("text", { x: f.width - f.right, y: height - 4, "text-anchor": "end" },
-    `lost R²; on unseen groups the forest has R² = ${show(Number(found.explained.toPrecision(2)))}`));
+    `lost R²; on groups it has not seen, the forest ${found.explained > 0 ? `explains R² = ${show(Number(found.explained.toPrecision(2)))}` : "explains nothing: do not rely on it"}`));
   found.bars.forEach(([name, share, deviation], place) => {
     const y = f.top + 8 + place * row, x = f.px(Math.max(0, share));
     f.svg.append(clipped(name, left - 12, y));
@@ -56,7 +56,8 @@ function places(values, ends) {
     const linear = scale(low < high ? [bend(low), bend(high)] : [low - 1, low + 1], ends);
     const place = (value) => linear(bend(value));
     const distinct = [...new Set(values)].sort((a, b) => a - b);
-    place.ticks = distinct.length <= 8 ? distinct : bend === Math.log10 ? [low, high] : [low, ...ticks([low, high], 4).filter((t) => t > low && t < high), high];
+    place.ticks = distinct.filter((value, k) => !k || Math.abs(place(value) - place(distinct[k - 1])) > 15);
+    if (place.ticks.length < distinct.length || distinct.length > 8) place.ticks = [low, high];
     return place;
   }
   const names = [...new Set(values.map(String))].sort();
