@@ -37,7 +37,7 @@ SEES = {
     "journal": {"errors"},
     "trackers": {"errors"},
 }
-OUTERMOST = {"runs", "evaluation"}
+OUTERMOST = {"runs", "evaluation", "comparison"}
 FRAMEWORKS = {"pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "wandb", "torchmetrics"}
 HEAVY = {"wandb", "mlflow", "sklearn", "pooch", "tensorboard", "matplotlib"}
 

@@ -56,7 +56,14 @@ def test_too_little_to_learn_from_says_nothing(swarm, values):
 
 def test_a_setting_that_is_not_everywhere_or_merely_a_name_is_not_swept():
     swarm = [
-        {"a": i, "name": f"run{i}", "kind": "xy"[i % 2], "same": 1, **({"b": i} if i else {})}
+        {
+            "a": i,
+            "name": f"run{i}",
+            "kind": "xy"[i % 2],
+            "same": 1,
+            "unset": i or None,
+            **({"b": i} if i else {}),
+        }
         for i in range(4)
     ]
     assert swept(swarm) == ["a", "kind"]

@@ -172,11 +172,15 @@ def test_metrics_are_told_apart_by_family_and_leaders_have_a_better_side(benign)
     assert found == {"test/elbo": "third", "test/distortion": "first", "quick/generation/frechet": "first"}
 
 
-def test_the_plane_is_found_by_its_names(benign):
-    assert plane(benign) == ("test/kl", "test/distortion")
-    suite = tuple(Metric(f"quick/likelihood/{name}") for name in ("rate", "distortion"))
-    assert plane(replace(benign, metrics=suite)) == ("quick/likelihood/rate", "quick/likelihood/distortion")
-    assert plane(replace(benign, metrics=benign.metrics[:2])) is None
+def test_the_plane_needs_both_measurements_but_no_compared_metric(benign):
+    assert plane(benign.groups) == ("test/kl", "test/distortion")
+    found = page_data(replace(benign, metrics=benign.metrics[:1]))
+    assert found["groups"][1]["plane"] == [[11, 21], [11.1, 21.1], [11.2, 21.2]]
+    group = benign.groups[0]
+    half = [replace(run, values={"test/kl": 1.0}) for run in group.runs]
+    assert plane([replace(group, runs=tuple(half))]) is None
+    suite = {f"quick/likelihood/{name}": 1.0 for name in ("rate", "distortion")}
+    assert plane([replace(group, runs=(replace(half[0], values=suite),))]) == tuple(suite)
 
 
 def test_data_of_charts_are_those_of_the_comparison(benign):

@@ -38,7 +38,8 @@ class Importances:
 def swept(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings that a sweep varied: set everywhere, in at least two ways, and no mere name of the
     configuration, as texts are that differ everywhere."""
-    shared = set.intersection(*map(set, configurations)) if configurations else set()
+    known = [{key for key, value in c.items() if value is not None} for c in configurations]
+    shared = set.intersection(*known) if known else set()
     return [
         key
         for key in (configurations[0] if configurations else ())

@@ -24,13 +24,14 @@ def page_data(comparison: Comparison) -> dict[str, Any]:
     """JSON's types alone."""
     names = curve_names(comparison.groups)
     points = max(40, min(200, POINTS // max(1, len(names) * len(comparison.groups))))
+    axes = plane(comparison.groups)
     return {
         "baseline": comparison.baseline,
         "metrics": [_metric(metric) for metric in comparison.metrics],
         "costs": COSTS,
         "curves": names,
-        "plane": plane(comparison),
-        "groups": [_group(group, names, points) for group in comparison.groups],
+        "plane": axes,
+        "groups": [_group(group, names, points, axes) for group in comparison.groups],
         "sweep": sweep(comparison),
     }
 
@@ -51,9 +52,9 @@ def curve_names(groups: Iterable[Group]) -> list[str]:
     )
 
 
-def plane(comparison: Comparison) -> tuple[str, str] | None:
-    """The metrics that are rate and distortion, where both were measured."""
-    measured = [metric.name for metric in comparison.metrics]
+def plane(groups: Iterable[Group]) -> tuple[str, str] | None:
+    """The names of rate and distortion, where both were measured, whatever metrics are compared."""
+    measured = sorted({name for group in groups for run in group.runs for name in run.values})
     for rate, distortion in PLANES:
         for name in measured:
             other = name.removesuffix(rate) + distortion
@@ -90,15 +91,22 @@ def _metric(metric: Metric) -> dict[str, Any]:
     return {"name": metric.name, "unit": metric.unit, "higher": metric.higher_is_better}
 
 
-def _group(group: Group, names: Sequence[str], points: int) -> dict[str, Any]:
+def _group(group: Group, names: Sequence[str], points: int, axes: tuple[str, str] | None) -> dict[str, Any]:
     found = {name: band([r.curves[name] for r in group.runs if name in r.curves], points) for name in names}
     return {
         "name": group.name,
         "seeds": [run.seed for run in group.runs],
         "values": {name: _summary(summary) for name, summary in group.summaries.items()},
+        "plane": _places(group, axes) if axes else [],
         "cost": _costs(group.budget),
         "curves": {name: _band(curve) for name, curve in found.items() if curve},
     }
+
+
+def _places(group: Group, axes: tuple[str, str]) -> list[list[float]]:
+    """Rate and distortion of each run that has both."""
+    known = [run.values for run in group.runs if all(axis in run.values for axis in axes)]
+    return [[_short(values[axis]) for axis in axes] for values in known]
 
 
 def _summary(summary: Summary) -> dict[str, Any]:

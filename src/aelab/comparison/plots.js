@@ -157,15 +157,12 @@ function sums(f, [x0, x1], [y0, y1]) {
 }
 
 function plane(box, data, shown) {
-  const [rate, distortion] = data.plane, unit = (name) => named(data.metrics.find((m) => m.name === name));
-  const known = shown.filter((i) => data.groups[i].values[rate] && data.groups[i].values[distortion]);
-  const mean = (name) => (i) => data.groups[i].values[name].mean;
-  const [inside, outside] = fenced(data, known, mean(rate), mean(distortion));
-  const points = inside.map((i) => {
-    const x = data.groups[i].values[rate], y = data.groups[i].values[distortion];
-    return { i, x: x.mean, y: y.mean, seeds: x.seeds.length === y.seeds.length ? x.seeds.map((value, k) => [value, y.seeds[k]]) : [] };
-  });
-  scatter(box, data, points, { label: "Rate against distortion", xLabel: unit(rate), yLabel: unit(distortion), diagonals: true });
+  const known = shown.filter((i) => data.groups[i].plane.length);
+  const mean = (axis) => (i) => data.groups[i].plane.reduce((sum, seed) => sum + seed[axis], 0) / data.groups[i].plane.length;
+  const [inside, outside] = fenced(data, known, mean(0), mean(1));
+  const points = inside.map((i) => ({ i, x: mean(0)(i), y: mean(1)(i), seeds: data.groups[i].plane }));
+  const [xLabel, yLabel] = data.plane.map((name) => `${name}, nats`);
+  scatter(box, data, points, { label: "Rate against distortion", xLabel, yLabel, diagonals: true });
   leftOut(box, data, outside);
 }
 

@@ -42,7 +42,7 @@ function parallel(box, data, shown, metric) {
     svg.append(make("line", { class: "axis", x1: axis.x, x2: axis.x, y1: top, y2: height - bottom }));
     const short = axis.name.length > 20 ? "…" + axis.name.slice(-19) : axis.name;
     svg.append(make("text", { class: "strong", x: axis.x, y: k % 2 ? 30 : 14, "text-anchor": "middle" }, make("title", {}, axis.name), short));
-    for (const value of axis.place.ticks) svg.append(make("text", { class: "halo", x: axis.x + 7, y: axis.place(value) + 4 }, typeof value === "number" ? brief(value) : value.slice(0, 14)));
+    for (const value of axis.place.ticks) svg.append(make("text", { class: "halo", x: axis.x + 7, y: axis.place(value) + 4 }, typeof value === "number" ? brief(value) : value.split(".").pop().slice(0, 16)));
   });
   box.replaceChildren(svg);
   box.style.overflowX = "auto";
