@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import opened
+from chromium import chromium
 
 pytest.importorskip("gradio", reason="the page needs the extra [ui]")
 SHOWN = "[...document.querySelectorAll('img')].filter(i => i.offsetParent)"
@@ -29,7 +29,11 @@ def sources(page):
 
 
 def test_a_slider_moves_one_model_s_image_and_a_label_both(address):
-    with opened(address) as (page, requests):
+    requests = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address)
         page.wait_for_function("document.querySelectorAll('img').length >= 2")
         before = sources(page)
         slider = page.locator("input[type=range]").nth(1)

@@ -27,6 +27,10 @@ def main(config: DictConfig) -> None:
     tracked = trackers(folder, options.get("logger") or {})
     comparison = compared(options)
     files = texts(comparison, options["alpha"])
+    if options["page"]:
+        from aelab.comparison.page import render  # Pillow and scikit-learn, which tables do without
+
+        files["report.html"] = render(comparison)
     _write(folder, files)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     if not console.is_terminal:

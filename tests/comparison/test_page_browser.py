@@ -1,0 +1,168 @@
+"""The page in a real browser: what a reader does with it, and that no name can do anything."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from chromium import chromium
+from comparison_examples import comparison, with_failure
+from test_page import hostile
+
+from aelab.comparison.page import render
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A plain and a hostile page as files."""
+    folder = tmp_path_factory.mktemp("pages")
+    plain = with_failure(comparison(folder / "plain", [f"group {i}" for i in range(9)]), "loss is NaN")
+    for name, found in (("plain", plain), ("hostile", hostile(folder / "wild"))):
+        (folder / f"{name}.html").write_text(render(found), encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def opened(browser, file: Path, width: int = 1440, scheme: str = "light"):
+    """The page, which must neither ask for anything nor complain."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page, trouble = context.new_page(), []
+    page.on("console", lambda message: trouble.append(message.text))
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("dialog", lambda dialog: (trouble.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda r: trouble.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-ready]", timeout=10_000)
+    yield page
+    assert trouble == []
+    context.close()
+
+
+@pytest.fixture
+def page(browser, pages):
+    with opened(browser, pages / "plain.html") as found:
+        yield found
+
+
+def rows(page):
+    """The groups in the first table, as they are seen."""
+    return page.locator(".family:visible tbody tr:visible th bdi").all_inner_texts()
+
+
+def test_hostile_names_do_nothing(browser, pages):
+    with opened(browser, pages / "hostile.html") as page:
+        for button in page.locator(".tabs button").all():
+            button.click()
+        page.locator("#legend button").nth(1).hover()
+        page.locator("#forest g").first.hover()
+        assert page.locator("#tip").is_visible()
+        page.locator(".enlarge:visible").first.click()
+        assert page.locator("#large").is_visible()
+        assert page.locator("main img[onerror], aside img, #legend script").count() == 0
+
+
+def test_a_script_that_got_in_would_not_run(browser, pages, tmp_path):
+    text = (pages / "plain.html").read_text()
+    (tmp_path / "bad.html").write_text(text.replace("<h1>", "<script>document.title = 'run'</script><h1>", 1))
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto((tmp_path / "bad.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    assert page.title() == "Comparison of 9 configurations"
+    context.close()
+
+
+def test_a_click_on_a_heading_sorts_and_another_turns_it_round(page):
+    names = [f"group {i}" for i in range(9)]
+    head = page.locator(".family:visible th", has_text="elbo")
+    head.get_by_role("button").click()
+    assert rows(page) == names
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.get_by_role("button").click()
+    assert rows(page) == names[::-1]
+    assert head.get_attribute("aria-sort") == "descending"
+
+
+def test_a_filter_narrows_tables_charts_pictures_and_legend(page):
+    page.fill("#filter", "GROUP 3")
+    assert rows(page) == ["group 3"]
+    assert page.locator("#legend button:visible").count() == 1
+    assert page.locator("#forest g[data-g]").count() == 1
+    assert page.locator("figure:visible").count() == 1
+    assert page.locator("#count").inner_text() == "1 of 9"
+
+
+def test_a_click_in_the_legend_hides_a_group_and_another_shows_it(page):
+    key = page.locator("#legend button").nth(4)
+    key.click()
+    assert key.get_attribute("aria-pressed") == "false"
+    assert "group 4" not in rows(page)
+    assert page.locator("#curve polyline").count() == 8
+    key.click()
+    assert len(rows(page)) == page.locator("#curve polyline").count() == 9
+    page.click("#none")
+    assert rows(page) == []
+    assert "No shown group" in page.locator("#forest").inner_text()
+
+
+def test_charts_follow_what_is_chosen(page):
+    page.select_option("#cost-x", "parameters")
+    assert "parameters" in page.locator("#cost-chart").inner_text()
+    page.select_option("#cost-y", "test/distortion")
+    assert "test/distortion" in page.locator("#cost-chart").inner_text()
+    assert page.locator("#cost-chart polyline.front").count() == 0  # the cheapest is the best
+    page.select_option("#cost-y", "test/elbo")
+    assert len(page.locator("#cost-chart polyline.front").get_attribute("points").split()) == 9
+
+
+def test_curves_are_read_by_the_keyboard(page):
+    page.locator("#curve svg").focus()
+    page.keyboard.press("ArrowLeft")
+    assert "step 48" in page.locator("#tip").inner_text()
+    page.locator("#forest g[data-g]").first.focus()
+    assert "group 8" in page.locator("#tip").inner_text()
+
+
+def test_outliers_are_left_out_on_demand_and_named(browser, tmp_path):
+    names = [f"group {i}" for i in range(6)]
+    found = comparison(tmp_path / "runs", names)
+    far = found.groups[-1].summaries["test/elbo"]
+    found.groups[-1].summaries["test/elbo"] = type(far)((1e6,), 1e6)
+    (tmp_path / "page.html").write_text(render(found))
+    with opened(browser, tmp_path / "page.html") as page:
+        page.check("#fences")
+        assert page.locator("#forest g[data-g]").count() == 5
+        assert "group 5" in page.locator("#forest .outside").inner_text()
+
+
+def test_dark_is_dark_and_light_is_light(browser, pages):
+    level = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"
+    for scheme, dark in (("light", False), ("dark", True)):
+        with opened(browser, pages / "plain.html", scheme=scheme) as page:
+            assert (page.evaluate(level) < 128) is dark
+
+
+@pytest.mark.parametrize("name", ["plain", "hostile"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_page_scrolls_sideways(browser, pages, name, width):
+    with opened(browser, pages / f"{name}.html", width) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for button in page.locator(".tabs button").all():
+            button.click()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_scripts_every_number_is_there(browser, pages):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((pages / "plain.html").as_uri())
+    assert page.locator(".family:visible").count() == 2
+    assert page.locator("noscript").is_visible()
+    assert not page.locator("#curves").is_visible()
+    assert not page.locator("#forest svg").count()
+    context.close()
