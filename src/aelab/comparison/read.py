@@ -135,7 +135,7 @@ def _configuration(folder: RunFolder) -> dict[str, Any]:
         raise RunError(f"{path} is damaged ({printable(damage)})") from damage
     _check_size(config, path)
     nodes = isinstance(config, dict) and [config.get(node) for node in ("data", "model", "training")]
-    if not nodes or not config.keys() >= NEEDED or not all(isinstance(node, dict) for node in nodes):
+    if not nodes or not config.keys() >= NEEDED.keys() or not all(isinstance(node, dict) for node in nodes):
         raise RunError(f"{path} holds no configuration of a run")
     if not isinstance(config["seed"], int):
         raise RunError(f"{path} has the seed {config['seed']!r}, which is no whole number")
