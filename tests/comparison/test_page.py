@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from comparison_examples import comparison, with_failure
 
-from aelab.comparison.page import cards, families, render
-from aelab.comparison.page_data import curve_names, page_data, plane, sweep
+from aelab.comparison.page.data import curve_names, page_data, plane, sweep
+from aelab.comparison.page.render import cards, families, render
 from aelab.comparison.records import Comparison, Metric
 
 HOSTILE = (

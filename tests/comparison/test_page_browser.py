@@ -8,7 +8,7 @@ from chromium import chromium
 from comparison_examples import comparison, with_failure
 from test_page import hostile
 
-from aelab.comparison.page import render
+from aelab.comparison.page.render import render
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from comparison_examples import comparison, group, picture
 from PIL import Image
 
 from aelab.comparison import pictures
-from aelab.comparison.curves import band
-from aelab.comparison.formats import duration, estimate, interval, number, p_value, spread, standing
-from aelab.comparison.pictures import common_seed, embedded, gallery
+from aelab.comparison.page.curves import band
+from aelab.comparison.page.formats import duration, estimate, interval, number, p_value, spread, standing
+from aelab.comparison.page.pictures import common_seed, embedded, gallery
 from aelab.comparison.records import Summary
 
 

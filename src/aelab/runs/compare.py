@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
     comparison = compared(options)
     files = texts(comparison, options["alpha"])
     if options["page"]:
-        from aelab.comparison.page import render  # Pillow and scikit-learn, which tables do without
+        from aelab.comparison.page.render import render  # Pillow and scikit-learn, which tables do without
 
         files["report.html"] = render(comparison)
     _write(folder, files)

@@ -58,8 +58,8 @@ def _nodes(recorded: Mapping[str, dict[str, Any]], ours: Mapping[str, Any]) -> I
         if name not in ours or name not in choices("logger"):
             print(f"warning: {name[:40]!r} is not told: it is none of logger={sorted(ours)}", file=sys.stderr)
             continue
-        default = OmegaConf.load(conf_dir() / "logger" / f"{name}.yaml")
-        shipped: Any = OmegaConf.to_container(default, resolve=True)
+        default = {"logger": OmegaConf.load(conf_dir() / "logger" / f"{name}.yaml")}
+        shipped: Any = OmegaConf.to_container(OmegaConf.create(default), resolve=True)
         differing = [key for key in ours[name] if key in ADDRESSES and theirs.get(key) != ours[name][key]]
         if differing:
             key = differing[0]
@@ -71,7 +71,7 @@ def _nodes(recorded: Mapping[str, dict[str, Any]], ours: Mapping[str, Any]) -> I
             continue
         kept = {key for key in theirs if not key.startswith("_") and key not in ADDRESSES}
         yield {
-            key: theirs[key] if key in kept and value == shipped.get(key) else value
+            key: theirs[key] if key in kept and value == shipped["logger"].get(key) else value
             for key, value in ours[name].items()
         }
 

@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from aelab.comparison import formats
-from aelab.comparison.page_data import page_data
-from aelab.comparison.pictures import gallery
+from aelab.comparison.page import formats
+from aelab.comparison.page.data import page_data
+from aelab.comparison.page.pictures import gallery
 from aelab.comparison.records import Comparison, Group, Metric, Summary
 
 SCRIPTS = ("drawing.js", "plots.js", "sweep.js", "page.js")
@@ -108,7 +108,7 @@ def _environment() -> Environment:
 
 
 def _part(name: str) -> str:
-    return (files("aelab.comparison") / name).read_text(encoding="utf-8")
+    return (files("aelab.comparison.page") / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

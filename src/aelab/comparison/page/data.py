@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from aelab.comparison.curves import Band, band
-from aelab.comparison.importance import importances, is_number, swept, text
+from aelab.comparison.page.curves import Band, band
+from aelab.comparison.page.importance import importances, is_number, swept, text
 from aelab.comparison.records import Budget, Comparison, Group, Metric, Summary
 
 POINTS = 120_000  # of all curves of a page

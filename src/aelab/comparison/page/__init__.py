@@ -1,0 +1,1 @@
+"""The comparison as one HTML file: tables in the page, charts by its own scripts, pictures embedded."""
