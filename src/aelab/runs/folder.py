@@ -17,12 +17,16 @@ from aelab.errors import ConfigurationError, ResumeError
 
 
 class Status(StrEnum):
-    """Where a run stands; `KILLED` by a signal, which a run may have had no time to record."""
+    """Where a run stands; `KILLED` by a signal, which a run may have had no time to record.
+
+    `PRUNED` by a study that had seen enough of it.
+    """
 
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
     KILLED = "killed"
+    PRUNED = "pruned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class RunFolder:
             run = cls(_claimed(parent, stamp))
             for folder in (run.checkpoints, run.pictures, run.trackers):
                 folder.mkdir()
-            run.update(status=Status.RUNNING, process=_this_process())
+            run.update(status=Status.RUNNING, process=this_process())
         except OSError as error:
             raise ConfigurationError(
                 f"The run's folder cannot be made in {parent} ({error.strerror}): choose a writable folder."
@@ -69,6 +73,12 @@ class RunFolder:
         if not run.record.is_file():
             raise ResumeError(f"{path} is no run folder (it has no record.json): give one that a run made.")
         return run
+
+    @classmethod
+    def named(cls, root: Path, name: str) -> list[Self]:
+        """The runs that `create` made of this root and name, the newest first."""
+        made = (root.resolve() / _sanitised(name)).glob("*/record.json")
+        return [cls(record.parent) for record in sorted(made, reverse=True)]
 
     @property
     def config(self) -> Path:
@@ -162,12 +172,12 @@ class RunFolder:
             ResumeError: another process is still at work on it.
         """
         process = self.read().get("process") or {}
-        if self.status is Status.RUNNING and process != _this_process():
+        if self.status is Status.RUNNING and process != this_process():
             raise ResumeError(
                 f"{self.path} is still being run by process {process.get('pid')} on {process.get('host')}: "
                 f"wait for it or end it; if its machine is gone, write killed for running in {self.record}."
             )
-        self.update(status=Status.RUNNING, process=_this_process())
+        self.update(status=Status.RUNNING, process=this_process())
 
     @property
     def status(self) -> Status:
@@ -177,7 +187,7 @@ class RunFolder:
         """
         record = self.read()
         status = Status(record.get("status", Status.KILLED))
-        if status is Status.RUNNING and not _alive(record.get("process") or {}):
+        if status is Status.RUNNING and not alive(record.get("process") or {}):
             return Status.KILLED
         return status
 
@@ -222,11 +232,13 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _this_process() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
+    """What tells this process from every other: host, number, and when it began."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
-def _alive(process: Mapping[str, Any]) -> bool:
+def alive(process: Mapping[str, Any]) -> bool:
+    """Whether a process still runs; one of another machine cannot be looked up and counts as alive."""
     if process.get("host") != socket.gethostname():
         return bool(process)
     # The start time tells the run's process from a later one that was given the same number.
