@@ -20,7 +20,8 @@ class Study(Protocol):
 class Tells(Callback):
     """Sends the run's folder and, where `metric` is given, its value after every validation.
 
-    study: sent ("run", folder) and ("report", step, value); to a report it answers whether to stop.
+    study: sent ("run", folder) and ("report", number of the validation, value);
+        it answers a report with whether to stop.
 
     Raises Pruned where the study wants no more of the run.
     """
@@ -28,15 +29,25 @@ class Tells(Callback):
     def __init__(self, study: Study, metric: str | None) -> None:
         self.study, self.metric = study, metric
         self.folder: Path | None = None
+        self.validations = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.validations = state_dict["validations"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.folder = Path(trainer.default_root_dir)
         self.study.send(("run", str(self.folder)))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.metric is None or trainer.sanity_checking:
+        if trainer.sanity_checking:
+            return
+        self.validations += 1
+        if self.metric is None:
             return
         value = trainer.callback_metrics[self.metric].item()
-        self.study.send(("report", trainer.global_step, value))
+        self.study.send(("report", self.validations, value))
         if self.study.recv():
-            raise Pruned(f"{self.metric}={value:.6g} after {trainer.global_step} steps is not promising")
+            raise Pruned(f"{self.metric}={value:.6g} at validation {self.validations} is not promising")

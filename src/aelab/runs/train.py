@@ -67,7 +67,7 @@ def _check_alone(overrides: Sequence[str]) -> None:
 
 
 def _check_no_sweep(overrides: Sequence[str]) -> None:
-    ignored = [o for o in overrides if o.startswith(("sweep.", "sweep="))]
+    ignored = [o for o in overrides if o.startswith(("sweep.", "sweep=", "sweep/"))]
     if ignored:
         raise ConfigurationError(f"{' '.join(ignored)} is for several trainings: add -m")
 

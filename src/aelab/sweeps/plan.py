@@ -1,5 +1,6 @@
 """What a sweep's command line asks, checked before anything starts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
     Raises ConfigurationError, or what composing a trial raises, before anything has been written.
     """
     parsed = composer.parse(arguments)
-    overrides = [o for o in parsed if o.get_key_element().lstrip("+~").split(".")[0] != "sweep"]
+    overrides = [o for o in parsed if re.split(r"[./@]", o.get_key_element().lstrip("+~"))[0] != "sweep"]
     options = composer.settings()
     for override in parsed:
         if override.is_sweep_override() and override not in overrides:
@@ -134,7 +135,7 @@ def _check(made: Plan) -> None:
             raise ConfigurationError(f"sweep.{name}={options[name]} must be a whole number from {least}")
     several = len(made.objectives) > 1
     if options["pruner"] and several:
-        raise ConfigurationError("sweep.pruner: trials of several objectives cannot be pruned")
+        raise ConfigurationError("sweep/pruner: trials of several objectives cannot be pruned")
     if made.is_grid:
         made.points()
         if options["trials"] is not None:

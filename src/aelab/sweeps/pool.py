@@ -121,12 +121,12 @@ def _die_with(parent: int) -> None:
 
 def _print_to(log: Path) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
-    faulthandler.enable()
+    # Not flushed: what the parent has not written yet stays its own.
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    faulthandler.enable(2)
 
 
 def _share_cores(threads: int) -> None:

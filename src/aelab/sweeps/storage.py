@@ -57,7 +57,18 @@ def open_storage(where: str | None, folder: Path) -> BaseStorage:
 
     Raises SweepError where it cannot be reached, or is something else.
     """
-    return _database(where) if where and "://" in where else _journal(Path(where or folder / "journal.log"))
+    if where and "://" in where:
+        return _database(where)
+    return _journal(Path(where or folder / "journal.log"))
+
+
+def shown(where: str | None, folder: Path) -> str:
+    """The same place in words, without a password."""
+    if where and "://" in where:
+        from sqlalchemy.engine import make_url
+
+        return make_url(where).render_as_string(hide_password=True)
+    return where or str(folder / "journal.log")
 
 
 def _journal(path: Path) -> BaseStorage:
@@ -82,15 +93,14 @@ def _check_journal(path: Path) -> None:
 
 
 def _database(url: str) -> BaseStorage:
-    from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
+        place = shown(url, Path())
     except ArgumentError as error:
         raise SweepError("sweep.storage is no database's URL: give scheme://user@host/database") from error
     try:
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise SweepError(f"sweep.storage: {shown} cannot be reached: {reason}") from error
+        raise SweepError(f"sweep.storage: {place} cannot be reached: {reason}") from error

@@ -103,7 +103,8 @@ class Worker:
         self.pool.start(trial.number, partial(self._train, list(overrides), trial), log)
 
     def _train(self, overrides: list[str], trial: Trial, study: Connection) -> None:
-        """In the trial's process."""
+        """In the trial's process, whose record names the command of this training alone."""
+        sys.orig_argv[:] = [sys.executable, sys.argv[0], *overrides]
         assignment = Assignment(
             study,
             self.plan.objectives,

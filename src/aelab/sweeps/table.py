@@ -13,6 +13,7 @@ from rich.table import Table
 
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.search_space import suggest
+from aelab.sweeps.storage import shown
 from aelab.sweeps.study import Record
 
 WORDS = {
@@ -53,9 +54,7 @@ def report(plan: Plan, record: Record, folder: Path) -> None:
             console.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     for trial in _best(record):
         console.print(f"best      {_numbers(plan, trial)}: {command(plan, trial)}")
-    console.print(
-        f"study     {record.study.study_name} in {plan.options['storage'] or folder / 'journal.log'}"
-    )
+    console.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
 
 
 def command(plan: Plan, trial: FrozenTrial) -> str:
