@@ -1,63 +1,32 @@
 """The record of a study: each trial counts once, whoever else is at it and whoever dies."""
 
-import multiprocessing
-import os
-import signal
-
 import optuna
 import pytest
 from optuna.trial import TrialState
+from studies import POINTS, overrides, shared_record, together
 
 from aelab.errors import SweepError
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import FAILED, Record, open_study
-
-POINTS = [[f"seed={seed}"] for seed in range(20)]
-UP = {"val/elbo": "maximize"}
+from aelab.sweeps.study import FAILED
 
 
-def record(folder, budget=None, retries=0, objectives=UP, question=None):
-    study = open_study("s", open_storage(None, folder), objectives, question or {"overrides": []})
-    return Record(study, budget, retries)
-
-
-def overrides(record, state):
-    return [t.user_attrs["overrides"][0] for t in record.trials() if t.state is state]
-
-
-def finish_all(folder, die_after=None):
-    ours = record(folder)
-    ours.add(POINTS)
-    done = 0
-    while (trial := ours.take()) is not None:
-        if done == die_after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        ours.end(trial, TrialState.COMPLETE, [float(trial.number)])
-        done += 1
-
-
-def together(*works):
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=finish_all, args=work) for work in works]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+def record(folder, **options):
+    return shared_record(open_storage(None, folder), **options)
 
 
 def test_two_that_begin_at_once_share_the_points(tmp_path):
-    together((tmp_path,), (tmp_path,), (tmp_path,))
+    together(record, (tmp_path,), (tmp_path,), (tmp_path,))
     done = overrides(record(tmp_path), TrialState.COMPLETE)
     assert sorted(done) == sorted(point[0] for point in POINTS)
 
 
 def test_the_trials_of_a_killed_process_are_taken_back(tmp_path):
-    together((tmp_path, 7))
+    together(record, (tmp_path, 7))
     ours = record(tmp_path)
     assert len(overrides(ours, TrialState.COMPLETE)) == 7
     assert ours.open()
-    together((tmp_path,), (tmp_path, 2))
-    together((tmp_path,))
+    together(record, (tmp_path,), (tmp_path, 2))
+    together(record, (tmp_path,))
     done = overrides(record(tmp_path), TrialState.COMPLETE)
     assert sorted(done) == sorted(point[0] for point in POINTS)
     assert not record(tmp_path).open()
@@ -103,7 +72,7 @@ def test_a_torn_line_is_cut_off_the_journal(tmp_path):
 def test_a_study_of_something_else_is_refused(tmp_path):
     record(tmp_path)
     with pytest.raises(SweepError, match="overrides differ"):
-        record(tmp_path, question={"overrides": ["data=mnist"]})
+        record(tmp_path, question="data=digits")
 
 
 @pytest.mark.parametrize("content", ["my notes", '{"a": 1}\n', "\x00"])
