@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
-FILES = sorted(SOURCE.rglob("*.py"))
+FILES = sorted((SOURCE / "aelab").rglob("*.py"))
 
 GROUND = {"records", "seeds", "errors"}
 PARTS = {"networks", "posteriors", "priors", "likelihoods"}
@@ -40,7 +40,7 @@ SEES = {
     "journal": {"errors"},
     "trackers": {"errors"},
 }
-OUTERMOST = {"runs", "evaluation", "comparison", "explorer", "reproduction", "trained"}
+OUTERMOST = {"runs", "evaluation", "comparison", "explorer", "reproduction", "sweeps", "trained"}
 FRAMEWORKS = {"pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "wandb", "torchmetrics"}
 HEAVY = {"wandb", "mlflow", "sklearn", "pooch", "tensorboard", "matplotlib"}
 

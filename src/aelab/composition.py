@@ -53,7 +53,8 @@ def checked(config: DictConfig) -> DictConfig:
     job = HydraConfig.get()
     overrides = list(job.overrides.task)
     _check_numbers(config, overrides, str(job.job.config_name))
-    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    # `sweep` says which trainings there are, and none of them reads it.
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
     plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     assert isinstance(plain, DictConfig)
     known = sorted({*_roots(str(job.job.config_name)), *_groups(), "callbacks"})

@@ -31,3 +31,7 @@ class RunError(AelabError, ValueError):
 
 class InapplicableError(AelabError, ValueError):
     """A measurement that this model or these data cannot serve; the others go on."""
+
+
+class SweepError(AelabError, RuntimeError):
+    """A study, or its storage, that cannot be begun or continued, or trials of it that failed."""

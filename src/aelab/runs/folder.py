@@ -4,8 +4,6 @@ import json
 import math
 import os
 import re
-import socket
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,15 +13,20 @@ from pathlib import Path
 from typing import Any, Self
 
 from aelab.errors import ConfigurationError, ResumeError, RunError
+from aelab.runs.process import alive, this_process
 
 
 class Status(StrEnum):
-    """Where a run stands; `KILLED` by a signal, which a run may have had no time to record."""
+    """Where a run stands; `KILLED` by a signal, which a run may have had no time to record.
+
+    `PRUNED` by a study that had seen enough of it.
+    """
 
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
     KILLED = "killed"
+    PRUNED = "pruned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class RunFolder:
             run = cls(claimed(parent))
             for folder in (run.checkpoints, run.pictures, run.trackers):
                 folder.mkdir()
-            run.update(status=Status.RUNNING, process=_this_process())
+            run.update(status=Status.RUNNING, process=this_process())
         except OSError as error:
             raise ConfigurationError(
                 f"The run's folder cannot be made in {parent} ({error.strerror}): choose a writable folder."
@@ -69,6 +72,12 @@ class RunFolder:
         if not run.record.is_file():
             raise ResumeError(f"{path} is no run folder (it has no record.json): give one that a run made.")
         return run
+
+    @classmethod
+    def named(cls, root: Path, name: str) -> list[Self]:
+        """The runs that `create` made of this root and name, the newest first."""
+        made = (root.resolve() / _sanitised(name)).glob("*/record.json")
+        return [cls(record.parent) for record in sorted(made, reverse=True)]
 
     @property
     def config(self) -> Path:
@@ -184,12 +193,12 @@ class RunFolder:
             ResumeError: another process is still at work on it.
         """
         process = self.read().get("process") or {}
-        if self.status is Status.RUNNING and process != _this_process():
+        if self.status is Status.RUNNING and process != this_process():
             raise ResumeError(
                 f"{self.path} is still being run by process {process.get('pid')} on {process.get('host')}: "
                 f"wait for it or end it; if its machine is gone, write killed for running in {self.record}."
             )
-        self.update(status=Status.RUNNING, process=_this_process())
+        self.update(status=Status.RUNNING, process=this_process())
 
     @property
     def status(self) -> Status:
@@ -207,7 +216,7 @@ class RunFolder:
                 f"{self.record} has the status {str(status)[:40]!r} and a process that are none of a run's: "
                 f"a status is one of {', '.join(Status)}"
             )
-        if status == Status.RUNNING and not _alive(process):
+        if status == Status.RUNNING and not alive(process):
             return Status.KILLED
         return Status(status)
 
@@ -268,28 +277,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _this_process() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
-
-
-def _alive(process: Mapping[str, Any]) -> bool:
-    if process.get("host") != socket.gethostname():
-        return bool(process)
-    # The start time tells the run's process from a later one that was given the same number.
-    started, pid = process.get("started"), process.get("pid")
-    return started is not None and isinstance(pid, int) and started == _started(pid)
-
-
-def _started(pid: int) -> str | None:
-    """When a process began, in the system's own words; None where no such process lives."""
-    if Path("/proc/self/stat").exists():
-        try:
-            # After the command, which may hold spaces and brackets: the state first, the start 19 further on.
-            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if fields[0] in "ZX" else fields[19]
-    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
-    return answer.stdout.strip() or None

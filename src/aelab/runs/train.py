@@ -14,7 +14,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from yaml import YAMLError
 
@@ -22,6 +22,7 @@ from aelab.callbacks.pictures import Pictures
 from aelab.callbacks.progress import progress
 from aelab.callbacks.resume import Best, ResumePoints
 from aelab.callbacks.signals import Signals, Terminated
+from aelab.callbacks.study import Pruned
 from aelab.data.module import DataModule
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.journal import JsonLines
@@ -49,11 +50,12 @@ def main(config: DictConfig) -> None:
             fit(settings, build(settings), folder, os.environ.get(CHECKPOINT), signals)
             return
         job = HydraConfig.get()
-        if job.mode is RunMode.MULTIRUN and config.trainer.devices != 1:
-            raise ConfigurationError(
-                f"a sweep (-m) trains on one device and trainer.devices={config.trainer.devices}: "
-                "run its lines one by one, or choose trainer.devices=1"
-            )
+        if job.mode is RunMode.MULTIRUN:
+            from aelab.sweeps.trial import carry_out, current
+
+            carry_out(current(), config, signals)
+            return
+        _check_no_sweep(job.overrides.task)
         if config.resume:
             _check_alone(job.overrides.task)
             resume(Path(config.resume), signals)
@@ -67,7 +69,13 @@ def _check_alone(overrides: Sequence[str]) -> None:
         raise ConfigurationError(f"resume= continues a run as it was recorded: leave out {' '.join(extra)}")
 
 
-def start(config: DictConfig, signals: Signals) -> dict[str, float]:
+def _check_no_sweep(overrides: Sequence[str]) -> None:
+    ignored = [o for o in overrides if o.startswith(("sweep.", "sweep=", "sweep/"))]
+    if ignored:
+        raise ConfigurationError(f"{' '.join(ignored)} is for several trainings: add -m")
+
+
+def start(config: DictConfig, signals: Signals, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
     """Train from nothing in a new folder; the test metrics by name."""
     parts = build(config)
     # Once without a run, so that what it refuses leaves no folder behind.
@@ -80,7 +88,7 @@ def start(config: DictConfig, signals: Signals) -> dict[str, float]:
     OmegaConf.save(config, folder.config)
     folder.patch.write_bytes(patch)
     folder.update(**circumstances)
-    return fit(config, parts, folder, None, signals)
+    return fit(config, parts, folder, None, signals, callbacks)
 
 
 def _changes() -> bytes:
@@ -96,6 +104,7 @@ def _circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
     return {
         "run_id": new_run_id(),
         "seed": config.seed,
+        "fingerprint": fingerprint(config),
         "command": command(),
         "git": git_state(conf_dir()),
         "packages": packages(),
@@ -108,7 +117,7 @@ def _circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
     }
 
 
-def resume(path: Path, signals: Signals) -> dict[str, float]:
+def resume(path: Path, signals: Signals, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
     """Continue the run in a folder from its newest undamaged resume point; a finished one is left alone.
 
     Raises ResumeError where there is nothing to continue from.
@@ -135,14 +144,19 @@ def resume(path: Path, signals: Signals) -> dict[str, float]:
     parts = build(config)
     folder.resume()
     folder.update(resumes=record.get("resumes", 0) + 1)
-    return fit(config, parts, folder, str(checkpoint), signals)
+    return fit(config, parts, folder, str(checkpoint), signals, callbacks)
 
 
 def fit(
-    config: DictConfig, parts: Parts, folder: RunFolder, checkpoint: str | None, signals: Signals
+    config: DictConfig,
+    parts: Parts,
+    folder: RunFolder,
+    checkpoint: str | None,
+    signals: Signals,
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, float]:
     """Train from a resume point or from nothing, test the weights that validation chose, and record both."""
-    trainer = _trainer(config, folder, folder.read()["run_id"], signals)
+    trainer = _trainer(config, folder, folder.read()["run_id"], signals, callbacks)
     with _status(folder, trainer), _announced(folder, checkpoint), _timed(folder, trainer):
         settings: Any = OmegaConf.to_container(config)
         for logger in trainer.loggers:
@@ -162,7 +176,9 @@ def fit(
     return metrics
 
 
-def _trainer(config: DictConfig, folder: RunFolder, run_id: str, signals: Signals) -> Trainer:
+def _trainer(
+    config: DictConfig, folder: RunFolder, run_id: str, signals: Signals, more: Sequence[Callback] = ()
+) -> Trainer:
     """The Trainer with its loggers and callbacks; nothing is written before it trains."""
     identity = {"folder": folder.path, "name": config.name, "run_id": run_id}
     journal = JsonLines(**identity)
@@ -170,6 +186,7 @@ def _trainer(config: DictConfig, folder: RunFolder, run_id: str, signals: Signal
     bar = progress(sys.stdout.isatty())
     callbacks = [
         bar,
+        *more,
         Pictures(folder.pictures, **config.pictures),
         *(make(node) for node in (config.get("callbacks") or {}).values()),
         Best(folder.checkpoints, **config.monitor),
@@ -212,6 +229,9 @@ def _status(folder: RunFolder, trainer: Trainer) -> Iterator[None]:
     except Terminated as signal:
         status, code = Status.KILLED, int(signal.code or 0)
         print(f"stopped by signal {signal.signum}: continue with resume={folder.path}", file=sys.stderr)
+        raise
+    except Pruned as reason:
+        status, code, error = Status.PRUNED, 0, str(reason)
         raise
     except BaseException as reason:
         error = f"{type(reason).__name__}: {reason}"

@@ -1,0 +1,53 @@
+"""How a run that is one trial of a study tells the study of itself."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class Pruned(Exception):  # noqa: N818  it is no error
+    """The study has seen enough of this run."""
+
+
+class Study(Protocol):
+    """The other end of a pipe."""
+
+    def send(self, obj: Any) -> None: ...
+    def recv(self) -> Any: ...
+
+
+class Tells(Callback):
+    """Sends the run's folder and, where `metric` is given, its value after every validation.
+
+    study: sent ("run", folder) and ("report", number of the validation, value);
+        it answers a report with whether to stop.
+
+    Raises Pruned where the study wants no more of the run.
+    """
+
+    def __init__(self, study: Study, metric: str | None) -> None:
+        self.study, self.metric = study, metric
+        self.folder: Path | None = None
+        self.validations = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.validations = state_dict["validations"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.folder = Path(trainer.default_root_dir)
+        self.study.send(("run", str(self.folder)))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        self.validations += 1
+        if self.metric is None:
+            return
+        value = trainer.callback_metrics[self.metric].item()
+        self.study.send(("report", self.validations, value))
+        if self.study.recv():
+            raise Pruned(f"{self.metric}={value:.6g} at validation {self.validations} is not promising")

@@ -1,0 +1,1 @@
+"""Many trainings as one study: which to run, each in a process of its own, and nothing lost."""

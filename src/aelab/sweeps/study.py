@@ -1,0 +1,192 @@
+"""The record of a study, which any number of processes share: every trial once, and none lost.
+
+Optuna keeps the trials. A trial that ended without success stays as it is; another attempt is a trial of its
+own that names the one before, `retry_of`. Where two processes add the same thing at the same moment, the
+trial with the lower number counts and the other is set aside, so no lock is needed beyond the storage's own.
+"""
+
+import contextlib
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from aelab.errors import SweepError
+from aelab.runs.process import alive, this_process
+
+BEAT = 30.0
+"""Seconds between the signs of life that a process gives of its trials."""
+SILENCE = 300.0
+"""Seconds without a sign of life after which a trial of another machine counts as lost."""
+CLAIMED = 60.0
+"""Seconds that a process has to say that a trial which has begun is its own."""
+
+LOST, FAILED, KILLED, DUPLICATE, SURPLUS = "lost", "failed", "killed", "duplicate", "surplus"
+ASIDE = (DUPLICATE, SURPLUS)
+
+
+@dataclass
+class Record:
+    """A study and what may be asked of it.
+
+    budget: how many trials a sampler draws; None for a grid, whose trials are added by `add`.
+    retries: how often a trial that failed or was killed is tried again.
+    """
+
+    study: optuna.Study
+    budget: int | None
+    retries: int
+
+    def add(self, points: Iterable[Sequence[str]]) -> None:
+        """Have these combinations of overrides tried, those that the study does not have yet."""
+        known = {trial.user_attrs.get("point") for trial in self.trials()}
+        for overrides in points:
+            point = _hash(overrides)
+            if point not in known:
+                self.study.enqueue_trial({}, {"point": point, "overrides": list(overrides)})
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials but those set aside, by number."""
+        every = self.study.get_trials(deepcopy=False)
+        return [trial for trial in every if trial.user_attrs.get("reason") not in ASIDE]
+
+    def latest(self) -> list[FrozenTrial]:
+        """The last attempt of each trial."""
+        trials = self.trials()
+        repeated = {trial.user_attrs.get("retry_of") for trial in trials}
+        return [trial for trial in trials if trial.number not in repeated]
+
+    def open(self) -> bool:
+        """Whether anything is under way or still to do."""
+        trials = self.trials()
+        waiting = any(not trial.state.is_finished() for trial in trials)
+        return waiting or self._lacking(trials) > 0 or bool(self._owed())
+
+    def take(self) -> Trial | None:
+        """A trial for this process, those of dead processes included; None where all are dealt out."""
+        self._take_back()
+        for ended in self._owed():
+            self._repeat(ended)
+        while self._may_ask():
+            trial = self.study.ask()
+            for name, value in {"worker": this_process(), "beat": time.time()}.items():
+                trial.set_user_attr(name, value)
+            aside = self._aside(trial)
+            if aside is None:
+                return trial
+            self.end(trial, TrialState.FAIL, reason=aside)
+        return None
+
+    def end(
+        self, trial: Trial, state: TrialState, values: Sequence[float] | None = None, **facts: Any
+    ) -> None:
+        """Record how a trial ended, once; what another process has taken back meanwhile stays taken back."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            # Before the state, after which a trial cannot be changed.
+            for name, value in facts.items():
+                trial.set_user_attr(name, value)
+            self.study.tell(trial, values, state, skip_if_finished=True)
+
+    def beat(self, trials: Iterable[Trial]) -> None:
+        """Give a sign of life."""
+        for trial in trials:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial.set_user_attr("beat", time.time())
+
+    def attempts(self, trial: FrozenTrial) -> int:
+        """How many attempts of a trial have ended by their own failure, before this one."""
+        return int(trial.user_attrs.get("attempt", 0))
+
+    def _may_ask(self) -> bool:
+        trials = self.trials()
+        waiting = any(trial.state is TrialState.WAITING for trial in trials)
+        return waiting or self._lacking(trials) > 0
+
+    def _lacking(self, trials: Sequence[FrozenTrial]) -> int:
+        roots = sum("retry_of" not in trial.user_attrs for trial in trials)
+        return 0 if self.budget is None else self.budget - roots
+
+    def _owed(self) -> list[FrozenTrial]:
+        """Trials that are to be tried again, and have no further attempt yet."""
+        return [trial for trial in self.latest() if trial.state is TrialState.FAIL and self._again(trial)]
+
+    def _again(self, trial: FrozenTrial) -> bool:
+        return trial.user_attrs.get("reason") == LOST or self.attempts(trial) < self.retries
+
+    def _repeat(self, trial: FrozenTrial) -> None:
+        own = trial.user_attrs.get("reason") != LOST
+        kept: dict[str, Any] = {
+            k: trial.user_attrs[k] for k in ("point", "overrides", "run") if k in trial.user_attrs
+        }
+        attempt = self.attempts(trial) + own
+        self.study.enqueue_trial(trial.params, {**kept, "retry_of": trial.number, "attempt": attempt})
+
+    def _take_back(self) -> None:
+        """Mark the trials that dead processes were at."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if _is_stale(trial):
+                reason, error = self._aside(trial) or LOST, "the process that ran it is gone"
+                self.end(Trial(self.study, trial._trial_id), TrialState.FAIL, reason=reason, error=error)
+
+    def _aside(self, trial: Trial | FrozenTrial) -> str | None:
+        """Why a trial does not count, if it does not."""
+        earlier = [other for other in self.trials() if other.number < trial.number]
+        attrs = trial.user_attrs
+        for key in ("retry_of", "point"):
+            if key in attrs:
+                same = any(other.user_attrs.get(key) == attrs[key] for other in earlier)
+                return DUPLICATE if same else None
+        return SURPLUS if self.budget is None or self._lacking(earlier) <= 0 else None
+
+
+def open_study(
+    name: str,
+    storage: optuna.storages.BaseStorage,
+    objectives: Mapping[str, str],
+    question: Mapping[str, Any],
+) -> optuna.Study:
+    """The study of a name, made where there is none.
+
+    question: what decides the trials' values, plain; kept with the study.
+
+    Raises SweepError where a study of this name asks something else.
+    """
+    directions: Any = list(objectives.values())
+    study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+    asked = study.user_attrs.get("question")
+    if asked is None and not study.get_trials(deepcopy=False):
+        study.set_user_attr("question", dict(question))
+    elif asked != question:
+        other = [key for key in question if (asked or {}).get(key) != question[key]]
+        raise SweepError(
+            f"study {name!r} in this storage was made for something else (its {', '.join(other)} differ): "
+            "choose another sweep.study, or the same overrides"
+        )
+    return study
+
+
+def default_name(method: str, question: Mapping[str, Any]) -> str:
+    """A name that follows from what is asked: the same command continues the same study."""
+    return f"{method}-{_hash(question)[:10]}"
+
+
+def _is_stale(trial: FrozenTrial) -> bool:
+    worker = trial.user_attrs.get("worker")
+    if worker is None:
+        begun = trial.datetime_start
+        return begun is not None and (datetime.now() - begun).total_seconds() > CLAIMED
+    if worker["host"] == socket.gethostname():
+        return not alive(worker)
+    return time.time() - trial.user_attrs.get("beat", 0.0) > SILENCE
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,115 @@
+"""What a sweep prints: a line for each trial that ends, and all of them in the end."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
+
+from aelab.sweeps.plan import Plan
+from aelab.sweeps.search_space import suggest
+from aelab.sweeps.storage import shown
+from aelab.sweeps.study import Record
+
+WORDS = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+def progress(plan: Plan, record: Record, number: int) -> None:
+    """One line for a trial that has ended."""
+    trial = record.study.get_trials(deepcopy=False)[number]
+    numbers = " ".join(f"{value:.6g}" for value in trial.values or [])
+    varied = _varied(plan, trial)
+    why = trial.user_attrs.get("error", "") if trial.state is not TrialState.COMPLETE else ""
+    print(f"trial {number} {_word(trial)} {' '.join(filter(None, (numbers, varied, why)))}", flush=True)
+
+
+def report(plan: Plan, record: Record, folder: Path) -> None:
+    """The table of all trials, why some failed, and the best as a command."""
+    trials = record.latest()
+    names = list(plan.objectives)
+    table = Table("trial", "state", *names, "seconds", "varied", "run", title=record.study.study_name)
+    for trial in trials:
+        values = [f"{v:.6g}" for v in trial.values or []] if trial.state is TrialState.COMPLETE else []
+        cells = [*values, *[""] * (len(names) - len(values))]
+        table.add_row(
+            str(trial.number), _word(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial)
+        )
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+    for trial in trials:
+        if trial.state is TrialState.FAIL:
+            console.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
+    for trial in _best(record):
+        console.print(f"best      {_numbers(plan, trial)}: {command(plan, trial)}")
+    console.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
+
+
+def command(plan: Plan, trial: FrozenTrial) -> str:
+    """The command that trains what a trial trained."""
+    # An experiment may be a whole study; this is one training of it.
+    alone = ["hydra.mode=RUN"] if any(o.startswith("experiment=") for o in plan.fixed) else []
+    return shlex.join(["python", sys.argv[0], *trial.user_attrs["overrides"], *alone])
+
+
+def show_plan(plan: Plan, name: str) -> None:
+    """The trials that would run; of a sampler, the first ones that it would draw if it knew no results."""
+    if plan.is_grid:
+        points = plan.points()
+        print(f"study {name}: {len(points)} trials")
+    else:
+        points = _first_draws(plan)
+        print(f"study {name}: {plan.options['trials']} trials, as these (the later ones follow the results):")
+    for overrides in points:
+        print(shlex.join(["python", sys.argv[0], *overrides]))
+
+
+def _first_draws(plan: Plan) -> list[list[str]]:
+    directions: Any = list(plan.objectives.values())
+    study = optuna.create_study(directions=directions, sampler=plan.sampler())
+    count = min(plan.options["trials"], 10)
+    return [plan.overrides(suggest(study.ask(), plan.space)) for _ in range(count)]
+
+
+def _best(record: Record) -> Sequence[FrozenTrial]:
+    """The best trial, or the Pareto front."""
+    if not any(trial.state is TrialState.COMPLETE for trial in record.latest()):
+        return []
+    return record.study.best_trials[:10] if len(record.study.directions) > 1 else [record.study.best_trial]
+
+
+def _numbers(plan: Plan, trial: FrozenTrial) -> str:
+    return " ".join(f"{name}={value:.6g}" for name, value in zip(plan.objectives, trial.values, strict=True))
+
+
+def _word(trial: FrozenTrial) -> str:
+    known: Any = trial.user_attrs.get("known")
+    return "known" if known and trial.state is TrialState.COMPLETE else WORDS[trial.state]
+
+
+def _seconds(trial: FrozenTrial) -> str:
+    return "" if trial.duration is None else f"{trial.duration.total_seconds():.1f}"
+
+
+def _varied(plan: Plan, trial: FrozenTrial) -> str:
+    return " ".join(o for o in trial.user_attrs.get("overrides", []) if o not in plan.fixed)
+
+
+def _run(trial: FrozenTrial) -> str:
+    run = trial.user_attrs.get("run")
+    if run is None:
+        return ""
+    here = Path.cwd()
+    return str(Path(run).relative_to(here) if Path(run).is_relative_to(here) else run)

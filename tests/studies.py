@@ -1,0 +1,41 @@
+"""Processes that work on one study, and die."""
+
+import multiprocessing
+import os
+import signal
+
+from optuna.trial import TrialState
+
+from aelab.sweeps.study import Record, open_study
+
+POINTS = [[f"seed={seed}"] for seed in range(20)]
+
+
+def shared_record(storage, budget=None, retries=0, question="data=mnist"):
+    study = open_study("s", storage, {"val/elbo": "maximize"}, {"overrides": [question]})
+    return Record(study, budget, retries)
+
+
+def overrides(record, state):
+    return [t.user_attrs["overrides"][0] for t in record.trials() if t.state is state]
+
+
+def together(record, *works):
+    """Each process finishes points of `record(where)` until none is left, or is killed at one."""
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_finish_all, args=(record, *work)) for work in works]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
+def _finish_all(record, where, die_after=None):
+    ours = record(where)
+    ours.add(POINTS)
+    done = 0
+    while (trial := ours.take()) is not None:
+        if done == die_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        ours.end(trial, TrialState.COMPLETE, [float(trial.number)])
+        done += 1

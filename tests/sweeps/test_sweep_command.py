@@ -1,0 +1,161 @@
+"""A sweep as its user sees it: the command line in, trials and their table out."""
+
+import sys
+from collections import Counter
+
+import pytest
+from small import SMALL
+
+from aelab.composition import command
+from aelab.journal import rows
+from aelab.runs.folder import RunFolder, Status
+from aelab.runs.train import main as train_main
+
+TWO = "{val/distortion: minimize, val/kl: minimize}"
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capsys):
+    """Run scripts/train.py -m in this process; what it printed and its exit code."""
+
+    def run(*overrides, flag=("-m",)):
+        monkeypatch.setattr(sys, "argv", ["train.py", *flag, *SMALL, f"outputs={tmp_path}", *overrides])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        code = 0
+        try:
+            command("train")(train_main)()
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return out + err, code
+
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return lambda: [RunFolder(path.parent) for path in tmp_path.glob("*/*/record.json")]
+
+
+def best(run, metric="val/elbo"):
+    return max(row[metric] for row in rows(run.metrics) if metric in row)
+
+
+def test_a_grid_runs_once_and_names_the_best_as_a_command(sweep, runs):
+    said, code = sweep("variant=vae,beta_vae", "seed=0,1", "sweep.workers=2")
+    assert code == 0
+    assert Counter(run.status for run in runs()) == {Status.FINISHED: 4}
+    winner = max(runs(), key=best)
+    (line,) = [line for line in said.splitlines() if line.startswith("best")]
+    assert f"val/elbo={best(winner):.6g}" in line
+    assert f"seed={winner.read()['seed']}" in line
+    assert winner.read()["command"][2:] == line.split("train.py ")[1].replace("'", "").split()
+
+    said, code = sweep("variant=vae,beta_vae", "seed=0,1")
+    assert (code, len(runs())) == (0, 4)
+    said, code = sweep("variant=vae", "seed=0,1,2")
+    assert (code, len(runs())) == (0, 5)
+    assert said.count("│ known") == 2
+    said, code = sweep("variant=vae", "seed=0,2", "sweep.repeat=true", "sweep.study=twice")
+    assert (code, len(runs())) == (0, 7)
+
+
+def test_a_failure_ends_alone_and_is_tried_again_when_asked(sweep, runs):
+    said, code = sweep("optimizer.lr=1e-3,1e30,1e-2")
+    assert code == 1
+    assert Counter(run.status for run in runs()) == {Status.FINISHED: 2, Status.FAILED: 1}
+    assert "failed    trial 1: NonFiniteError" in said
+    assert "1 of 3 trials failed" in said
+    assert "sweep.retries=1" in said
+    said, code = sweep("optimizer.lr=1e-3,1e30,1e-2", "sweep.retries=1")
+    assert code == 1
+    assert said.count("\ntrial 3 failed") + said.startswith("trial 3 failed") == 1
+
+
+def test_what_a_kill_left_is_continued_in_its_folder(sweep, runs, tmp_path):
+    long = ("trainer.max_epochs=3", "seed=0,1", "resume_points.every_batches=1")
+    assert sweep(*long)[1] == 0
+    first = min(runs(), key=lambda run: run.read()["seed"])
+    whole, identity = first.metrics.read_bytes(), first.read()["run_id"]
+    points = sorted(first.checkpoints.glob("resume-*"))
+    points[-1].unlink()
+    first.update(status=Status.KILLED)
+    for journal in tmp_path.glob("sweeps/*/journal.log"):
+        journal.unlink()
+    assert sweep(*long)[1] == 0
+    assert len(runs()) == 2
+    assert (first.read()["resumes"], first.read()["run_id"]) == (1, identity)
+    assert first.metrics.read_bytes() == whole
+
+
+def test_two_objectives_give_a_front_and_the_sampler_needs_no_flag(sweep, runs):
+    said, code = sweep(
+        "sweep=random",
+        "sweep.trials=4",
+        "objective.terms.kl.weight=tag(log,interval(0.1,10))",
+        "sweep.objectives={val/distortion: minimize, val/kl: minimize}",
+        flag=(),
+    )
+    assert code == 0
+    assert len(runs()) == 4
+    found = [
+        next((r["val/distortion"], r["val/kl"]) for r in rows(run.metrics) if "val/kl" in r) for run in runs()
+    ]
+    front = [p for p in found if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in found)]
+    assert said.count("\nbest ") == len(front)
+
+
+def test_a_bad_trial_is_pruned(sweep, runs):
+    said, code = sweep(
+        "trainer.max_epochs=4",
+        "optimizer.lr=1e-2,1e-2,1e-9",
+        "sweep/pruner=median",
+        "sweep.pruner.n_startup_trials=1",
+    )
+    assert code == 0
+    assert "trial 1 pruned" in said
+    assert Counter(run.status for run in runs()) == {Status.FINISHED: 1, Status.PRUNED: 1}
+
+
+def test_a_dry_run_prints_commands_and_writes_nothing(sweep, tmp_path):
+    said, code = sweep("variant=vae,iwae", "seed=0,1", "sweep.dry_run=true")
+    assert code == 0
+    assert said.count("python train.py") == 4
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["latnt=2,3"], "did you mean latent"),
+        (["variant=vae,vea"], "unknown variant 'vea'"),
+        (["latent=2,two"], "a number is expected"),
+        (["sweep.objectives={test/elbo: maximize}"], "test split"),
+        (["sweep.objectives={val/elbo: up}"], "minimize or maximize"),
+        (["sweep=tpe"], "nothing to vary"),
+        (["sweep=tpe", "latent=interval(9,2)"], "above high"),
+        (["latent=interval(2,9)"], "cannot try every value"),
+        (["sweep=cmaes", "latent=2,4"], "take sweep=tpe"),
+        (["sweep=tpe", "latent=2,4", "sweep.trials=0"], "from 1"),
+        (["seed=0,1", "sweep.workers=0"], "from 1"),
+        (["seed=0,1", "sweep.workers=1,2"], "give one value"),
+        (["seed=0,1", "trainer.devices=2"], "one device"),
+        (["seed=0,1", "resume=x"], "continues its own"),
+        (["seed=0,1", "sweep.storage=postgresql+psycopg://a:b@127.0.0.1:1/c"], "cannot be reached"),
+        (
+            ["seed=0,1", "sweep/pruner=median", "sweep.objectives={val/kl: minimize, val/mse: minimize}"],
+            "pruned",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(sweep, tmp_path, overrides, sentence):
+    said, code = sweep(*overrides)
+    assert code == 1
+    assert sentence in said
+    assert said.startswith("error: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_of_a_sweep_without_one_are_refused(sweep):
+    said, code = sweep("sweep.workers=2", flag=())
+    assert (code, "add -m" in said) == (1, True)
