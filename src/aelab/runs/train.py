@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from yaml import YAMLError
 
@@ -54,6 +54,10 @@ def main(config: DictConfig) -> None:
         if config.resume:
             _check_alone(job.overrides.task)
             resume(Path(config.resume), signals)
+        elif "members" in config.trainer:
+            from aelab.runs.vectorised import start as start_together
+
+            start_together(config, signals)
         else:
             start(config, signals)
 
@@ -67,20 +71,30 @@ def _check_alone(overrides: Sequence[str]) -> None:
 def start(config: DictConfig, signals: Signals) -> dict[str, float]:
     """Train from nothing in a new folder; the test metrics by name."""
     parts = build(config)
-    # Once without a run, so that what it refuses leaves no folder behind.
-    trial: Any = _trainer(config, RunFolder(Path(config.outputs)), "", signals)
-    for callback in trial.callbacks:
+    rehearse(config, parts, signals)
+    return fit(config, parts, new_folder(config, circumstances(config, parts), changes()), None, signals)
+
+
+def rehearse(config: DictConfig, parts: Parts, signals: Signals) -> Trainer:
+    """Make the Trainer once without a run, so that what it refuses leaves no folder behind."""
+    trial = trainer_of(config, RunFolder(Path(config.outputs)), "", signals)
+    for callback in trial.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "check"):
             callback.check(parts.training.model, parts.data.val_examples(1))
-    circumstances, patch = _circumstances(config, parts), _changes()
+    return trial
+
+
+def new_folder(config: DictConfig, known: Mapping[str, Any], patch: bytes) -> RunFolder:
+    """A folder for a run that is about to begin, with what is known of it."""
     folder = RunFolder.create(Path(config.outputs), str(config.name))
     OmegaConf.save(config, folder.config)
     folder.patch.write_bytes(patch)
-    folder.update(**circumstances)
-    return fit(config, parts, folder, None, signals)
+    folder.update(**known)
+    return folder
 
 
-def _changes() -> bytes:
+def changes() -> bytes:
+    """The uncommitted changes as a patch; empty, with a warning, where they cannot be told."""
     try:
         return changes_patch(conf_dir())
     except ConfigurationError as error:
@@ -88,7 +102,7 @@ def _changes() -> bytes:
         return b""
 
 
-def _circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
+def circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
     """What a run's numbers depend on, apart from its configuration."""
     return {
         "run_id": new_run_id(),
@@ -138,30 +152,51 @@ def fit(
     config: DictConfig, parts: Parts, folder: RunFolder, checkpoint: str | None, signals: Signals
 ) -> dict[str, float]:
     """Train from a resume point or from nothing, test the weights that validation chose, and record both."""
-    trainer = _trainer(config, folder, folder.read()["run_id"], signals)
-    with _status(folder, trainer), _announced(folder, checkpoint):
-        settings: Any = OmegaConf.to_container(config)
-        for logger in trainer.loggers:
-            logger.log_hyperparams(settings)
+    trainer = trainer_of(config, folder, folder.read()["run_id"], signals)
+    with status_of(folder, trainer, f"continue with resume={folder.path}"), _announced(folder, checkpoint):
+        show_settings(trainer, config)
         trainer.fit(parts.training, datamodule=parts.data, ckpt_path=checkpoint)
-        best = getattr(trainer.checkpoint_callback, "best_model_path", None)
-        if best:
-            parts.training.load_state_dict(load(Path(best))["state_dict"])
-        trainer.test(parts.training, datamodule=parts.data, verbose=False)
-        metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
-        if trainer.is_global_zero:
-            folder.update(metrics=metrics, steps=trainer.global_step)
+        metrics = test(trainer, parts, folder)
     if trainer.is_global_zero:
-        report(folder, [hint for tracker in _trackers(trainer) if (hint := tracker.hint())])
+        report_run(trainer, folder)
     return metrics
 
 
-def _trainer(config: DictConfig, folder: RunFolder, run_id: str, signals: Signals) -> Trainer:
-    """The Trainer with its loggers and callbacks; nothing is written before it trains."""
+def show_settings(trainer: Trainer, config: DictConfig) -> None:
+    """Hand the configuration to the trackers."""
+    settings: Any = OmegaConf.to_container(config)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(settings)
+
+
+def test(trainer: Trainer, parts: Parts, folder: RunFolder) -> dict[str, float]:
+    """Measure the weights that validation chose on the test split, and record what is found."""
+    best = getattr(trainer.checkpoint_callback, "best_model_path", None)
+    if best:
+        parts.training.load_state_dict(load(Path(best))["state_dict"])
+    trainer.test(parts.training, datamodule=parts.data, verbose=False)
+    metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+    if trainer.is_global_zero:
+        folder.update(metrics=metrics, steps=trainer.global_step)
+    return metrics
+
+
+def report_run(trainer: Trainer, folder: RunFolder) -> None:
+    """Print the run's table and what its trackers suggest."""
+    report(folder, [hint for tracker in _trackers(trainer) if (hint := tracker.hint())])
+
+
+def trainer_of(
+    config: DictConfig, folder: RunFolder, run_id: str, signals: Signals, bar: Callback | None = None
+) -> Trainer:
+    """The Trainer with its loggers and callbacks; nothing is written before it trains.
+
+    bar: what shows progress; None: what suits the terminal.
+    """
     identity = {"folder": folder.path, "name": config.name, "run_id": run_id}
     journal = JsonLines(**identity)
     trackers = [make(node)(**identity) for node in (config.get("logger") or {}).values()]
-    bar = progress(sys.stdout.isatty())
+    bar = bar or progress(sys.stdout.isatty())
     callbacks = [
         bar,
         Pictures(folder.pictures, **config.pictures),
@@ -203,15 +238,18 @@ def _announced(folder: RunFolder, checkpoint: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _status(folder: RunFolder, trainer: Trainer) -> Iterator[None]:
-    """Record how the run ended, whatever ended it, and close its trackers with the same verdict."""
+def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None]:
+    """Record how the run ended, whatever ended it, and close its trackers with the same verdict.
+
+    advice: for a user who stopped it by a signal.
+    """
     status, code, error = Status.FAILED, 1, None
     try:
         yield
         status, code = Status.FINISHED, 0
     except Terminated as signal:
         status, code = Status.KILLED, int(signal.code or 0)
-        print(f"stopped by signal {signal.signum}: continue with resume={folder.path}", file=sys.stderr)
+        print(f"stopped by signal {signal.signum}: {advice}", file=sys.stderr)
         raise
     except BaseException as reason:
         error = f"{type(reason).__name__}: {reason}"
