@@ -34,6 +34,7 @@ class Together:
         if not self.first.values.draws_each:
             return self.first.valued(pixels, epoch, batch)
         drawn = [
-            loader.valued(own, epoch, batch) for loader, own in zip(self.loaders, pixels.unbind(), strict=True)
+            loader.valued(own, epoch, batch)
+            for loader, own in zip(self.loaders, pixels.unbind(), strict=True)
         ]
         return torch.stack(drawn)

@@ -34,10 +34,10 @@ def members_of(config: DictConfig) -> list[DictConfig]:
 
     Raises ConfigurationError for what members may not differ in and for what is not done for many at once.
     """
-    lists = dict(_lists(OmegaConf.to_container(config.trainer.members) or {}))
+    lists = _lists(config)
     if not lists:
         raise ConfigurationError(
-            "trainer=vectorised needs what its members differ in: give a list, as trainer.members.seed=[0,1,2]"
+            "trainer=vectorised needs what its members differ in: give a list, as trainer.members.seed=[0,1]"
         )
     for key, values in lists.items():
         _check_list(config, key, values)
@@ -56,10 +56,15 @@ def _is_ours(override: str) -> bool:
     return key == "trainer" or key.startswith("trainer.members")
 
 
-def _lists(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _lists(config: DictConfig) -> dict[str, Any]:
+    members: Any = OmegaConf.to_container(config.trainer.members)
+    return dict(_flattened(members))
+
+
+def _flattened(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in node.items():
         if isinstance(value, Mapping):
-            yield from _lists(value, f"{prefix}{name}.")
+            yield from _flattened(value, f"{prefix}{name}.")
         elif value is not None:
             yield f"{prefix}{name}", value
 
@@ -116,5 +121,5 @@ def _hooks(callback: Any) -> Iterator[str]:
 
 def described(members: Sequence[DictConfig], config: DictConfig) -> list[str]:
     """What tells each member from the others, as `seed=1 optimizer.lr=0.01`."""
-    keys = [key for key, _ in _lists(OmegaConf.to_container(config.trainer.members) or {})]
+    keys = list(_lists(config))
     return [" ".join(f"{key}={OmegaConf.select(member, key)}" for key in keys) for member in members]

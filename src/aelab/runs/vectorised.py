@@ -6,8 +6,8 @@ test. It has no resume points.
 
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,17 +66,25 @@ class Member:
 
     def stand_at(self, epoch: int, step: int) -> None:
         """Let the Trainer know where the training is, as its own loop would."""
-        loop = self.trainer.fit_loop
-        loop.epoch_progress.current.processed = epoch
+        loop: Any = self.trainer.fit_loop
+        loop.epoch_progress.current.processed = loop.epoch_progress.current.completed = epoch
         loop.epoch_loop.manual_optimization.optim_step_progress.total.completed = step
 
     def validate(self, epoch: int) -> None:
-        """Measure the validation split after an epoch, and keep the weights where they are the best so far."""
+        """Measure the validation split after an epoch, and keep weights that are the best so far."""
         self.trainer.validate(self.training, datamodule=self.parts.data, verbose=False)
-        self.stand_at(epoch + 1, self.trainer.global_step)
         self.trainer.state.fn = TrainerFn.FITTING  # a checkpoint of validation alone would not be written
         best: Any = self.trainer.checkpoint_callback
         best.on_train_epoch_end(self.trainer, self.training)
+        self.stand_at(epoch + 1, self.trainer.global_step)
+
+    def __enter__(self) -> "Member":
+        self.status.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.failure is None:
+            self.status.__exit__(*error)
 
     def give_up(self, reason: AelabError) -> None:
         """Close this run as failed."""
@@ -101,8 +109,7 @@ def start(config: DictConfig, signals: Signals) -> list[RunFolder]:
             place = {"vectorised": {"member": index, "of": len(configs)}}
             folder = new_folder(own, circumstances(own, part) | place, patch)
             trainer = trainer_of(own, folder, folder.read()["run_id"], signals, Silent())
-            members.append(Member(own, part, folder, trainer, names[index]))
-            open_runs.enter_context(_closing(members[-1]))
+            members.append(open_runs.enter_context(Member(own, part, folder, trainer, names[index])))
             show_settings(trainer, own)
         epochs.train(members)
         for member in _alive(members):
@@ -117,15 +124,6 @@ def start(config: DictConfig, signals: Signals) -> list[RunFolder]:
 
 class Silent(Callback):
     """Progress that is shown elsewhere."""
-
-
-class _closing(ExitStack):
-    """A member's status, unless it was closed before."""
-
-    def __init__(self, member: Member) -> None:
-        super().__init__()
-        member.status.__enter__()
-        self.push(lambda *error: None if member.failure else member.status.__exit__(*error))
 
 
 def _alive(members: Sequence[Member]) -> list[Member]:
@@ -165,7 +163,8 @@ class Epochs:
             self._epoch(epoch, members)
             self.steps.stack.publish()
             for member in _alive(members):
-                _or_give_up(member, lambda member=member: member.validate(epoch))  # type: ignore[misc]
+                with _or_given_up(member):
+                    member.validate(epoch)
             _show(members, epoch + 1, self.epochs, time.monotonic() - began)
             if not _alive(members):
                 return
@@ -191,8 +190,8 @@ class Epochs:
         for row, member in enumerate(members):
             if member.failure is None:
                 member.stand_at(epoch, self.steps.done)
-                own = table[:, :, row]
-                _or_give_up(member, lambda m=member, own=own, row=row: self._log_one(m, own, rates[row], speed))  # type: ignore[misc]
+                with _or_given_up(member):
+                    self._log_one(member, table[:, :, row], rates[row], speed)
         self.samples, self.started = 0, time.perf_counter()
 
     def _log_one(self, member: Member, own: Tensor, rate: float, speed: float) -> None:
@@ -205,10 +204,11 @@ class Epochs:
         member.training.log_means(means, rate, speed)
 
 
-def _or_give_up(member: Member, action: Any) -> None:
-    """A member that diverges ends, and the others go on."""
+@contextmanager
+def _or_given_up(member: Member) -> Iterator[None]:
+    """A member that diverges here ends, and the others go on."""
     try:
-        action()
+        yield
     except NonFiniteError as error:
         member.give_up(error)
         print(f"{member.shown}: {error}", file=sys.stderr)
@@ -224,8 +224,6 @@ def _limited(count: int, limit: int | float | None) -> int:
 def _show(members: Sequence[Member], epoch: int, epochs: int, seconds: float) -> None:
     """One line: how the validation's number that chooses weights stands in each member."""
     metric = str(members[0].config.monitor.metric)
-    values = [
-        "failed" if m.failure else f"{m.trainer.callback_metrics[metric].item():.4g}" for m in members
-    ]
+    values = ["failed" if m.failure else f"{m.trainer.callback_metrics[metric].item():.4g}" for m in members]
     step = max(m.trainer.global_step for m in members)
     print(f"epoch {epoch}/{epochs}  step {step}  {metric} {' '.join(values)}  {seconds:.0f} s", flush=True)

@@ -82,7 +82,7 @@ class _CrossEntropy(torch.autograd.Function):
         return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
         ctx.save_for_backward(*inputs)
 
     @staticmethod

@@ -5,6 +5,7 @@ the list itself: no module, no autograd, no `vmap`, which in a small model cost 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -64,15 +65,17 @@ def _draws(member: Training, batch: Batch) -> list[Draw]:
     return recorded.draws
 
 
-def _joint(
-    stack: Stack, knobs: Sequence[Knob], like: Batch
-) -> Callable[..., tuple[Tensor, Tensor]]:
+def _joint(stack: Stack, knobs: Sequence[Knob], like: Batch) -> Callable[..., tuple[Tensor, Tensor]]:
     """A function of tensors alone, for tracing; like: a batch with the same parts."""
     first, held, parts = stack.members[0], len(stack.buffers), [value is not None for value in like]
     terms = len(first.objective.terms)
 
     def one(
-        trained: list[Tensor], numbers: Tensor, buffers: list[Tensor], given: list[Tensor], noise: list[Tensor]
+        trained: list[Tensor],
+        numbers: Tensor,
+        buffers: list[Tensor],
+        given: list[Tensor],
+        noise: list[Tensor],
     ) -> list[Tensor]:
         rest = iter(given)
         batch = Batch(*(next(rest) if there else None for there in parts))  # type: ignore[arg-type]
@@ -112,4 +115,5 @@ def _is_idle(node: fx.Node) -> bool:
     if node.target is ATEN.mul.Scalar:  # of a bias, by the 1 that `addmm` is defined with
         return node.args[1] == 1
     reshapes = node.target in (ATEN.view.default, ATEN.expand.default)
-    return reshapes and node.meta["val"].shape == node.args[0].meta["val"].shape  # type: ignore[union-attr]
+    before: Any = node.args[0]
+    return bool(reshapes and node.meta["val"].shape == before.meta["val"].shape)

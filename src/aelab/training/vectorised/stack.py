@@ -1,4 +1,4 @@
-"""The numbers of K members of one architecture, stacked, and the places of one member that they stand in for."""
+"""The numbers of K members of one architecture, stacked, and their places in one of the members."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,12 +37,6 @@ class Stack:
             self.flat = torch.stack([torch.cat([row[i][0].flatten() for i in self.trained]) for row in held])
             self.buffers = [torch.stack([row[i][0] for row in held]) for i in self.fixed]
 
-    def to(self, device: torch.device) -> "Stack":
-        """The same stack, moved."""
-        self.flat = self.flat.to(device)
-        self.buffers = [buffer.to(device) for buffer in self.buffers]
-        return self
-
     def unflattened(self, flat: Tensor) -> list[Tensor]:
         """(K, N) -> each trained parameter (K, *shape), as views."""
         parts = flat.split(self.sizes, 1)
@@ -51,7 +45,10 @@ class Stack:
     @contextmanager
     def in_place(self, trained: Sequence[Tensor], buffers: Sequence[Tensor]) -> Iterator[None]:
         """Let the first member compute with these tensors in the place of its own."""
-        values = {**dict(zip(self.trained, trained, strict=True)), **dict(zip(self.fixed, buffers, strict=True))}
+        values = {
+            **dict(zip(self.trained, trained, strict=True)),
+            **dict(zip(self.fixed, buffers, strict=True)),
+        }
         with replaced([(place, values[i]) for i, (_, places) in enumerate(self.held[0]) for place in places]):
             yield
 
@@ -103,7 +100,7 @@ class Knob:
     def set_to(self, value: Tensor) -> tuple[Place, Any]:
         """What stands in its place while `value` is its number."""
         home, name = self.place
-        return self.place, (lambda step: value) if isinstance(home[name], Schedule) else value
+        return self.place, (lambda _step: value) if isinstance(home[name], Schedule) else value
 
 
 def knobs(members: Sequence[Training]) -> list[Knob]:
@@ -117,7 +114,7 @@ def knobs(members: Sequence[Training]) -> list[Knob]:
             else:
                 varies = _is_number(value) and any(other != value for other in values)
             if varies:
-                found.append(Knob((vars(together[0]), name), [constant(v) for v in values]))  # type: ignore[arg-type]
+                found.append(Knob((vars(together[0]), name), [constant(v) for v in values]))
     return found
 
 
@@ -139,4 +136,3 @@ class Settings:
         if self.known is None or not self.constant:
             self.known = torch.tensor([[s(step) for s in row] for row in self.rows], device=device)
         return self.known
-

@@ -33,9 +33,10 @@ class Steps:
     def __init__(self, members: Sequence[Training], total: int, device: torch.device) -> None:
         self.members, self.device = members, device
         for member in members:
+            member.to(device)
             for schedule in member.schedules_of_training():
                 schedule.plan(total)
-        self.stack = Stack(members).to(device)
+        self.stack = Stack(members)
         self.knobs = knobs(members)
         self.settings = Settings(members, self.knobs)
         self.names = (*members[0].objective.terms, "loss")
@@ -70,7 +71,7 @@ class Steps:
             try:
                 self.passes[size] = Pass(self.stack, self.knobs, settings, batch)
             except (RuntimeError, TypeError, NotImplementedError, StopIteration) as error:
-                reason = str(error).strip().splitlines()[0][:200]
+                reason = str(error).strip().splitlines()[0].split(". ")[0]
                 raise ConfigurationError(
                     f"these members cannot be stacked by trainer=vectorised ({reason}): train them one by one"
                 ) from error
@@ -95,7 +96,6 @@ class Steps:
 
     def _alone(self, member: Training, batch: Batch) -> tuple[Tensor, Tensor]:
         """The gradient (N,) and the values (T + 1,) of one member's own pass."""
-        member.to(self.device)
         buffers = [(buffer, buffer.clone()) for buffer in member.buffers()]
         seed_generators(step_seed(member.seed, "train", 0, 0), self.device)
         values = member.objective(member.model(batch, member.objective.samples, 0), member.model)
@@ -143,8 +143,8 @@ class Rows:
 
     def step(self, gradient: Tensor, step: int) -> None:
         """Step all rows along their gradients (K, N)."""
-        for parameter, row in zip(self.parameters, gradient.unbind(), strict=True):
-            parameter.grad = row
+        for parameter, own in zip(self.parameters, gradient.unbind(), strict=True):
+            parameter.grad = own
         for group, row in zip(self.optimizer.param_groups, self.groups, strict=True):
             if row.schedule:
                 group["lr"] = row.factor(step) * row.options["lr"]
