@@ -89,7 +89,7 @@ def test_every_combination_is_a_member(together):
 def test_a_member_is_evaluated_as_any_run_is(together, evaluate):
     member, _ = together("trainer.members.seed=[0,1]")
     assert member.read()["metrics"]["test/elbo"] == pytest.approx(
-        evaluate(member, *only("likelihood"))["estimates"]["test/elbo"]["value"], rel=1e-4
+        evaluate(member, *only("likelihood"))["estimates"]["likelihood/elbo"]["value"], rel=1e-4
     )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from aelab.callbacks.signals import Signals
 from aelab.data.together import Together
 from aelab.errors import AelabError, NonFiniteError
+from aelab.records import Batch
 from aelab.runs.build import Parts, build
 from aelab.runs.folder import RunFolder
 from aelab.runs.members import described, members_of
@@ -97,21 +98,9 @@ def start(config: DictConfig, signals: Signals) -> list[RunFolder]:
 
     Raises NonFiniteError where a member diverged, after the others are finished.
     """
-    configs = members_of(config)
-    parts = _built(configs)
-    trials = [rehearse(c, p, signals) for c, p in zip(configs, parts, strict=True)]
-    epochs = Epochs(parts, trials)
-    epochs.check()
-    patch, names = changes(), described(configs, config)
-    with ExitStack() as open_runs:
-        members = []
-        for index, (own, part) in enumerate(zip(configs, parts, strict=True)):
-            place = {"vectorised": {"member": index, "of": len(configs)}}
-            folder = new_folder(own, circumstances(own, part) | place, patch)
-            trainer = trainer_of(own, folder, folder.read()["run_id"], signals, Silent())
-            members.append(open_runs.enter_context(Member(own, part, folder, trainer, names[index])))
-            show_settings(trainer, own)
-        epochs.train(members)
+    runs = prepared(config, signals)
+    with opened(runs, signals) as members:
+        runs.epochs.train(members)
         for member in _alive(members):
             test(member.trainer, member.parts, member.folder)
     for member in _alive(members):
@@ -122,19 +111,50 @@ def start(config: DictConfig, signals: Signals) -> list[RunFolder]:
     return [member.folder for member in members]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What is trained together, before a folder exists; shown: what tells each from the others."""
+
+    configs: Sequence[DictConfig]
+    parts: Sequence[Parts]
+    shown: Sequence[str]
+    epochs: "Epochs"
+
+
+def prepared(config: DictConfig, signals: Signals) -> Prepared:
+    """Build all members on images that are read once, and try them.
+
+    Raises ConfigurationError for what cannot be trained together.
+    """
+    configs = members_of(config)
+    first = build(configs[0])
+    parts = [first, *(build(own, first.data.with_seed(own.seed)) for own in configs[1:])]
+    trials = [rehearse(own, part, signals) for own, part in zip(configs, parts, strict=True)]
+    epochs = Epochs(parts, trials)
+    epochs.check()
+    return Prepared(configs, parts, described(configs, config), epochs)
+
+
+@contextmanager
+def opened(runs: Prepared, signals: Signals) -> Iterator[list[Member]]:
+    """A folder and a Trainer for each, and how each ended in its record."""
+    patch, members = changes(), []
+    with ExitStack() as stack:
+        for index, (config, parts) in enumerate(zip(runs.configs, runs.parts, strict=True)):
+            place = {"vectorised": {"member": index, "of": len(runs.configs)}}
+            folder = new_folder(config, circumstances(config, parts) | place, patch)
+            trainer = trainer_of(config, folder, folder.read()["run_id"], signals, Silent())
+            members.append(stack.enter_context(Member(config, parts, folder, trainer, runs.shown[index])))
+            show_settings(trainer, config)
+        yield members
+
+
 class Silent(Callback):
     """Progress that is shown elsewhere."""
 
 
 def _alive(members: Sequence[Member]) -> list[Member]:
     return [member for member in members if member.failure is None]
-
-
-def _built(configs: Sequence[DictConfig]) -> list[Parts]:
-    """Each member's parts, on images that are read once."""
-    first = build(configs[0])
-    rest = [build(config, first.data.with_seed(config.seed)) for config in configs[1:]]
-    return [first, *rest]
 
 
 class Epochs:
@@ -172,13 +192,17 @@ class Epochs:
     def _epoch(self, epoch: int, members: Sequence[Member]) -> None:
         self.samples, self.started = 0, time.perf_counter()
         for index, batch in enumerate(self.batches.batches(epoch, self.count)):
-            self.rows.append(self.steps.step(batch, epoch, index))
-            self.samples += batch.x.shape[1]
-            if len(self.rows) == self.every:
-                self._log(epoch, members)
+            self.advance(batch, epoch, index, members)
         for member in members:
             member.stand_at(epoch, self.steps.done)
         if self.rows:
+            self._log(epoch, members)
+
+    def advance(self, batch: Batch, epoch: int, index: int, members: Sequence[Member]) -> None:
+        """One step of all members, and a line in their journals where one is due."""
+        self.rows.append(self.steps.step(batch, epoch, index))
+        self.samples += batch.x.shape[1]
+        if len(self.rows) == self.every:
             self._log(epoch, members)
 
     def _log(self, epoch: int, members: Sequence[Member]) -> None:

@@ -4,6 +4,7 @@ The pass is `vmap`ped over the members and traced once for each size of a batch.
 the list itself: no module, no autograd, no `vmap`, which in a small model cost more than the arithmetic.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,8 +33,12 @@ class Pass:
         noise = [torch.stack([draw() for _ in stack.members]) for draw in self.draws]
         given = [value for value in batch if value is not None]
         run = _joint(stack, knobs, batch)
-        traced = make_fx(run, tracing_mode="fake", _allow_non_fake_inputs=True)
-        self.run = _simplified(traced(stack.flat, settings, *stack.buffers, *given, *noise))
+        trace = make_fx(run, tracing_mode="fake", _allow_non_fake_inputs=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "There is a performance drop"
+            )  # true of `vmap`, not of its trace
+            self.run = _simplified(trace(stack.flat, settings, *stack.buffers, *given, *noise))
 
     def noise(self, seed: Callable[[int], None]) -> list[Tensor]:
         """Each draw for all members (K, ...); seed: begins the stream of the member with this number."""
@@ -113,7 +118,7 @@ def _is_idle(node: fx.Node) -> bool:
     if node.target is ATEN.detach.default:
         return True
     if node.target is ATEN.mul.Scalar:  # of a bias, by the 1 that `addmm` is defined with
-        return node.args[1] == 1
-    reshapes = node.target in (ATEN.view.default, ATEN.expand.default)
+        return bool(node.args[1] == 1)
     before: Any = node.args[0]
-    return bool(reshapes and node.meta["val"].shape == before.meta["val"].shape)
+    reshapes = node.target in (ATEN.view.default, ATEN.expand.default)
+    return reshapes and tuple(node.meta["val"].shape) == tuple(before.meta["val"].shape)
