@@ -25,8 +25,8 @@ def measured(
     case: Case, members: Sequence[int], floor: Contender, rounds: int, steps: int, seed: int
 ) -> Rounds:
     """Seconds for a step: of the floor, of one run, and of all members for each number of them."""
-    # No tracker on either side: what is compared is training, and the start of a tracker is none.
-    case = replace(case, overrides=(*case.overrides, "logger=[]"))
+    # W&B on neither side: what is compared is training, and its start for each member is none.
+    case = replace(case, overrides=(*case.overrides, "logger.wandb.mode=disabled"))
     contenders: dict[str, Contender] = {
         FLOOR: floor,
         ALONE.first: ours.logged,

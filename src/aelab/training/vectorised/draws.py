@@ -68,10 +68,17 @@ class Replayed(TorchFunctionMode):
     ) -> Any:
         if function in FILLS:
             return next(self.noise)
-        if function is F.binary_cross_entropy_with_logits and kwargs.keys() == {"reduction"}:
-            each = _CrossEntropy.apply(*torch.broadcast_tensors(*args))
-            return {"none": each, "sum": each.sum(), "mean": each.mean()}[kwargs["reduction"]]
+        if (
+            function is F.binary_cross_entropy_with_logits
+            and kwargs["pos_weight"] is kwargs["weight"] is None
+        ):
+            return _cross_entropy(*args, kwargs["reduction"])
         return function(*args, **(kwargs or {}))
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, reduction: str) -> Tensor:
+    each: Tensor = _CrossEntropy.apply(*torch.broadcast_tensors(logits, target))
+    return each if reduction == "none" else each.sum() if reduction == "sum" else each.mean()
 
 
 class _CrossEntropy(torch.autograd.Function):
