@@ -48,7 +48,11 @@ def assert_alike(member, alone):
         ([], ["seed=0", "seed=1", "seed=2"]),
         (["variant=beta_vae"], ["objective.terms.kl.weight=0.5", "objective.terms.kl.weight=4"]),
         (["variant=iwae", "objective.samples=3"], ["seed=0", "seed=7"]),
-        pytest.param(["variant=ae", "optimizer=sgd"], ["optimizer.lr=0.001", "optimizer.lr=0.01"], marks=pytest.mark.slow),
+        pytest.param(
+            ["variant=ae", "optimizer=sgd"],
+            ["optimizer.lr=0.001", "optimizer.lr=0.01"],
+            marks=pytest.mark.slow,
+        ),
         (["variant=cvae", "binarization=dynamic"], ["seed=0", "seed=1"]),
         (["variant=gumbel_vae"], ["seed=0", "seed=1"]),
         pytest.param(["variant=annealed_vae"], ["seed=0", "seed=1"], marks=pytest.mark.slow),
@@ -56,11 +60,15 @@ def assert_alike(member, alone):
         (["corruption=masking"], ["model.corruption.probability=0.1", "model.corruption.probability=0.6"]),
         (["lr_schedule=cosine"], ["optimizer.lr=0.001", "optimizer.lr=0.005"]),
         (["training.gradient_clip_val=1"], ["seed=0", "seed=1"]),
-        pytest.param(["optimizer=adamw"], ["optimizer.weight_decay=0.0", "optimizer.weight_decay=0.5"], marks=pytest.mark.slow),
+        pytest.param(
+            ["optimizer=adamw"],
+            ["optimizer.weight_decay=0.0", "optimizer.weight_decay=0.5"],
+            marks=pytest.mark.slow,
+        ),
         (["data.batch_size=500", "trainer.limit_train_batches=1.0"], ["seed=0", "seed=1"]),
     ],
     ids=lambda value: ",".join(value),
-)  # fmt: skip
+)
 def test_each_member_ends_as_it_would_alone(together, train, shared, differ):
     key = differ[0].split("=")[0]
     values = ",".join(option.split("=")[1] for option in differ)

@@ -72,7 +72,7 @@ class Replayed(TorchFunctionMode):
             function is F.binary_cross_entropy_with_logits
             and kwargs["pos_weight"] is kwargs["weight"] is None
         ):
-            return _cross_entropy(*args, kwargs["reduction"])
+            return _cross_entropy(args[0], args[1], kwargs["reduction"])
         return function(*args, **(kwargs or {}))
 
 
