@@ -12,6 +12,9 @@ of one step goes instead.
 variants: the training that a user starts, with all its logging, against the same loader, model and objective
 in a bare torch loop, in units of that loop's throughput.
 
+`python scripts/benchmark.py --members 1 2 4 8 16` measures `trainer=vectorised`: so many members of the tiny
+model together, against as many runs one after another.
+
 `python scripts/benchmark.py --nll` measures the likelihood by importance sampling instead, against pythae's.
 """
 
@@ -34,8 +37,8 @@ from rich.table import Table
 
 from aelab.errors import AelabError
 from aelab.matmul import choose_matmul
-from aelab.runs.train import quieten
-from benchmarks import compositions, evidence, hand, ours
+from aelab.runs.session import quieten
+from benchmarks import compositions, evidence, hand, members, ours
 from benchmarks.compositions import OURS
 from benchmarks.hand import Case, Composition
 from benchmarks.rounds import Reference, Rounds, cells, empty_table, measure, silence, verdict
@@ -117,7 +120,9 @@ def main() -> int:
     console.print(f"{_processor()}, torch {torch.__version__}, 1 thread; load average before {load}")
     if arguments.nll:
         return _nll(arguments, console)
-    if arguments.cases:
+    if arguments.members:
+        reference, results = members.ALONE, {"tiny": _together(arguments, console)}
+    elif arguments.cases:
         reference, results = compositions.BARE, _compared(arguments.cases, arguments, console)
     else:
         reference = FLOOR
@@ -127,6 +132,17 @@ def main() -> int:
         report = {"load_average_before": load, "load_average_after": _load(), **_report(results, reference)}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0 if all(not reference.noise(rounds) for rounds in results.values()) else 2
+
+
+def _together(arguments: argparse.Namespace, console: Console) -> Rounds:
+    """Members of the smallest model, where a step is all overhead."""
+    case, floor = CASES["tiny"], _at_its_best(hand.fused_floor)
+    steps = arguments.steps or case.steps
+    rounds = members.measured(case, arguments.members, floor, arguments.rounds, steps, arguments.seed)
+    console.print(members.table(case, arguments.members, steps, rounds))
+    for line in (*members.targets(arguments.members, rounds), *members.ALONE.noise(rounds)):
+        console.print(line)
+    return rounds
 
 
 def _nll(arguments: argparse.Namespace, console: Console) -> int:
@@ -150,6 +166,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("overrides", nargs="*", help="a composition to measure, as train.py takes it")
     parser.add_argument("--models", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument(
+        "--members", nargs="+", type=int, metavar="K", help="measure members trained together"
+    )
     parser.add_argument("--nll", action="store_true", help="measure importance sampling, and stop")
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for results that mean something")
     parser.add_argument("--steps", type=int, help=f"of a measurement, a multiple of {hand.LOG_EVERY}")

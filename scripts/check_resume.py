@@ -25,7 +25,8 @@ from aelab.data.module import DataModule
 from aelab.errors import ResumeError
 from aelab.journal import JsonLines
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import quieten, resume, start
+from aelab.runs.session import quieten
+from aelab.runs.train import resume, start
 from aelab.training import base
 from aelab.training.checkpoints import load, resume_points
 from aelab.training.window import Window

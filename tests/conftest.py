@@ -15,7 +15,8 @@ from aelab.callbacks.signals import Signals
 from aelab.composition import compose
 from aelab.runs.evaluate import main as evaluate_run
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import quieten, start
+from aelab.runs.session import quieten
+from aelab.runs.train import start
 
 torch.set_num_threads(1)
 quieten()

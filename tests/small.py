@@ -4,7 +4,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from aelab.callbacks.resume import ResumePoints
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import fingerprint
+from aelab.runs.weights import fingerprint
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 

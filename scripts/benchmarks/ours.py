@@ -15,7 +15,7 @@ from aelab.composition import compose
 from aelab.data.splits import Images, Splits
 from aelab.runs.build import Parts, build, make_trainer
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import fit
+from aelab.runs.session import fit
 from aelab.seeds import seed_generators, step_seed
 from aelab.trackers import new_run_id
 from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, Composition, pixels, timed, timed_trainer, warmup

@@ -45,6 +45,19 @@ def compose(overrides: Sequence[str] = (), name: str = "train") -> DictConfig:
             raise ConfigurationError(explain(error, overrides, name)) from error
 
 
+def recompose(chosen: Sequence[Sequence[str]]) -> list[DictConfig]:
+    """What the command line at hand would compose with more overrides, or others, in the place of its own.
+
+    For use within a task; the task's own configuration stays Hydra's.
+    """
+    job, before = HydraConfig.instance(), HydraConfig.instance().cfg
+    GlobalHydra.instance().clear()
+    try:
+        return [compose(overrides) for overrides in chosen]
+    finally:
+        job.cfg = before
+
+
 def checked(config: DictConfig) -> DictConfig:
     """A copy without interpolations and without Hydra's own node.
 

@@ -16,9 +16,11 @@ class Binarization(Protocol):
     """Two steps from pixels to values: `prepare` at setup, a call for each batch.
 
     draws_once: whether what is kept resident was drawn at random, and its mean is the source's grey image.
+    draws_each: whether a call draws.
     """
 
     draws_once: bool
+    draws_each: bool
 
     def prepare(self, x: Tensor, /) -> Tensor:
         """(N, ...) uint8 -> (N, ...) uint8, what is kept resident."""
@@ -31,6 +33,7 @@ class Grey:
     """The grey level itself, v / 255."""
 
     draws_once = False
+    draws_each = False
 
     def prepare(self, x: Tensor) -> Tensor:
         return x
@@ -43,6 +46,7 @@ class Dynamic:
     """One Bernoulli(v / 255) draw for each pixel, afresh in each batch (Salakhutdinov and Murray 2008)."""
 
     draws_once = False
+    draws_each = True
 
     def prepare(self, x: Tensor) -> Tensor:
         return x
@@ -58,6 +62,7 @@ class Fixed:
     """
 
     draws_once = True
+    draws_each = False
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -73,6 +78,7 @@ class Threshold:
     """1 where v / 255 is above `level`, else 0."""
 
     draws_once = False
+    draws_each = False
 
     def __init__(self, level: float = 0.5) -> None:
         self.level = level

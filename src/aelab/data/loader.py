@@ -61,8 +61,12 @@ class Loader(ABC):
         images = self.images.at(part)
         if self.images.rows is not None:
             images = images.to(self.device)
+        return Batch(self.valued(images.x, epoch, batch, rank), images.y, images.attributes)
+
+    def valued(self, pixels: Tensor, epoch: int, batch: int, rank: int = 0) -> Tensor:
+        """(B, C, H, W) uint8 -> float32, with the draws that belong to this batch."""
         self._generator.manual_seed(step_seed(self.seed, self.stage, epoch, batch, rank))
-        return Batch(self.values(images.x, self._generator), images.y, images.attributes)
+        return self.values(pixels, self._generator)
 
 
 class TrainLoader(Loader):
@@ -93,7 +97,7 @@ class TrainLoader(Loader):
     def __iter__(self) -> Iterator[Batch]:
         # A generator: Lightning calls iter() before it sets the epoch, and nothing here runs until next().
         epoch, start = self._epoch, self._skipped()
-        order = self._order(epoch)
+        order = self.order(epoch)
         for batch in range(start, len(self)):
             index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield self._batch(index, epoch, batch, self.rank)
@@ -105,7 +109,7 @@ class TrainLoader(Loader):
         self._position = (0, 0)
         return batch
 
-    def _order(self, epoch: int) -> Tensor:
+    def order(self, epoch: int) -> Tensor:
         """This rank's images in `epoch`: drawn on the CPU, so that it is the same on every device."""
         count = len(self.images)
         generator = torch.Generator().manual_seed(step_seed(self.seed, "order", epoch))

@@ -140,6 +140,12 @@ class DataModule(LightningDataModule):
         twin.binarization, twin._images = Dynamic(), {}
         return twin
 
+    def with_seed(self, seed: int) -> "DataModule":
+        """The same images, shared, in the order and with the noise of another run's seed."""
+        twin = copy(self)
+        twin.seed = seed
+        return twin
+
     def state_dict(self) -> dict[str, Any]:
         """Where a training continues from; Lightning keeps it in its checkpoints."""
         return {"position": list(self.position)}

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from aelab.errors import RunError
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import CHECKPOINT, RUN
+from aelab.runs.session import CHECKPOINT, RUN
 
 RANK = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PATIENCE = 60.0  # seconds that a training that is told to stop is given for its last resume point

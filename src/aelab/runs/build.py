@@ -37,15 +37,15 @@ class Parts:
     flops_per_image: int | None
 
 
-def build(config: DictConfig) -> Parts:
-    """Build the parts and try them on two validation images.
+def build(config: DictConfig, data: DataModule | None = None) -> Parts:
+    """Build the parts and try them on two validation images; data: where the images are in memory already.
 
     Raises ConfigurationError or DataError where they do not fit together or with the data.
     """
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time alone
     if config.threads:
         torch.set_num_threads(config.threads)
-    data = make(config.data)
+    data = make(config.data) if data is None else data
     data.prepare_data()
     data.setup()
     if not 0 <= config.seed < 2**32:

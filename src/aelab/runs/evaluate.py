@@ -26,9 +26,9 @@ from aelab.runs.build import make
 from aelab.runs.folder import RunFolder
 from aelab.runs.peers import Recorded, peers_of, recorded, spaces_of
 from aelab.runs.report import report_evaluation
+from aelab.runs.session import quieten
 from aelab.runs.snapshot import hardware
 from aelab.runs.tell import refuse_links, tell, trackers_of
-from aelab.runs.train import quieten
 from aelab.runs.trusted import published_mirrors, trusted_settings
 from aelab.runs.weights import checkpoint_of, device_of, model_of
 

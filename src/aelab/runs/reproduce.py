@@ -28,9 +28,11 @@ from aelab.reproduction.retraining import Source, train_again
 from aelab.runs.build import make
 from aelab.runs.chosen import REPRODUCTION, runs_of
 from aelab.runs.folder import RunFolder, claimed, write_json
+from aelab.runs.session import quieten
 from aelab.runs.snapshot import hardware, packages
-from aelab.runs.train import fingerprint, quieten, settings_of
+from aelab.runs.train import settings_of
 from aelab.runs.trusted import trusted_settings
+from aelab.runs.weights import fingerprint
 from aelab.training.checkpoints import load
 
 

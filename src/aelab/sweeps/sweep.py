@@ -14,7 +14,7 @@ from optuna.trial import Trial, TrialState
 
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.errors import SweepError
-from aelab.runs.train import quieten
+from aelab.runs.session import quieten
 from aelab.sweeps.job import Composer
 from aelab.sweeps.plan import Plan, plan
 from aelab.sweeps.pool import Message, Pool

@@ -14,7 +14,8 @@ from aelab.callbacks.study import Tells
 from aelab.errors import AelabError, SweepError
 from aelab.journal import rows
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import fingerprint, resume, start
+from aelab.runs.train import resume, start
+from aelab.runs.weights import fingerprint
 from aelab.training.checkpoints import resume_points, usable
 
 

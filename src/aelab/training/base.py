@@ -166,12 +166,19 @@ class Training(LightningModule):
         means = self.window.flush(lambda v: reduce(v.to(self.device), reduce_op="mean"))
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
+        speed = self.window.samples_per_second() * self.trainer.world_size
+        self.log_means(means, optimizer.param_groups[0]["lr"], speed, epoch)
+
+    def log_means(
+        self, means: Mapping[str, float], rate: float, speed: float, epoch: int | None = None
+    ) -> None:
+        """Log a window's mean terms with the weights, the learning rate, and samples for each second."""
         self.log_values(
             {
                 **{f"train/{name}": value for name, value in means.items()},
                 **{f"weight/{k}": w for k, w in self.objective.weights(self.global_step).items()},
-                "train/learning_rate": optimizer.param_groups[0]["lr"],
-                "time/samples_per_second": self.window.samples_per_second() * self.trainer.world_size,
+                "train/learning_rate": rate,
+                "time/samples_per_second": speed,
             },
             epoch,
         )

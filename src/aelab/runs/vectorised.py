@@ -1,0 +1,244 @@
+"""Several trainings at once: stacked steps between validations, and for the rest a run for each member.
+
+A member has what a run alone has: folder, record, journal, trackers, validation, best weights, pictures and
+test. It has no resume points.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from aelab.callbacks.signals import Signals
+from aelab.data.together import Together
+from aelab.errors import AelabError, NonFiniteError
+from aelab.records import Batch
+from aelab.runs.build import Parts, build
+from aelab.runs.folder import RunFolder
+from aelab.runs.members import described, members_of
+from aelab.runs.session import report_run, show_settings, status_of, test, trainer_of
+from aelab.runs.train import changes, circumstances, new_folder, rehearse
+from aelab.training.base import Training
+from aelab.training.vectorised.steps import Steps
+
+ADVICE = "members that were trained together cannot be continued: start anew"
+
+
+@dataclass
+class Member:
+    """One run among those that are trained together.
+
+    shown: what tells it from the others. failure: why it was given up, and the others were not.
+    """
+
+    config: DictConfig
+    parts: Parts
+    folder: RunFolder
+    trainer: Trainer
+    shown: str
+    failure: AelabError | None = None
+    status: AbstractContextManager[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.status = status_of(self.folder, self.trainer, ADVICE)
+        self.parts.training.trainer = self.trainer
+        self.trainer.strategy.connect(self.parts.training)
+
+    @property
+    def training(self) -> Training:
+        return self.parts.training
+
+    def stand_at(self, epoch: int, step: int) -> None:
+        """Let the Trainer know where the training is, as its own loop would."""
+        loop: Any = self.trainer.fit_loop
+        loop.epoch_progress.current.processed = loop.epoch_progress.current.completed = epoch
+        loop.epoch_loop.manual_optimization.optim_step_progress.total.completed = step
+
+    def validate(self, epoch: int) -> None:
+        """Measure the validation split after an epoch, and keep weights that are the best so far."""
+        self.trainer.validate(self.training, datamodule=self.parts.data, verbose=False)
+        self.trainer.state.fn = TrainerFn.FITTING  # a checkpoint of validation alone would not be written
+        best: Any = self.trainer.checkpoint_callback
+        best.on_train_epoch_end(self.trainer, self.training)
+        self.stand_at(epoch + 1, self.trainer.global_step)
+
+    def __enter__(self) -> "Member":
+        self.status.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.failure is None:
+            self.status.__exit__(*error)
+
+    def give_up(self, reason: AelabError) -> None:
+        """Close this run as failed."""
+        self.failure = reason
+        self.status.__exit__(type(reason), reason, reason.__traceback__)
+
+
+def start(config: DictConfig, signals: Signals) -> list[RunFolder]:
+    """Train all members from nothing, each in a new folder; the folders, in the members' order.
+
+    Raises NonFiniteError where a member diverged, after the others are finished.
+    """
+    runs = prepared(config, signals)
+    with opened(runs, signals) as members:
+        runs.epochs.train(members)
+        for member in _alive(members):
+            test(member.trainer, member.parts, member.folder)
+    for member in _alive(members):
+        report_run(member.trainer, member.folder)
+    if lost := [m for m in members if m.failure]:
+        reasons = "; ".join(f"{m.shown}: {m.failure}" for m in lost)
+        raise NonFiniteError(f"{len(lost)} of {len(members)} members failed, the others are whole: {reasons}")
+    return [member.folder for member in members]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is trained together, before a folder exists; shown: what tells each from the others."""
+
+    configs: Sequence[DictConfig]
+    parts: Sequence[Parts]
+    shown: Sequence[str]
+    epochs: "Epochs"
+
+
+def prepared(config: DictConfig, signals: Signals) -> Prepared:
+    """Build all members on images that are read once, and try them.
+
+    Raises ConfigurationError for what cannot be trained together.
+    """
+    configs = members_of(config)
+    first = build(configs[0])
+    parts = [first, *(build(own, first.data.with_seed(own.seed)) for own in configs[1:])]
+    trials = [rehearse(own, part, signals) for own, part in zip(configs, parts, strict=True)]
+    epochs = Epochs(parts, trials)
+    epochs.check()
+    return Prepared(configs, parts, described(configs, config), epochs)
+
+
+@contextmanager
+def opened(runs: Prepared, signals: Signals) -> Iterator[list[Member]]:
+    """A folder and a Trainer for each, and how each ended in its record."""
+    patch, members = changes(), []
+    with ExitStack() as stack:
+        for index, (config, parts) in enumerate(zip(runs.configs, runs.parts, strict=True)):
+            place = {"vectorised": {"member": index, "of": len(runs.configs)}}
+            folder = new_folder(config, circumstances(config, parts) | place, patch)
+            trainer = trainer_of(config, folder, folder.read()["run_id"], signals, Silent())
+            members.append(stack.enter_context(Member(config, parts, folder, trainer, runs.shown[index])))
+            show_settings(trainer, config)
+        yield members
+
+
+class Silent(Callback):
+    """Progress that is shown elsewhere."""
+
+
+def _alive(members: Sequence[Member]) -> list[Member]:
+    return [member for member in members if member.failure is None]
+
+
+class Epochs:
+    """Epochs of stacked steps, with a validation of each member after each."""
+
+    def __init__(self, parts: Sequence[Parts], trainers: Sequence[Trainer]) -> None:
+        for part, trainer in zip(parts, trainers, strict=True):
+            part.data.trainer = trainer  # it tells the images' device
+        self.batches = Together([part.data.train_dataloader() for part in parts])
+        first = trainers[0]
+        self.count = _limited(len(self.batches.first), first.limit_train_batches)
+        self.epochs, self.every = int(first.max_epochs or 1), first.log_every_n_steps  # type: ignore[attr-defined]
+        device = first.strategy.root_device
+        self.steps = Steps([part.training for part in parts], self.epochs * self.count, device)
+        self.rows: list[Tensor] = []
+        self.samples, self.started = 0, time.perf_counter()
+
+    def check(self) -> None:
+        """Refuse what cannot be stacked, on a first batch."""
+        self.steps.check(next(self.batches.batches(0, 1)))
+
+    def train(self, members: Sequence[Member]) -> None:
+        """To the end, or until no member is left."""
+        began = time.monotonic()
+        for epoch in range(self.epochs):
+            self._epoch(epoch, members)
+            self.steps.stack.publish()
+            for member in _alive(members):
+                with _or_given_up(member):
+                    member.validate(epoch)
+            _show(members, epoch + 1, self.epochs, time.monotonic() - began)
+            if not _alive(members):
+                return
+
+    def _epoch(self, epoch: int, members: Sequence[Member]) -> None:
+        self.samples, self.started = 0, time.perf_counter()
+        for index, batch in enumerate(self.batches.batches(epoch, self.count)):
+            self.advance(batch, epoch, index, members)
+        for member in members:
+            member.stand_at(epoch, self.steps.done)
+        if self.rows:
+            self._log(epoch, members)
+
+    def advance(self, batch: Batch, epoch: int, index: int, members: Sequence[Member]) -> None:
+        """One step of all members, and a line in their journals where one is due."""
+        self.rows.append(self.steps.step(batch, epoch, index))
+        self.samples += batch.x.shape[1]
+        if len(self.rows) == self.every:
+            self._log(epoch, members)
+
+    def _log(self, epoch: int, members: Sequence[Member]) -> None:
+        """Hand each member the means of its terms since the last time."""
+        table = torch.stack(self.rows).cpu().double()
+        self.rows.clear()
+        speed = self.samples / max(1e-9, time.perf_counter() - self.started)
+        rates = self.steps.optimizer.rates(self.steps.done - 1)
+        for row, member in enumerate(members):
+            if member.failure is None:
+                member.stand_at(epoch, self.steps.done)
+                with _or_given_up(member):
+                    self._log_one(member, table[:, :, row], rates[row], speed)
+        self.samples, self.started = 0, time.perf_counter()
+
+    def _log_one(self, member: Member, own: Tensor, rate: float, speed: float) -> None:
+        if not own.isfinite().all():
+            steps = list(range(self.steps.done - len(own) + 1, self.steps.done + 1))
+            window = member.training.window
+            window.load_state_dict({"names": self.steps.names, "steps": steps, "table": own})
+            window.check()
+        means = dict(zip(self.steps.names, own.mean(0).tolist(), strict=True))
+        member.training.log_means(means, rate, speed)
+
+
+@contextmanager
+def _or_given_up(member: Member) -> Iterator[None]:
+    """A member that diverges here ends, and the others go on."""
+    try:
+        yield
+    except NonFiniteError as error:
+        member.give_up(error)
+        print(f"{member.shown}: {error}", file=sys.stderr)
+
+
+def _limited(count: int, limit: int | float | None) -> int:
+    """How many of an epoch's batches Lightning's `limit_train_batches` leaves: a number or a share."""
+    if limit is None:
+        return count
+    return min(count, limit) if isinstance(limit, int) else int(count * limit)
+
+
+def _show(members: Sequence[Member], epoch: int, epochs: int, seconds: float) -> None:
+    """One line: how the validation's number that chooses weights stands in each member."""
+    metric = str(members[0].config.monitor.metric)
+    values = ["failed" if m.failure else f"{m.trainer.callback_metrics[metric].item():.4g}" for m in members]
+    step = max(m.trainer.global_step for m in members)
+    print(f"epoch {epoch}/{epochs}  step {step}  {metric} {' '.join(values)}  {seconds:.0f} s", flush=True)

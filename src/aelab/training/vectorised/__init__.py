@@ -1,0 +1,1 @@
+"""Several members of one architecture, trained by one pass over stacked parameters."""
