@@ -47,7 +47,7 @@ def fit(
     with status_of(folder, trainer, advice), _announced(folder, checkpoint), timed(folder, trainer):
         show_settings(trainer, config)
         trainer.fit(parts.training, datamodule=parts.data, ckpt_path=checkpoint)
-        metrics = test(trainer, parts, folder)
+        metrics = test(trainer, parts, folder, samples_seen(trainer, parts.data))
     if trainer.is_global_zero:
         report_run(trainer, folder)
     return metrics
@@ -60,17 +60,18 @@ def show_settings(trainer: Trainer, config: DictConfig) -> None:
         logger.log_hyperparams(settings)
 
 
-def test(trainer: Trainer, parts: Parts, folder: RunFolder) -> dict[str, float]:
-    """Measure the weights that validation chose on the test split, and record what is found."""
+def test(trainer: Trainer, parts: Parts, folder: RunFolder, seen: int) -> dict[str, float]:
+    """Measure the weights that validation chose on the test split, and record what is found.
+
+    seen: training images that were shown.
+    """
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
         parts.training.load_state_dict(load(Path(best))["state_dict"])
     trainer.test(parts.training, datamodule=parts.data, verbose=False)
     metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if trainer.is_global_zero:
-        folder.update(
-            metrics=metrics, steps=trainer.global_step, samples_seen=samples_seen(trainer, parts.data)
-        )
+        folder.update(metrics=metrics, steps=trainer.global_step, samples_seen=seen)
     return metrics
 
 

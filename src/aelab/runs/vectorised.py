@@ -93,7 +93,7 @@ def start(config: DictConfig, signals: Signals) -> list[RunFolder]:
     with opened(runs, signals) as members:
         runs.epochs.train(members)
         for member in _alive(members):
-            test(member.trainer, member.parts, member.folder)
+            test(member.trainer, member.parts, member.folder, runs.epochs.seen)
     for member in _alive(members):
         report_run(member.trainer, member.folder)
     if lost := [m for m in members if m.failure]:
@@ -161,7 +161,7 @@ class Epochs:
         device = first.strategy.root_device
         self.steps = Steps([part.training for part in parts], self.epochs * self.count, device)
         self.rows: list[Tensor] = []
-        self.samples, self.started = 0, time.perf_counter()
+        self.samples, self.started, self.seen = 0, time.perf_counter(), 0
 
     def check(self) -> None:
         """Refuse what cannot be stacked, on a first batch."""
@@ -193,6 +193,7 @@ class Epochs:
         """One step of all members, and a line in their journals where one is due."""
         self.rows.append(self.steps.step(batch, epoch, index))
         self.samples += batch.x.shape[1]
+        self.seen += batch.x.shape[1]
         if len(self.rows) == self.every:
             self._log(epoch, members)
 
