@@ -1,5 +1,6 @@
 """How a run that is one trial of a study tells the study of itself."""
 
+import contextlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class Tells(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.folder = Path(trainer.default_root_dir)
-        self.study.send(("run", str(self.folder)))
+        self._tell("run", str(self.folder))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
@@ -48,6 +49,16 @@ class Tells(Callback):
         if self.metric is None:
             return
         value = trainer.callback_metrics[self.metric].item()
-        self.study.send(("report", self.validations, value))
-        if self.study.recv():
+        self._tell("report", self.validations, value)
+        if self._is_enough():
             raise Pruned(f"{self.metric}={value:.6g} at validation {self.validations} is not promising")
+
+    # A study that is gone has sent a signal before, at which the run ends where it can be continued.
+    def _tell(self, *message: Any) -> None:
+        with contextlib.suppress(OSError):
+            self.study.send(message)
+
+    def _is_enough(self) -> bool:
+        with contextlib.suppress(OSError, EOFError):
+            return bool(self.study.recv())
+        return False

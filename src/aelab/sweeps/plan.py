@@ -47,6 +47,12 @@ class Plan:
         """All overrides of a trial with these values."""
         return [*self.fixed, *(f"{name}={value}" for name, value in values.items())]
 
+    def alone(self, overrides: Sequence[str]) -> list[str]:
+        """The overrides that make a trial's training outside of the study."""
+        # An experiment may be a whole study, which begins without -m; this is one training of it.
+        whole = any(o.startswith("experiment=") for o in self.fixed)
+        return [*overrides, *(["hydra.mode=RUN"] if whole else [])]
+
     @property
     def question(self) -> dict[str, Any]:
         """What decides the values of the study's trials; a grid may grow."""

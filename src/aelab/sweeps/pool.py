@@ -77,8 +77,9 @@ class Pool:
 
     def stop(self) -> None:
         """End all by SIGTERM, at which a training saves where it stands, and wait for them."""
-        for process, _ in self._running.values():
+        for process, connection in self._running.values():
             process.terminate()
+            connection.close()  # else one that waits for an answer waits for ever
         for process, _ in self._running.values():
             process.join()
 

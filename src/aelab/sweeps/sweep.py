@@ -104,7 +104,7 @@ class Worker:
 
     def _train(self, overrides: list[str], trial: Trial, study: Connection) -> None:
         """In the trial's process, whose record names the command of this training alone."""
-        sys.orig_argv[:] = [sys.executable, sys.argv[0], *overrides]
+        sys.orig_argv[:] = [sys.executable, sys.argv[0], *self.plan.alone(overrides)]
         assignment = Assignment(
             study,
             self.plan.objectives,

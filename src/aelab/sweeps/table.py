@@ -53,15 +53,13 @@ def report(plan: Plan, record: Record, folder: Path) -> None:
         if trial.state is TrialState.FAIL:
             console.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     for trial in _best(record):
-        console.print(f"best      {_numbers(plan, trial)}: {command(plan, trial)}")
+        console.print(f"best      {_numbers(plan, trial)}: {command(plan, trial.user_attrs['overrides'])}")
     console.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
 
 
-def command(plan: Plan, trial: FrozenTrial) -> str:
-    """The command that trains what a trial trained."""
-    # An experiment may be a whole study; this is one training of it.
-    alone = ["hydra.mode=RUN"] if any(o.startswith("experiment=") for o in plan.fixed) else []
-    return shlex.join(["python", sys.argv[0], *trial.user_attrs["overrides"], *alone])
+def command(plan: Plan, overrides: Sequence[str]) -> str:
+    """The command that trains what a trial of these overrides trains."""
+    return shlex.join(["python", sys.argv[0], *plan.alone(overrides)])
 
 
 def show_plan(plan: Plan, name: str) -> None:
@@ -73,7 +71,7 @@ def show_plan(plan: Plan, name: str) -> None:
         points = _first_draws(plan)
         print(f"study {name}: {plan.options['trials']} trials, as these (the later ones follow the results):")
     for overrides in points:
-        print(shlex.join(["python", sys.argv[0], *overrides]))
+        print(command(plan, overrides))
 
 
 def _first_draws(plan: Plan) -> list[list[str]]:
