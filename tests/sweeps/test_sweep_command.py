@@ -141,7 +141,8 @@ def test_a_dry_run_prints_commands_and_writes_nothing(sweep, tmp_path):
         (["seed=0,1", "sweep.workers=1,2"], "give one value"),
         (["seed=0,1", "trainer.devices=2"], "one device"),
         (["seed=0,1", "resume=x"], "continues its own"),
-        (["seed=0,1", "sweep.storage=postgresql+psycopg://a:b@127.0.0.1:1/c"], "cannot be reached"),
+        (["seed=0,1", "sweep.storage=postgresql+psycopg://a@127.0.0.1:1/c"], "cannot be reached"),
+        (["seed=0,1", "sweep.storage=postgresql+psycopg://a:b@127.0.0.1:1/c"], "with a password"),
         (
             ["seed=0,1", "sweep/pruner=median", "sweep.objectives={val/kl: minimize, val/mse: minimize}"],
             "pruned",

@@ -141,9 +141,7 @@ def beta_vae_score(
     rng = np.random.default_rng(seed)
     seen, held = _votes(_differences, codes, factors, votes, group, rng)
     if len(np.unique(held)) < 2:
-        raise InapplicableError(
-            f"votes={votes}: a classifier needs some for two factors or more, as of 1000"
-        )
+        raise InapplicableError(f"votes={votes}: a classifier needs some for two factors or more, as of 1000")
     reader = LogisticRegression(max_iter=1000).fit(seen, held)
     seen, held = _votes(_differences, others, truth, max(votes // 2, 1), group, rng)
     return mean(reader.predict(seen) == held, "fraction", f"{group} pairs; the error is that of the votes")
