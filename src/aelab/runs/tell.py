@@ -4,6 +4,7 @@ They are started with the user's credentials, so the folder says which trackers 
 *where* they send is the user's to say, in conf/logger, on the command line or in the environment.
 """
 
+import csv
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,15 +92,32 @@ def _inside(link: Path, folder: Path) -> bool:
 
 
 def tell(trackers: Sequence[Tracker[Any]], folder: RunFolder, suite: str, findings: Findings) -> list[str]:
-    """Give estimates and figures to trackers, and close them as the run ended; what they suggest."""
+    """Give estimates, figures and tables to trackers, and close them as the run ended; what they suggest."""
     step, code = _ending(folder)
     values = {f"evaluation/{suite}/{name}": found.value for name, found in findings.estimates.items()}
     for tracker in trackers:
         tracker.log_metrics(values, step)
         for path in findings.figures:
             tracker.log_picture(f"evaluation/{suite}/{path.stem}", path, step)
+        for path in findings.tables:
+            tracker.log_table(f"evaluation/{suite}/{path.stem}", *_table(path))
         tracker.finish(code)
     return [hint for tracker in trackers if (hint := tracker.hint())]
+
+
+def _table(path: Path) -> tuple[list[str], list[list[float | str]]]:
+    """The head and the rows of a table's file, with numbers as numbers where a whole column is of them."""
+    with path.open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    columns = [_numbers(column) for column in zip(*rows, strict=True)]
+    return head, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _numbers(column: Sequence[str]) -> list[float] | list[str]:
+    try:
+        return [float(cell) for cell in column]
+    except ValueError:
+        return list(column)
 
 
 def _ending(folder: RunFolder) -> tuple[int, int]:
