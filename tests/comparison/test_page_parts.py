@@ -10,7 +10,7 @@ import pytest
 from comparison_examples import comparison, group, picture
 from PIL import Image
 
-from aelab.comparison import pictures
+from aelab.comparison.page import pictures
 from aelab.comparison.page.curves import band
 from aelab.comparison.page.formats import duration, estimate, interval, number, p_value, spread, standing
 from aelab.comparison.page.pictures import common_seed, embedded, gallery

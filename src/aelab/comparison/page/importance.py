@@ -15,7 +15,7 @@ import numpy as np
 Predict = Callable[[np.ndarray], np.ndarray]
 
 FEWEST = 8  # configurations, below which a forest learns nothing
-TREES, SHUFFLES = 200, 20
+TREES, SHUFFLES = 100, 10
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,16 +48,17 @@ def gallery(groups: Sequence[Group], budget: int = BUDGET) -> Gallery:
     runs = {group.name: run for group in groups for run in group.runs if run.seed == seed}
     kinds: dict[str, list[Picture]] = {}
     left_out = [f"{group.name}: no finished run of seed {seed}" for group in groups if group.name not in runs]
-    for kind in _kinds(list(runs.values())):
-        for name, run in runs.items():
-            if kind not in run.pictures:
+    wanted = [(kind, name) for kind in _kinds(list(runs.values())) for name in runs]
+    wanted = [(kind, name) for kind, name in wanted if kind in runs[name].pictures]
+    with ThreadPoolExecutor() as threads:  # Pillow and zlib leave the interpreter to others meanwhile
+        found = threads.map(lambda each: _picture(each[1], runs[each[1]], each[0]), wanted)
+        for (kind, name), picture in zip(wanted, found, strict=True):
+            if isinstance(picture, str) or len(picture.uri) > budget:
+                why = picture if isinstance(picture, str) else "the page would grow too large"
+                left_out.append(f"{name}, {kind}: {why}")
                 continue
-            found = _fitting(name, run, kind, budget)
-            if isinstance(found, str):
-                left_out.append(f"{name}, {kind}: {found}")
-                continue
-            budget -= len(found.uri)
-            kinds.setdefault(kind, []).append(found)
+            budget -= len(picture.uri)
+            kinds.setdefault(kind, []).append(picture)
     return Gallery(seed, kinds, left_out if kinds else [])
 
 
@@ -88,14 +90,12 @@ def _kinds(runs: Sequence[Run]) -> list[str]:
     return [kind for kind in FIRST if kind in kinds] + sorted(kinds - set(FIRST))
 
 
-def _fitting(name: str, run: Run, kind: str, budget: int) -> Picture | str:
+def _picture(name: str, run: Run, kind: str) -> Picture | str:
     found = embedded(run.pictures[kind], run.path)
     if isinstance(found, str):
         return found
     content, width, height = found
     uri = "data:image/png;base64," + base64.b64encode(content).decode()
-    if len(uri) > budget:
-        return "the page would grow too large"
     return Picture(name, uri, width, height)
 
 
@@ -106,7 +106,7 @@ def _encoded(image: Image.Image) -> tuple[bytes, int, int]:
         image = image.resize((WIDEST, height), Image.Resampling.LANCZOS)
     red, green, blue = image.split()
     grey = red.tobytes() == green.tobytes() == blue.tobytes()
-    small = red if grey else image.quantize(256, dither=Image.Dither.NONE)
+    small = red if grey else image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    small.save(buffer, "PNG", optimize=True)
+    small.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue(), image.width, image.height
