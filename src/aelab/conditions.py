@@ -34,14 +34,17 @@ def shows_images(model: Autoencoder) -> bool:
 def _labels(model: Autoencoder, y: Labels | None, count: int) -> Tensor | None:
     if not isinstance(model.conditioner, OneHot):
         if y is not None:
-            raise InapplicableError("the model was trained without labels: leave y out")
+            raise InapplicableError("the model was trained without labels: give none")
         return None
     classes = model.conditioner.features
     if y is None:
-        raise InapplicableError(f"the model is told the label of an image: give y, from 0 to {classes - 1}")
-    labels = torch.as_tensor(y)
+        raise InapplicableError(f"the model is told the label of an image: give one, from 0 to {classes - 1}")
+    try:
+        labels = torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"label {y!r} is no whole number: 0 to {classes - 1} exist") from error
     if labels.is_floating_point() or labels.shape not in ((), (count,)):
-        raise DataError(f"y is one whole number for all {count} images, or one for each")
+        raise DataError(f"a label is one whole number for all {count} images, or one for each")
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise DataError(f"labels are {int(labels.min())} to {int(labels.max())}: 0 to {classes - 1} exist")
     return labels.long().expand(count)
@@ -50,7 +53,7 @@ def _labels(model: Autoencoder, y: Labels | None, count: int) -> Tensor | None:
 def _attributes(model: Autoencoder, attributes: Numbers | None, count: int) -> Tensor | None:
     if not isinstance(model.conditioner, Attributes):
         if attributes is not None:
-            raise InapplicableError("the model was trained without attributes: leave attributes out")
+            raise InapplicableError("the model was trained without attributes: give none")
         return None
     size = model.conditioner.features
     if attributes is None:

@@ -14,7 +14,8 @@ from aelab.errors import AelabError, ConfigurationError
 from aelab.evaluation import features
 from aelab.evaluation.features import Inception, feature_space
 from aelab.runs.build import make
-from aelab.training.checkpoints import AtomicCheckpointIO, load
+from aelab.training.checkpoint_io import AtomicCheckpointIO
+from aelab.training.checkpoints import load
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aelab.errors import AelabError
 from aelab.reproduction.agreement import Tolerance, Verdict, compare
 from aelab.runs.folder import RunFolder
-from aelab.training.checkpoints import AtomicCheckpointIO
+from aelab.training.checkpoint_io import AtomicCheckpointIO
 
 WEIGHTS = {
     "a": torch.tensor([1.0, -0.0, math.nan]),

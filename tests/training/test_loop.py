@@ -15,7 +15,7 @@ from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.trainer import call
 from pytorch_lightning.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
-from aelab.runs import train as runs
+from aelab.runs import session
 from aelab.training import loop
 from aelab.training.base import Training
 from aelab.training.checkpoints import load
@@ -127,7 +127,7 @@ class Bar(RichProgressBar):
 def test_a_bar_is_drawn_as_by_lightning(watched, monkeypatch):
     bars = Bar(), Bar()
     for bar, lean in zip(bars, (True, False), strict=True):
-        monkeypatch.setattr(runs, "progress", lambda terminal, bar=bar: bar)
+        monkeypatch.setattr(session, "progress", lambda terminal, bar=bar: bar)
         watched("trainer.val_check_interval=2", callback=Spy(), lean=lean)
     assert bars[0].drawn == bars[1].drawn
     assert {1, 2, 3} <= set(bars[0].drawn)

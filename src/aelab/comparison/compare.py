@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from aelab.comparison.fairness import check_data, flags
 from aelab.comparison.groups import grouped, values_by_seed
-from aelab.comparison.metrics import chosen
+from aelab.comparison.metrics import chosen, dropped
 from aelab.comparison.read import read_runs
 from aelab.comparison.records import Comparison, Group, Metric
 from aelab.comparison.statistics import summaries
@@ -39,13 +39,14 @@ def compare(
         reasons = listed({run.error for group in groups for run in group.failed})
         raise ConfigurationError(f"none of the {len(runs)} runs is finished ({reasons}): nothing to compare")
     check_data(finished, different_data)
-    metrics = chosen([run for group in finished for run in group.runs], metric, higher_is_better or {})
+    measured = [run for group in finished for run in group.runs]
+    metrics = chosen(measured, metric, higher_is_better or {})
     against = _named(baseline, [group.name for group in finished])
     return Comparison(
         groups=_ordered(_summarised(groups, metrics, against, alpha), metrics),
         metrics=metrics,
         baseline=against,
-        flags=(*flags(groups, metrics), *notes),
+        flags=(*flags(groups, metrics), *dropped(measured, metric), *notes),
         skipped=skipped,
     )
 

@@ -1,16 +1,19 @@
 """A comparison as a LaTeX table, for the package booktabs."""
 
+import re
 from collections.abc import Iterator
 
 from aelab.comparison.numerals import mean_and_deviation
 from aelab.comparison.records import Comparison, Group, Metric
 from aelab.comparison.text import printable
 
+POWER = re.compile(r"e([+-]?)0*(?=\d)(\d+)")
 ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
 # Brackets and stars at the head of a row would be options of the \\ before it.
 SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\char34{}", "`": r"\char96{}",
+    "\N{REPLACEMENT CHARACTER}": "?",
     "[": "{[}", "]": "{]}", "*": "{*}", "±": r"$\pm$", "–": "--", "…": r"\dots{}",
     **{letter: f"\\{letter}" for letter in "{}$&#_%"},
 }  # fmt: skip
@@ -48,6 +51,6 @@ def _cell(group: Group, metric: Metric, alpha: float) -> str:
     found = group.summaries.get(metric.name)
     if found is None:
         return "--"
-    numbers = mean_and_deviation(found, r" \pm ")
+    numbers = POWER.sub(r" \\cdot 10^{\1}", mean_and_deviation(found, r" \pm "))
     star = "^{*}" if found.p is not None and found.p < alpha else ""
     return rf"$\mathbf{{{numbers}}}{star}$" if found.best else f"${numbers}{star}$"

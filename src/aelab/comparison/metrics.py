@@ -1,6 +1,6 @@
 """Which numbers are compared, and of which more is better."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from aelab.comparison.records import Metric, Run
@@ -37,8 +37,8 @@ UNITS = {
     "distortion": "nats per image",
     "kl": "nats per image",
     "nll": "nats per image",
-    "bits_per_dim": "bits per pixel",
-    "mse": "squared error per pixel",
+    "bits_per_dim": "bits per value",
+    "mse": "squared error per value",
     "squared_error": "squared error per image",
     "psnr": "dB",
     "active_units": "latent dimensions",
@@ -68,6 +68,15 @@ def chosen(
         Metric(name, units.get(name) or UNITS.get(_last(name), ""), direction(name, directions))
         for name in names
     )
+
+
+def dropped(runs: Sequence[Run], asked: Sequence[str] | None) -> Iterator[str]:
+    """A sentence for each of the default metrics that some runs have and others lack."""
+    for name in DEFAULT if asked is None else ():
+        lacking = [run for run in runs if name not in run.values]
+        if lacking and len(lacking) < len(runs):
+            of = listed(sorted({run.name for run in lacking}))
+            yield f"{name} is not shown, for {len(lacking)} of {len(runs)} runs lack it ({of}): metric={name}"
 
 
 def direction(name: str, given: Mapping[str, bool | None]) -> bool | None:

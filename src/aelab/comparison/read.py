@@ -14,6 +14,7 @@ from aelab.comparison.logged import Curves, is_number
 from aelab.comparison.records import Run
 from aelab.comparison.text import printable, without_secrets
 from aelab.errors import AelabError, ConfigurationError, RunError
+from aelab.runs.chosen import REPRODUCTION
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.peers import deciding
 from aelab.runs.trusted import NEEDED
@@ -75,6 +76,9 @@ def _matching(pattern: str) -> list[str]:
 def _folders(start: str) -> Iterator[Path]:
     for folder, below, files in os.walk(start):
         below.sort()
+        if REPRODUCTION in files and folder != start:
+            below.clear()  # another execution of a run that counts already, without its evaluation
+            continue
         if MARKS.intersection(files):
             below.clear()
             yield Path(folder).resolve()

@@ -48,8 +48,11 @@ def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[
         yield _findings(comparison, comparison.metrics[start : start + abreast], alpha)
     yield Text(
         f"mean ± standard deviation over seeds, #rank; best: better than every other group; * differs from "
-        f"{comparison.baseline} (paired t-tests over seeds, corrected, at {alpha:g}); ↑ higher is better"
+        f"{comparison.baseline} (paired t-tests over seeds, corrected, at {alpha:g}); ↑ higher is better; "
+        "of N: over N seeds alone"
     )
+    if untested := [m.name for m in comparison.metrics if not _tested(comparison, m.name)]:
+        yield Text(f"untested  {listed(untested, 6)}: no two groups share two seeds that differ in spread")
     yield _budgets(comparison.groups)
     yield from map(Text, sentences(comparison))
 
@@ -80,7 +83,14 @@ def _cell(group: Group, metric: Metric, alpha: float) -> Text:
     star = "*" if found.p is not None and found.p < alpha else " "
     rank = "" if found.rank is None else f" #{found.rank:g}"
     best = " best" if found.best else ""
+    if len(found.values) < len({run.seed for run in group.runs}):
+        best += f" of {len(found.values)}"
     return Text(f"{mean_and_deviation(found)}{star}{rank}{best}", style="bold" if found.best else "")
+
+
+def _tested(comparison: Comparison, metric: str) -> bool:
+    found = [group.summaries[metric] for group in comparison.groups if metric in group.summaries]
+    return len(found) < 2 or any(summary.p is not None for summary in found)
 
 
 def _budgets(groups: Sequence[Group]) -> RenderableType:

@@ -4,7 +4,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-SECRET = re.compile(r"(?i)(api[_-]?key|passw(or)?d|secret|credential|(access|auth|api)[_-]?token)")
+SECRET = re.compile(
+    r"(?i)(api[_-]?key|passw(or)?d|secret|credential|(?<![a-z])(token|pat|key|auth)(?![a-z]))"
+)
+# What services give out as keys, wherever it stands, and the queries of signed addresses.
+_KEY = re.compile(
+    r"\b(?:gh[opsu]_|github_pat_|hf_|sk-|xox[bp]-|wandb_v\d_|AKIA)[\w-]{8,}"
+    r"|(?<=Bearer )\S+|(?<=://)\S+\?\S+"
+)
 # https://user:password@host, and key=value or --key value of a command line or an error.
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@'\"]+@")
 _ASSIGNED = re.compile(rf"(?P<key>{SECRET.pattern[4:]}[\w-]*['\"]?\s*[=:]\s*)['\"]?[^\s'\",;}}\]]+", re.I)
@@ -21,12 +28,15 @@ def without_secrets(value: Any) -> Any:
     """`value`, of plain containers, without what looks like a password or a key."""
     if isinstance(value, dict):
         return {
-            key: HIDDEN if item is not None and SECRET.search(str(key)) else without_secrets(item)
+            key: HIDDEN
+            if item and isinstance(item, str) and SECRET.search(str(key))
+            else without_secrets(item)
             for key, item in value.items()
         }
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
-    if isinstance(value, str) and ("=" in value or ":" in value):
+    if isinstance(value, str):
+        value = _KEY.sub(HIDDEN, value)
         return _ASSIGNED.sub(rf"\g<key>{HIDDEN}", _IN_ADDRESS.sub(f"{HIDDEN}@", value))
     return value
 

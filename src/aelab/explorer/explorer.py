@@ -90,14 +90,22 @@ class Explorer:
         return round(middle - half, 2), round(middle + half, 2)
 
     def batch(self, choice: Choice) -> Batch:
-        """The chosen image as a batch of one; DataError for an upload that is no picture."""
-        split = self.subject.data.images("test").at(torch.tensor([choice.place]))
-        x = self.subject.pixels("test")[torch.tensor([choice.place])]
+        """The chosen image as a batch of one, binarised as in training, with the same draw at every call.
+
+        The attributes of an upload are those of the test image. DataError for an upload that is no picture,
+        InapplicableError for one without a label where the model is told it.
+        """
+        data = self.subject.data
+        shown = data.images("test").at(torch.tensor([choice.place]))
+        pixels, y = shown.x, shown.y
         if choice.upload is not None:
-            pixels = decode(Path(choice.upload), self.subject.data.shape, "the uploaded file")
-            x = torch.from_numpy(pixels.copy())[None].float() / 255
-        y = split.y if choice.label is None else torch.tensor([choice.label])
-        return Batch(x, y, split.attributes).map(lambda value: value.to(self.subject.device))
+            if self.subject.label_conditional and choice.label is None:
+                raise InapplicableError("the model is told an image's label: choose that of the upload")
+            picture = decode(Path(choice.upload), data.shape, "the uploaded file")
+            pixels = data.binarization.prepare(torch.from_numpy(picture.copy())[None])
+        x = data.binarization(pixels.cpu(), torch.Generator().manual_seed(self.subject.seed))
+        y = y if choice.label is None else torch.tensor([choice.label])
+        return Batch(x, y, shown.attributes).map(lambda value: value.to(self.subject.device))
 
     @torch.no_grad()
     def code(self, choice: Choice) -> Tensor:

@@ -20,7 +20,9 @@ LARGE = 4  # times as large as in a grid is the image that the sliders change
 def page(explorers: Sequence[Explorer]) -> gr.Blocks:
     """Gradio's blocks for one or more models of the same data: all answer to the same choices."""
     with gr.Blocks(
-        title=" | ".join(explorer.subject.name for explorer in explorers), analytics_enabled=False
+        title=" | ".join(explorer.subject.name for explorer in explorers),
+        analytics_enabled=False,
+        delete_cache=(3600, 3600),
     ) as blocks:
         with gr.Tab("Codes"):
             chosen = _choice(explorers, "image")
@@ -33,14 +35,20 @@ def page(explorers: Sequence[Explorer]) -> gr.Blocks:
                 start, end = _choice(explorers, "from"), _choice(explorers, "to", default=1)
             arc = gr.Checkbox(False, label="on the arc (spherical) instead of the line")
             for explorer in explorers:
-                _shown(blocks, explorer, [*start, *end, arc], _interpolation)
+                if explorer.real:
+                    _shown(blocks, explorer, [*start, *end, arc], _interpolation)
+                else:
+                    gr.Markdown("Codes are no real vectors, between which there would be a way.")
         with gr.Tab("Sample"):
             seed = gr.Number(0, label="seed", precision=0, minimum=0)
             told = [explorer for explorer in explorers if explorer.subject.model.conditioner]
             given = _choice(told, "condition") if told else [gr.State(0), gr.State(None), gr.State(None)]
             with gr.Row():
                 for explorer in explorers:
-                    _shown(blocks, explorer, [*given, seed], _samples)
+                    if explorer.subject.model.prior is None:
+                        gr.Markdown("The model has no prior to sample from.")
+                    else:
+                        _shown(blocks, explorer, [*given, seed], _samples)
     return blocks
 
 
@@ -49,7 +57,7 @@ def _choice(explorers: Sequence[Explorer], name: str, default: int = 0) -> list[
     with gr.Column():
         last = explorers[0].examples - 1
         place = gr.Slider(0, last, min(default, last), step=1, label=f"{name}: test image")
-        upload = gr.Image(type="filepath", label=f"{name}: or an upload", height=120, sources=["upload"])
+        upload = gr.File(label=f"{name}: or an upload", height=120, file_types=["image"])
         label: Any = gr.State(None)
         if any(explorer.subject.label_conditional for explorer in explorers):
             classes = range(explorers[0].subject.data.classes or 0)
@@ -63,6 +71,8 @@ def _codes(blocks: gr.Blocks, explorer: Explorer, chosen: list[Any]) -> None:
     units = explorer.sliders(SLIDERS)
     picture = gr.Image(label=explorer.subject.name, height=240, interactive=False, buttons=[])
     code = gr.State()
+    if not units:
+        gr.Markdown("Codes are no real vectors, in which a dimension could be moved.")
     sliders = []
     for unit in units:
         low, high = explorer.reach(unit)

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from aelab.errors import ConfigurationError
 
+OURS = (".png", ".csv")
+
 
 @contextmanager
 def draft(to: str, overwrite: bool = False) -> Iterator[Path]:
     """A path beside `to`, at which the caller writes a file or makes a folder; then it is moved to `to`.
 
-    A file replaces a file. The files of a folder replace those of the same names, and others stay.
+    A file replaces a file, and a folder a folder that holds nothing but pictures and tables, whole: what an
+    earlier call left beside the new files would be taken for theirs.
     Raises ConfigurationError where something is there already, unless `overwrite`, or nothing can be written.
     """
     target = Path(to).expanduser().absolute()
@@ -37,11 +40,14 @@ def _put(made: Path, target: Path, to: str) -> None:
         raise ConfigurationError(
             f"to={to!r} is {'no' if made.is_dir() else 'a'} folder: choose another place"
         )
-    if not target.is_dir():
-        made.replace(target)
-        return
-    for file in made.iterdir():
-        file.replace(target / file.name)
+    if target.is_dir():
+        foreign = sorted(path.name for path in target.iterdir() if path.suffix not in OURS or path.is_dir())
+        if foreign:
+            raise ConfigurationError(
+                f"to={to!r} holds other things too, as {foreign[0]!r}, which would go: choose another"
+            )
+        shutil.rmtree(target)
+    made.replace(target)
 
 
 def safe_names(names: Iterable[str], suffix: str, reserved: Iterable[str] = ()) -> list[str]:

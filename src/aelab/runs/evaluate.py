@@ -52,7 +52,7 @@ def main(config: DictConfig) -> None:
     refuse_links(folder.path / "evaluation")
     _refuse_folders(folder.evaluation(suite))
     earlier = folder.suite(suite)
-    trackers = trackers_of(folder, settings, config.logger) if config.trackers else []
+    trackers = trackers_of(folder, settings, config.get("logger")) if config.trackers else []
     subject = subject_of(folder, settings, config)
     known = {**circumstances(folder), "parts": OmegaConf.to_container(config.suite.parts)}
     with _draft(folder, suite) as draft:

@@ -29,7 +29,7 @@ def main(config: DictConfig) -> None:
     paths = [config.run, *([] if config.other is None else [config.other])]
     explorers = [explorer_of(RunFolder.open(Path(path)), config) for path in paths]
     names = sorted({str(explorer.subject.data.name) for explorer in explorers})
-    if len(names) > 1:
+    if len({repr(sorted(explorer.subject.data.checksums.items())) for explorer in explorers}) > 1:
         raise ConfigurationError(
             f"two runs side by side share their images, and these are of {' and '.join(names)}: give one"
         )

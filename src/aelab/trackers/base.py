@@ -1,6 +1,7 @@
 """What all trackers share: one of Lightning's loggers, started late, that may fail and can harm nobody."""
 
 import logging
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -126,5 +127,5 @@ class Tracker(Logger, ABC, Generic[Inner]):
 
 
 def reason_of(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = re.sub(r"(?<=://)[^/\s@]+@", "", str(error)).strip().splitlines()  # names and passwords
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -40,11 +40,17 @@ def swept(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
     configuration, as texts are that differ everywhere."""
     known = [{key for key, value in c.items() if value is not None} for c in configurations]
     shared = set.intersection(*known) if known else set()
-    return [
+    varying = [
         key
         for key in (configurations[0] if configurations else ())
         if key in shared and _varies(key, configurations)
     ]
+    # Settings that always change together, as those that follow another, would share one importance.
+    apart: dict[tuple[int, ...], str] = {}
+    for key in varying:
+        told = [text(c[key]) for c in configurations]
+        apart.setdefault(tuple(map(told.index, told)), key)
+    return list(apart.values())
 
 
 def importances(configurations: Sequence[Mapping[str, Any]], values: Sequence[float]) -> Importances | None:
