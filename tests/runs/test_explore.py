@@ -26,5 +26,7 @@ def test_a_port_that_is_taken_is_refused_and_0_finds_a_free_one():
 def test_runs_of_different_data_do_not_stand_side_by_side(train, tmp_path):
     one = train()
     other = train("data.name=others")
-    with pytest.raises(ConfigurationError, match="share their images, and these are of digits and others"):
+    with pytest.raises(
+        ConfigurationError, match=r"share their images, and these are of digits \[1, 8, 8\] and others"
+    ):
         main(compose([f"run={one.path}", f"other={other.path}", "device=cpu"], "explore"))

@@ -93,8 +93,15 @@ def test_nothing_is_replaced_unless_asked(run, tmp_path):
     (tmp_path / "to" / "mine.txt").write_text("kept")
     with pytest.raises(AelabError, match="overwrite=true"):
         sample(configured("sample", run, tmp_path / "to", "count=1"))
+    with pytest.raises(AelabError, match=r"holds other things too, as 'mine.txt'"):
+        sample(configured("sample", run, tmp_path / "to", "count=1", "overwrite=true"))
+    assert [file.name for file in (tmp_path / "to").iterdir()] == ["mine.txt"]
+
+
+def test_what_an_earlier_call_left_is_not_mixed_with_the_new(run, tmp_path):
+    sample(configured("sample", run, tmp_path / "to", "count=3"))
     sample(configured("sample", run, tmp_path / "to", "count=1", "overwrite=true"))
-    assert {file.name for file in (tmp_path / "to").iterdir()} == {"mine.txt", "00000.png"}
+    assert [file.name for file in (tmp_path / "to").iterdir()] == ["00000.png"]
 
 
 @pytest.mark.parametrize("resize", [False, True])

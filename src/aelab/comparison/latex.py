@@ -7,7 +7,7 @@ from aelab.comparison.numerals import mean_and_deviation
 from aelab.comparison.records import Comparison, Group, Metric
 from aelab.comparison.text import printable
 
-POWER = re.compile(r"e([+-]?)0*(?=\d)(\d+)")
+POWER = re.compile(r"e(-?)\+?0*(\d+)")
 ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
 # Brackets and stars at the head of a row would be options of the \\ before it.
 SPECIAL = {
@@ -51,6 +51,6 @@ def _cell(group: Group, metric: Metric, alpha: float) -> str:
     found = group.summaries.get(metric.name)
     if found is None:
         return "--"
-    numbers = POWER.sub(r" \\cdot 10^{\1}", mean_and_deviation(found, r" \pm "))
+    numbers = POWER.sub(r" \\cdot 10^{\1\2}", mean_and_deviation(found, r" \pm "))
     star = "^{*}" if found.p is not None and found.p < alpha else ""
     return rf"$\mathbf{{{numbers}}}{star}$" if found.best else f"${numbers}{star}$"

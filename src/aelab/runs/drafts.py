@@ -9,14 +9,14 @@ from pathlib import Path
 
 from aelab.errors import ConfigurationError
 
-OURS = (".png", ".csv")
+OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json")
 
 
 @contextmanager
 def draft(to: str, overwrite: bool = False) -> Iterator[Path]:
     """A path beside `to`, at which the caller writes a file or makes a folder; then it is moved to `to`.
 
-    A file replaces a file, and a folder a folder that holds nothing but pictures and tables, whole: what an
+    A file replaces a file, and a folder a folder of such files alone, whole: what an
     earlier call left beside the new files would be taken for theirs.
     Raises ConfigurationError where something is there already, unless `overwrite`, or nothing can be written.
     """

@@ -25,13 +25,14 @@ def main(config: DictConfig) -> None:
 
         from aelab.explorer.page import page
     except ImportError as error:
-        raise ConfigurationError("exploring needs gradio: pip install 'aelab[ui]'") from error
+        raise ConfigurationError("exploring needs gradio: pip install --editable '.[ui]'") from error
     paths = [config.run, *([] if config.other is None else [config.other])]
     explorers = [explorer_of(RunFolder.open(Path(path)), config) for path in paths]
-    names = sorted({str(explorer.subject.data.name) for explorer in explorers})
-    if len({repr(sorted(explorer.subject.data.checksums.items())) for explorer in explorers}) > 1:
+    data = [explorer.subject.data for explorer in explorers]
+    if len({repr((d.name, d.shape, sorted(d.checksums.items()))) for d in data}) > 1:
+        names = " and ".join(f"{d.name} {list(d.shape)}" for d in data)
         raise ConfigurationError(
-            f"two runs side by side share their images, and these are of {' and '.join(names)}: give one"
+            f"two runs side by side share their images, and these are of {names}: give one"
         )
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     blocks = page(explorers)
