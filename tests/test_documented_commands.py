@@ -35,6 +35,8 @@ def overrides(line):
 
 def first(word):
     override = OverridesParser.create().parse_override(word)
+    if override.is_interval_sweep():
+        return f"{override.get_key_element()}={override.value().start}"
     if override.is_sweep_override():
         return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
     return word

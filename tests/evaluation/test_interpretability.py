@@ -10,22 +10,9 @@ from hypothesis import strategies as st
 from known import SIDE, subject
 from PIL import Image
 
-from aelab.evaluation.findings import Findings
 from aelab.evaluation.interpretability import Interpretability, spherical
 from aelab.evaluation.reconstruction import Reconstruction
 from aelab.figures import GAP
-
-
-@pytest.fixture
-def found(tmp_path):
-    """What a part finds of a subject."""
-
-    def find(part, of):
-        findings = Findings(tmp_path / "evaluation")
-        part(of, findings)
-        return findings
-
-    return find
 
 
 def cells(path, rows, columns):

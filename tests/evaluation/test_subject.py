@@ -12,7 +12,6 @@ from aelab.data.module import DataModule
 from aelab.data.splits import Images, Splits
 from aelab.errors import ConfigurationError, InapplicableError
 from aelab.evaluation.disentanglement import Disentanglement
-from aelab.evaluation.findings import Findings
 from aelab.evaluation.generation import Generation
 from aelab.evaluation.interpretability import Interpretability
 from aelab.evaluation.likelihood import Likelihood
@@ -28,18 +27,6 @@ from aelab.priors import StandardNormal
 from aelab.runs.build import make
 
 BOUND = Likelihood(samples=2, images=50, codes=50)
-
-
-@pytest.fixture
-def found(tmp_path):
-    """What a part finds of a subject."""
-
-    def find(part, of):
-        findings = Findings(tmp_path / "evaluation")
-        part(of, findings)
-        return findings
-
-    return find
 
 
 class Attributed:

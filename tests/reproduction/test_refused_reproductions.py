@@ -97,7 +97,7 @@ def test_a_configuration_that_names_what_the_recorded_code_does_not_list_is_not_
 
 
 def test_a_configuration_without_data_is_refused(run, why):
-    assert "describes no data" in why(configure(run, "data", "text"))
+    assert "(data: missing" in why(configure(run, "data", "text"))
 
 
 def test_a_damaged_checkpoint_is_refused_before_any_training(run, why):
