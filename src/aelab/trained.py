@@ -14,7 +14,7 @@ from aelab.conditions import Labels, Numbers, batch_of, shows_images
 from aelab.data.binarization import Binarization, Grey
 from aelab.distributions.divergence import space
 from aelab.distributions.spherical import spherical as on_the_arc
-from aelab.errors import ConfigurationError, DataError, InapplicableError, RunError
+from aelab.errors import DataError, InapplicableError, RunError
 from aelab.images import Pictures, as_tensor
 from aelab.metrics.importance import importance_sampled
 from aelab.models import Autoencoder
@@ -191,12 +191,9 @@ class Trained:
             raise DataError(f"samples={samples}: at least one code is needed")
         if self.binarised and not bool(((batch.x == 0) | (batch.x == 1)).all()):
             raise DataError("the model's images are zeros and ones, and these floats are grey: give pixels")
-        try:
-            with drawn_from(seed, self.device):
-                parts = (self._on(_part(batch, part)) for part in _blocks(len(batch.x)))
-                return _joined(importance_sampled(self.model, part, samples)[0] for part in parts)
-        except ConfigurationError as error:
-            raise InapplicableError("the posterior's codes have no density to weigh them by") from error
+        with drawn_from(seed, self.device):
+            parts = (self._on(_part(batch, part)) for part in _blocks(len(batch.x)))
+            return _joined(importance_sampled(self.model, part, samples)[0] for part in parts)
 
     @torch.no_grad()
     def interpolate(

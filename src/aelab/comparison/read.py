@@ -173,6 +173,7 @@ def _error(status: Status, record: Mapping[str, Any]) -> str | None:
         Status.RUNNING: "still running",
         Status.KILLED: "killed before its end",
         Status.FAILED: "failed without a word",
+        Status.PRUNED: "pruned by its study",
     }[status]  # fmt: skip
     return printable(without_secrets(str(told)))
 

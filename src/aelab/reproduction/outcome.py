@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from aelab.reproduction.agreement import Agreement, Verdict
 from aelab.reproduction.environment import NONE, Difference, printable
+from aelab.runs.terminal import console
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def show_environment(differing: Sequence[Difference]) -> None:
         table = Table("can change the bits", "recorded", "here")
         for item in mattering:
             table.add_row(item.what, item.recorded, item.here)
-        _console().print(table)
+        console().print(table)
     others = [item for item in differing if not item.matters]
     changed = [item for item in others if NONE not in (item.recorded, item.here)]
     named = [f"{item.what} ({item.recorded}, here {item.here})" for item in changed]
@@ -86,16 +86,9 @@ def show_study(found: Sequence[Reproduction]) -> None:
     table.columns[0].overflow = "fold"
     for item in found:
         table.add_row(printable(str(item.run)), printable(verdict_line(item.agreement)))
-    _console().print(table)
+    console().print(table)
 
 
 def say(what: str, sentence: str) -> None:
     """One line, whatever the sentence quotes."""
-    _console().print(f"{what:<12}{printable(sentence)}")
-
-
-def _console() -> Console:
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 120
-    return console
+    console().print(f"{what:<12}{printable(sentence)}")

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from aelab.comparison.compare import compare
 from aelab.comparison.latex import latex
 from aelab.comparison.records import Comparison
 from aelab.comparison.sheets import csv_text, groups_sheet, metrics_sheet, runs_sheet, uniform
-from aelab.comparison.tables import WIDTH, page, show
+from aelab.comparison.tables import page, show
 from aelab.errors import ConfigurationError
+from aelab.runs.terminal import console, from_here
 
 if TYPE_CHECKING:
     from aelab.trackers import Wandb
@@ -32,15 +32,13 @@ def main(config: DictConfig) -> None:
 
         files["report.html"] = render(comparison)
     _write(folder, files)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = WIDTH
-    show(comparison, options["alpha"], console)
+    out = console()
+    show(comparison, options["alpha"], out)
     for name in files:
-        console.print(f"file      {_shown(folder / name)}")
+        out.print(f"file      {from_here(folder / name)}")
     for tracker in tracked:
         if hint := tell(tracker, comparison):
-            console.print(f"tracker   {hint}")
+            out.print(f"tracker   {hint}")
 
 
 def compared(options: Mapping[str, Any]) -> Comparison:
@@ -115,9 +113,3 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         draft.replace(folder)
     except OSError as error:
         raise ConfigurationError(f"folder={folder} cannot be written ({error.strerror})") from error
-
-
-def _shown(path: Path) -> str:
-    """The path as a user would type it from here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

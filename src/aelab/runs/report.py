@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from aelab.evaluation.findings import Findings
 from aelab.metrics.estimands import UNITS
 from aelab.metrics.estimate import Estimate
 from aelab.runs.folder import RunFolder
+from aelab.runs.terminal import console, from_here
 
 
 def report(folder: RunFolder, hints: Sequence[str]) -> None:
@@ -48,20 +48,12 @@ def _uncertainty(found: Estimate) -> str:
 def _print(
     table: Table, folder: RunFolder, pictures: Sequence[Path], hints: Sequence[str], lines: Sequence[str] = ()
 ) -> None:
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 120
-    console.print(table)
+    out = console()
+    out.print(table)
     for line in lines:
-        console.print(line)
-    console.print(f"run       {_shown(folder.path)}")
+        out.print(line)
+    out.print(f"run       {from_here(folder.path)}")
     for picture in sorted(pictures):
-        console.print(f"picture   {_shown(picture)}")
+        out.print(f"picture   {from_here(picture)}")
     for hint in hints:
-        console.print(f"tracker   {hint}")
-
-
-def _shown(path: Path) -> str:
-    """The path as a user would type it from here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+        out.print(f"tracker   {hint}")

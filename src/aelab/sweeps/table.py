@@ -8,9 +8,9 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.table import Table
 
+from aelab.runs.terminal import console, from_here
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import shown
@@ -45,16 +45,14 @@ def report(plan: Plan, record: Record, folder: Path) -> None:
         table.add_row(
             str(trial.number), _word(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial)
         )
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 160
-    console.print(table)
+    out = console(160)
+    out.print(table)
     for trial in trials:
         if trial.state is TrialState.FAIL:
-            console.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
+            out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     for trial in _best(record):
-        console.print(f"best      {_numbers(plan, trial)}: {command(plan, trial.user_attrs['overrides'])}")
-    console.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
+        out.print(f"best      {_numbers(plan, trial)}: {command(plan, trial.user_attrs['overrides'])}")
+    out.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
 
 
 def command(plan: Plan, overrides: Sequence[str]) -> str:
@@ -107,7 +105,4 @@ def _varied(plan: Plan, trial: FrozenTrial) -> str:
 
 def _run(trial: FrozenTrial) -> str:
     run = trial.user_attrs.get("run")
-    if run is None:
-        return ""
-    here = Path.cwd()
-    return str(Path(run).relative_to(here) if Path(run).is_relative_to(here) else run)
+    return "" if run is None else from_here(Path(run))
