@@ -127,12 +127,18 @@ def _fail(error: Exception, name: str) -> NoReturn:
 
 def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> None:
     """Refuse a word for an option whose default is a number or a truth value."""
-    base = hydra.compose(name, [o for o in overrides if _key(o) in _groups()])
+    base = _chosen(name, tuple(o for o in overrides if _key(o) in _groups()))
     for key in (_key(o) for o in overrides if _key(o) not in _groups()):
         default, value = OmegaConf.select(base, key), OmegaConf.select(config, key)
         if isinstance(default, int | float) and isinstance(value, str):
             kind = "true or false" if isinstance(default, bool) else "a number"
             raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
+
+
+@functools.cache
+def _chosen(name: str, groups: tuple[str, ...]) -> DictConfig:
+    """The defaults under a choice of groups."""
+    return hydra.compose(name, list(groups))
 
 
 def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:

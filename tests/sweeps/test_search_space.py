@@ -60,6 +60,11 @@ def test_the_command_line_takes_the_place_of_the_file():
     assert seed.values == ("0", "1")
 
 
+def test_of_many_numbers_the_ends_are_edges():
+    assert [v["seed"] for v in edges(space_of({"seed": list(range(1000))}))] == ["0", "999"]
+    assert [v["latent"] for v in edges(space_of({"latent": [2, 8, "${seed}"]}))] == ["2", "8", "${seed}"]
+
+
 def test_the_edges_show_every_choice_with_its_condition_fulfilled():
     tried = list(edges(space_of(CONDITIONAL)))
     assert {(k, v) for values in tried for k, v in values.items()} >= {

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.flop_counter import FlopCounterMode
 
+from aelab.data.ahead import read_ahead, shared
 from aelab.data.module import DataModule
 from aelab.distributions import check_same_space
 from aelab.errors import AelabError, ConfigurationError
@@ -45,7 +46,7 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time alone
     if config.threads:
         torch.set_num_threads(config.threads)
-    data = make(config.data) if data is None else data
+    data = data_of(config) if data is None else data
     data.prepare_data()
     data.setup()
     if not 0 <= config.seed < 2**32:
@@ -68,6 +69,21 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     choose_matmul(training.model, data.batch_size)
     two = _try(training, data.val_examples(2), config.monitor.metric)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
+
+
+def data_of(config: DictConfig) -> DataModule:
+    """The data module of a configuration, over images that were read ahead where they were."""
+    return shared(_plain(config.data), make(config.data))
+
+
+def read_data_ahead(config: DictConfig) -> None:
+    """Read a configuration's images once for it and all that read the same ones."""
+    read_ahead(_plain(config.data), make(config.data))
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    found: Any = OmegaConf.to_container(node)
+    return found
 
 
 def _try(training: Training, batch: Batch, monitor: str) -> int:

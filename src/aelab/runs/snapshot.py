@@ -1,5 +1,6 @@
 """What a run's record says of the code, the packages and the machine; never the environment."""
 
+import functools
 import json
 import os
 import platform
@@ -60,8 +61,9 @@ def changes_patch(start: Path) -> bytes:
         return git(top, "diff-index", *options, _base(top), env=private)
 
 
+@functools.cache
 def packages() -> dict[str, str]:
-    """The installed distributions and their versions, by name."""
+    """The installed distributions and their versions, by name, as this process first found them."""
     found = {item.metadata["Name"]: item.version for item in distributions() if item.metadata["Name"]}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 

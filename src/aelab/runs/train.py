@@ -1,5 +1,6 @@
 """One training from its configuration to its table of test metrics: start, or continue, and record."""
 
+import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -92,8 +93,16 @@ def new_folder(config: DictConfig, known: Mapping[str, Any], patch: bytes) -> Ru
     return folder
 
 
+# What a process has imported is the tree as it was when it began: so have the trials that it forks.
+@functools.cache
+def tree() -> dict[str, Any] | None:
+    """The state of the source tree, as this process first found it."""
+    return git_state(conf_dir())
+
+
+@functools.cache
 def changes() -> bytes:
-    """The uncommitted changes as a patch; empty, with a warning, where they cannot be told."""
+    """The uncommitted changes then as a patch; empty, with a warning, where they cannot be told."""
     try:
         return changes_patch(conf_dir())
     except ConfigurationError as error:
@@ -108,7 +117,7 @@ def circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
         "seed": config.seed,
         "fingerprint": fingerprint(config),
         "command": command(),
-        "git": git_state(conf_dir()),
+        "git": tree(),
         "packages": packages(),
         "hardware": hardware(),
         "threads": torch.get_num_threads(),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Plan:
     fixed: the overrides that all trials share.  space: what is varied.
     objectives: direction of each validation number.  method: the choice of the group `sweep`.
     options: the group `sweep`.  outputs: where run folders are made.
+    compositions: configurations of trials, in which each choice occurs.
     """
 
     fixed: tuple[str, ...]
@@ -33,6 +34,7 @@ class Plan:
     method: str
     options: Mapping[str, Any]
     outputs: Path
+    compositions: tuple[DictConfig, ...] = ()
 
     @property
     def is_grid(self) -> bool:
@@ -103,18 +105,19 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         Path(str(config.outputs)),
     )
     _check(made)
-    for values in edges(space) if space else [{}]:
-        _try(composer, made.overrides(values))
-    return made
+    tried = [_try(composer, made.overrides(values)) for values in (edges(space) if space else [{}])]
+    return replace(made, compositions=tuple(tried))
 
 
-def _try(composer: Composer, overrides: Sequence[str]) -> None:
-    devices = composer.check(overrides).trainer.devices
+def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
+    config = composer.check(overrides)
+    devices = config.trainer.devices
     if devices != 1:
         raise ConfigurationError(
             f"a sweep (-m) trains on one device and trainer.devices={devices}: "
             "run its lines one by one, or choose trainer.devices=1"
         )
+    return config
 
 
 def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:

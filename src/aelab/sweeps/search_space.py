@@ -5,6 +5,7 @@ A value is kept as the text of an override: what a trial runs is what a user wou
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -43,8 +44,9 @@ class Choice:
         return trial.suggest_categorical(self.name, self.values)
 
     def edges(self) -> tuple[str, ...]:
-        """Values that show whether all can be composed."""
-        return self.values
+        """Values that show whether all can be composed; one number is composed as another."""
+        numbers = all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", value) for value in self.values)
+        return tuple(dict.fromkeys((self.values[0], self.values[-1]))) if numbers else self.values
 
     def points(self) -> tuple[str, ...]:
         """All values, for a grid."""

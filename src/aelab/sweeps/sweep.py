@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from hydra.utils import get_class
 from optuna.trial import Trial, TrialState
 
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.errors import SweepError
+from aelab.runs.build import read_data_ahead
 from aelab.runs.session import quieten
+from aelab.runs.snapshot import packages
+from aelab.runs.train import changes, tree
 from aelab.sweeps.job import Composer
 from aelab.sweeps.plan import Plan, plan
 from aelab.sweeps.pool import Message, Pool
@@ -23,6 +27,7 @@ from aelab.sweeps.storage import open_storage
 from aelab.sweeps.study import BEAT, FAILED, KILLED, Record, default_name, open_study
 from aelab.sweeps.table import progress, report, show_plan
 from aelab.sweeps.trial import Assignment, assigned
+from aelab.trackers import Tracker
 
 PATIENCE = 0.5
 """Seconds after which a process with nothing to do looks what the others left it."""
@@ -49,6 +54,7 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
     if made.is_grid:
         record.add(made.points())
     folder.mkdir(parents=True, exist_ok=True)
+    _read_once(made)
     with Signals() as signals:
         signals.deferred = True
         Worker(composer, made, record, folder, signals).work()
@@ -59,6 +65,17 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
             f"{failed} of {len(record.latest())} trials failed (the table says why, {folder} has what they "
             f"printed): sweep.retries={made.options['retries'] + 1} tries them again"
         )
+
+
+def _read_once(made: Plan) -> None:
+    """Read what all trials have in common, in the process that they are forked from."""
+    for config in made.compositions:
+        read_data_ahead(config)
+        for node in (config.get("logger") or {}).values():
+            tracker: type[Tracker[Any]] = get_class(node._target_)
+            tracker.preload()
+    for common in (tree, changes, packages):
+        common()
 
 
 @dataclass

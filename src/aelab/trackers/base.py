@@ -36,6 +36,10 @@ class Tracker(Logger, ABC, Generic[Inner]):
         self._inner: Inner | None = None
         self._over = False
 
+    @classmethod
+    def preload(cls) -> None:
+        """Import what can be imported before the process is forked; what starts threads waits."""
+
     @abstractmethod
     def _start(self) -> Inner:
         """Build Lightning's logger and connect it."""

@@ -47,6 +47,11 @@ class Wandb(Tracker[WandbLogger]):
         filing = {"project": project, "entity": entity, "group": group, "job_type": job_type}
         self._filing: dict[str, Any] = {**filing, "tags": list(tags or ())}
 
+    @classmethod
+    def preload(cls) -> None:
+        """Import wandb and what `wandb.init` would, which takes longer than a small training's start."""
+        import wandb.apis.public  # noqa: F401
+
     def hint(self) -> str | None:
         """`wandb sync` for what was logged offline, by this process and by those before it."""
         waiting = sorted(str(path) for path in self._home.glob("wandb/offline-run-*"))
