@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from aelab.training.vectorised.rules import ruled
 
 
 @dataclass(frozen=True)
@@ -68,39 +69,5 @@ class Replayed(TorchFunctionMode):
     ) -> Any:
         if function in FILLS:
             return next(self.noise)
-        if (
-            function is F.binary_cross_entropy_with_logits
-            and kwargs["pos_weight"] is kwargs["weight"] is None
-        ):
-            return _cross_entropy(args[0], args[1], kwargs["reduction"])
-        return function(*args, **(kwargs or {}))
-
-
-def _cross_entropy(logits: Tensor, target: Tensor, reduction: str) -> Tensor:
-    each: Tensor = _CrossEntropy.apply(*torch.broadcast_tensors(logits, target))
-    return each if reduction == "none" else each.sum() if reduction == "sum" else each.mean()
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """Elementwise, and so its own batched form; the target has no gradient."""
-
-    @staticmethod
-    def forward(logits: Tensor, target: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        logits, target = ctx.saved_tensors
-        return gradient * (logits.sigmoid() - target), None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *values: Tensor) -> tuple[Tensor, int]:
-        stacked = [
-            value.expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
-            for value, dim in zip(values, in_dims, strict=True)
-        ]
-        return _CrossEntropy.apply(*stacked), 0
+        rule = ruled(function, args, kwargs or {})
+        return function(*args, **(kwargs or {})) if rule is None else rule()

@@ -6,18 +6,16 @@ the list itself: no module, no autograd, no `vmap`, which in a small model cost 
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from aelab.records import Batch
 from aelab.training.base import Training
 from aelab.training.vectorised.draws import Draw, Recorded, Replayed
+from aelab.training.vectorised.simplify import simplified
 from aelab.training.vectorised.stack import Knob, Stack, replaced
-
-ATEN = torch.ops.aten
 
 
 class Pass:
@@ -38,7 +36,7 @@ class Pass:
             warnings.filterwarnings(
                 "ignore", "There is a performance drop"
             )  # true of `vmap`, not of its trace
-            self.run = _simplified(trace(stack.flat, settings, *stack.buffers, *given, *noise))
+            self.run = simplified(trace(settings, *stack.views, *stack.buffers, *given, *noise))
 
     def noise(self, seed: Callable[[int], None]) -> list[Tensor]:
         """Each draw for all members (K, ...); seed: begins the stream of the member with this number."""
@@ -56,7 +54,7 @@ class Pass:
     ) -> tuple[Tensor, Tensor]:
         """The gradient (K, N), and the terms with their weighted sum as the last, (T + 1, K)."""
         given = [value for value in batch if value is not None]
-        return self.run(stack.flat, settings, *stack.buffers, *given, *noise)
+        return self.run(settings, *stack.views, *stack.buffers, *given, *noise)
 
 
 @torch.no_grad()
@@ -72,7 +70,7 @@ def _draws(member: Training, batch: Batch) -> list[Draw]:
 
 def _joint(stack: Stack, knobs: Sequence[Knob], like: Batch) -> Callable[..., tuple[Tensor, Tensor]]:
     """A function of tensors alone, for tracing; like: a batch with the same parts."""
-    first, held, parts = stack.members[0], len(stack.buffers), [value is not None for value in like]
+    first, parts = stack.members[0], [value is not None for value in like]
     terms = len(first.objective.terms)
 
     def one(
@@ -89,36 +87,15 @@ def _joint(stack: Stack, knobs: Sequence[Knob], like: Batch) -> Callable[..., tu
             trace = first.model(batch, first.objective.samples)
             return list(first.objective(trace, first.model).values())
 
-    def joint(flat: Tensor, settings: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        buffers, given = list(tensors[:held]), list(tensors[held : held + sum(parts)])
-        flat = flat.detach().requires_grad_()
+    def joint(settings: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        rest = iter(tensors)
+        trained = [next(rest).detach().requires_grad_() for _ in stack.views]
+        buffers, given = [next(rest) for _ in stack.buffers], [next(rest) for there in parts if there]
         weights, numbers = settings[:terms], settings[terms:].T
-        values = torch.vmap(one, randomness="error")(
-            stack.unflattened(flat), numbers, buffers, given, list(tensors[held + sum(parts) :])
-        )
+        values = torch.vmap(one, randomness="error")(trained, numbers, buffers, given, list(rest))
+        gradients = torch.autograd.grad(values, trained, weights.unbind(), materialize_grads=True)
         table = torch.stack(values)
-        loss = (weights * table).sum(0)
-        (gradient,) = torch.autograd.grad(loss.sum(), flat)
-        return gradient, torch.cat([table, loss[None]]).detach()
+        loss = (weights * table).sum(0, keepdim=True)
+        return torch.cat([g.flatten(1) for g in gradients], 1), torch.cat([table, loss]).detach()
 
     return joint
-
-
-def _simplified(traced: fx.GraphModule) -> fx.GraphModule:
-    """Without the operations that only autograd had a use for: a quarter of them, in a small model."""
-    for node in traced.graph.nodes:
-        if node.op == "call_function" and _is_idle(node):
-            node.replace_all_uses_with(node.args[0])
-    traced.graph.eliminate_dead_code()
-    traced.recompile()
-    return traced
-
-
-def _is_idle(node: fx.Node) -> bool:
-    if node.target is ATEN.detach.default:
-        return True
-    if node.target is ATEN.mul.Scalar:  # of a bias, by the 1 that `addmm` is defined with
-        return bool(node.args[1] == 1)
-    before: Any = node.args[0]
-    reshapes = node.target in (ATEN.view.default, ATEN.expand.default)
-    return reshapes and tuple(node.meta["val"].shape) == tuple(before.meta["val"].shape)

@@ -35,6 +35,7 @@ class Stack:
         self.sizes = [first[i][0].numel() for i in self.trained]
         with torch.no_grad():
             self.flat = torch.stack([torch.cat([row[i][0].flatten() for i in self.trained]) for row in held])
+            self.views = self.unflattened(self.flat)
             self.buffers = [torch.stack([row[i][0] for row in held]) for i in self.fixed]
 
     def unflattened(self, flat: Tensor) -> list[Tensor]:
@@ -55,7 +56,7 @@ class Stack:
     @torch.no_grad()
     def publish(self) -> None:
         """Copy each row into its member's own modules."""
-        stacked = [*self.unflattened(self.flat), *self.buffers]
+        stacked = [*self.views, *self.buffers]
         for row, member in enumerate(self.held):
             for index, values in zip([*self.trained, *self.fixed], stacked, strict=True):
                 member[index][0].copy_(values[row])
