@@ -15,6 +15,9 @@ in a bare torch loop, in units of that loop's throughput.
 `python scripts/benchmark.py --members 1 2 4 8 16` measures `trainer=vectorised`: so many members of the tiny
 model together, against as many runs one after another.
 
+`python scripts/benchmark.py --trials 1 10 100 1000 --workers 1 4 16 64` measures what a sweep costs besides
+its trainings: its record, in a journal or at `--storage URL`, and the start of a trial.
+
 `python scripts/benchmark.py --nll` measures the likelihood by importance sampling instead, against pythae's.
 """
 
@@ -38,7 +41,7 @@ from rich.table import Table
 from aelab.errors import AelabError
 from aelab.matmul import choose_matmul
 from aelab.runs.session import quieten
-from benchmarks import compositions, evidence, hand, members, ours
+from benchmarks import compositions, evidence, hand, members, ours, studies
 from benchmarks.compositions import OURS
 from benchmarks.hand import Case, Composition
 from benchmarks.rounds import Reference, Rounds, cells, empty_table, measure, silence, verdict
@@ -120,6 +123,8 @@ def main() -> int:
     console.print(f"{_processor()}, torch {torch.__version__}, 1 thread; load average before {load}")
     if arguments.nll:
         return _nll(arguments, console)
+    if arguments.trials:
+        return _swept(arguments, console)
     if arguments.members:
         reference, results = members.ALONE, {"tiny": _together(arguments, console)}
     elif arguments.cases:
@@ -160,6 +165,18 @@ def _nll(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _swept(arguments: argparse.Namespace, console: Console) -> int:
+    """A sweep's costs: of few and of many trials, in one process and in many."""
+    most = max(arguments.trials)
+    sizes = [(trials, 1) for trials in arguments.trials] + [(most, n) for n in arguments.workers if n > 1]
+    found = [studies.kept(trials, workers, arguments.storage) for trials, workers in sizes]
+    console.print(studies.studies_table(found, arguments.storage))
+    for line in studies.verdicts(*studies.started()):
+        console.print(line)
+    console.print(f"load average after {_load()}")
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -169,6 +186,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--members", nargs="+", type=int, metavar="K", help="measure members trained together"
     )
+    parser.add_argument("--trials", nargs="+", type=int, metavar="N", help="measure sweeps, and stop")
+    parser.add_argument("--workers", nargs="+", type=int, default=[1], help="processes that share a sweep")
+    parser.add_argument("--storage", help="a database's URL; left out: a journal")
     parser.add_argument("--nll", action="store_true", help="measure importance sampling, and stop")
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for results that mean something")
     parser.add_argument("--steps", type=int, help=f"of a measurement, a multiple of {hand.LOG_EVERY}")

@@ -37,3 +37,11 @@ def test_a_sweep_is_measured_line_by_line(tmp_path):
     assert list(shares) == ["variant=ae latent=2", "variant=cvae latent=2"]
     assert all(share["aelab, logging on"] > 0.1 for share in shares.values())
     assert "reached" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_a_sweep_costs_is_measured():
+    done = benchmark("--trials", "5", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "5      │ 2" in done.stdout
+    assert "times as fast" in done.stdout
