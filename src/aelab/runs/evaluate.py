@@ -16,20 +16,20 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError, InapplicableError, NonFiniteError, RunError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.matmul import choose_matmul
 from aelab.runs.build import make
+from aelab.runs.datasets import data_of
 from aelab.runs.folder import RunFolder
 from aelab.runs.peers import Recorded, peers_of, recorded, spaces_of
 from aelab.runs.report import report_evaluation
 from aelab.runs.session import quieten
 from aelab.runs.snapshot import hardware
 from aelab.runs.tell import refuse_links, tell, trackers_of
-from aelab.runs.trusted import published_mirrors, trusted_settings
+from aelab.runs.trusted import trusted_settings
 from aelab.runs.weights import checkpoint_of, device_of, model_of
 
 FAILED = "failed:"
@@ -142,35 +142,6 @@ def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> S
     data = data_of(folder, settings, config.data.root)
     subject = Subject(model, data, str(settings.name), int(settings.seed), device)
     return replace(subject, peers=tuple(_peers(folder, settings, subject, config)))
-
-
-def data_of(folder: RunFolder, settings: DictConfig, root: str | None = None) -> DataModule:
-    """The data of a run, at `root` if that is given; RunError for others than it was trained on.
-
-    Missing files are downloaded from where conf/data says, whatever the run's folder does.
-    """
-    if root is not None and "root" not in settings.data:
-        raise ConfigurationError(
-            f"data.root={root}: {settings.data.get('name')} is read from no files, and has no root"
-        )
-    node = settings.data if root is None else OmegaConf.merge(settings.data, {"root": root})
-    if OmegaConf.select(node, "source.mirrors") is not None:
-        node = OmegaConf.merge(node, {"source": {"mirrors": published_mirrors(settings.data)}})
-    data = make(node)
-    if not isinstance(data, DataModule):
-        raise RunError(f"{folder.config} describes no data as its data: give a run as it was recorded")
-    data.prepare_data()
-    data.setup()
-    known = folder.read().get("data", {})
-    if not isinstance(known, dict):
-        raise RunError(f"{folder.record} has no data of a run under `data`: restore it")
-    checksums = known.get("checksums", data.checksums)
-    if checksums != data.checksums:
-        raise RunError(
-            f"the data at hand are not those that {folder.path} was trained on (checksums {data.checksums}, "
-            f"recorded {checksums}): give the same with data.root=FOLDER"
-        )
-    return data
 
 
 def _peers(
