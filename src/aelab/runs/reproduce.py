@@ -13,7 +13,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 import aelab
-from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals
 from aelab.errors import AelabError, ConfigurationError, RunError
 from aelab.locations import conf_dir
@@ -31,7 +30,7 @@ from aelab.runs.session import quieten
 from aelab.runs.snapshot import hardware, packages
 from aelab.runs.train import settings_of
 from aelab.runs.trusted import trusted_settings
-from aelab.runs.weights import fingerprint
+from aelab.runs.weights import fingerprint, fingerprint_in
 from aelab.training.checkpoints import load
 
 
@@ -197,9 +196,5 @@ def _check_data(differing: list[Difference]) -> None:
 
 def _other_configuration(folder: RunFolder) -> Iterator[str]:
     """What may explain a difference: weights that were made with another configuration than the folder's."""
-    best = folder.checkpoints / "best.ckpt"
-    if not best.is_file():
-        return
-    point = load(best).get("callbacks", {}).get(ResumePoints.__qualname__, {})
-    if point.get("fingerprint") != fingerprint(settings_of(folder)):
-        yield f"{folder.config.name} was changed: best.ckpt was trained with another configuration"
+    if folder.best.is_file() and fingerprint_in(load(folder.best)) != fingerprint(settings_of(folder)):
+        yield f"{folder.config.name} was changed: {folder.best.name} was trained with another configuration"
