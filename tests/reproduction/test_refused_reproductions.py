@@ -278,6 +278,7 @@ def test_runs_are_found_by_list_pattern_and_parent(tmp_path):
         RunFolder(tmp_path / name).update(status="finished")
     (tmp_path / "outputs" / "reproduction.json").write_text("{}")
     (tmp_path / "empty").mkdir()
+    shutil.copytree(tmp_path / "a" / "1", tmp_path / "a" / "1" / "within")
 
     def found(run, runs=None):
         return [str(path.relative_to(tmp_path)) for path in runs_of(run, runs)]
@@ -291,7 +292,9 @@ def test_runs_are_found_by_list_pattern_and_parent(tmp_path):
         "a/1",
         "a/2",
     ]
+    assert found(str(tmp_path / "a" / "1" / "within")) == ["a/1/within"]
     assert found(str(tmp_path / "empty")) == ["empty"]
+    assert found(None, str(tmp_path / "[be]*")) == ["b/1", "empty"]
     assert found(None, [str(tmp_path / "missing*")]) == ["missing*"]
     with pytest.raises(AelabError, match="no run folder"):
         recorded_run(tmp_path / "empty")
