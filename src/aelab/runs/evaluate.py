@@ -24,7 +24,7 @@ from aelab.matmul import choose_matmul
 from aelab.runs.build import make
 from aelab.runs.datasets import data_of
 from aelab.runs.folder import RunFolder
-from aelab.runs.peers import Recorded, peers_of, recorded, spaces_of
+from aelab.runs.peers import peers_of, spaces_of
 from aelab.runs.report import report_evaluation
 from aelab.runs.session import quieten
 from aelab.runs.snapshot import hardware
@@ -119,19 +119,9 @@ def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findin
         except Exception as error:
             traceback.print_exc()
             findings.left_out[name] = f"{FAILED} {type(error).__name__}: {error}"
-        _leave_other_spaces(subject, findings)
         seconds[name] = round(time.monotonic() - start, 2)
     findings.facts["seconds"] = seconds
     return findings
-
-
-def _leave_other_spaces(subject: Subject, findings: Findings) -> None:
-    """Forget what was found for peers in another feature space than these findings'."""
-    ours = spaces_of(findings.facts)
-    for peer in subject.peers:
-        theirs = peer.estimates.spaces if isinstance(peer.estimates, Recorded) else frozenset()
-        if theirs and not ours <= theirs:
-            peer.estimates = {}
 
 
 def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
@@ -159,13 +149,18 @@ def _peers(
 
 
 def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
-    """A run of another seed, on the data and with the noise of the subject."""
-    parts = OmegaConf.to_container(config.suite.parts)
+    """A run of another seed, on the data and with the noise of the subject.
+
+    It has estimates only where the very same parts made them: other options measure something else.
+    """
+    suite = str(config.suite.name)
+    found, parts = folder.suite(suite), OmegaConf.to_container(config.suite.parts)
     return replace(
         subject,
         model=model_of(folder, trusted_settings(folder)).to(subject.device),
         name=folder.path.name,
-        estimates=recorded(folder, str(config.suite.name), parts),
+        estimates=folder.estimates(suite) if found.get("parts") == parts else {},
+        spaces=spaces_of(found),
     )
 
 
