@@ -139,7 +139,7 @@ def _outcome(run: RunFolder) -> dict[str, Any]:
         "optimiser": last["optimizer_states"],
         "average": last.get("averaging_state"),
         "step": last["global_step"],
-        "best": load(run.checkpoints / "best.ckpt")["state_dict"],
+        "best": load(run.best)["state_dict"],
         "metrics": run.metrics.read_bytes(),
         "test": run.read()["metrics"],
         "pictures": {path.name: path.read_bytes() for path in sorted(run.pictures.glob("*.png"))},

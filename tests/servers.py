@@ -1,13 +1,26 @@
-"""A mirror on this machine."""
+"""Servers on this machine: a mirror, and a stranger's address."""
 
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format, *args):
         pass
+
+
+class Listener(Quiet):
+    """Keeps in `heard` what is asked of it, with the credentials that came along."""
+
+    heard: ClassVar[list[tuple[str, str | None]]] = []
+
+    def answer(self):
+        self.heard.append((self.path, self.headers.get("Authorization")))
+        self.send_error(500)
+
+    do_GET = do_POST = do_PATCH = answer  # noqa: N815
 
 
 def start(folder, handler=Quiet):

@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 from recorded_runs import ROOT, alter, configure, copy, git, report, reproduce
+from servers import Listener, start
 
+from aelab.composition import compose
 from aelab.errors import AelabError, ConfigurationError, RunError
 from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
 from aelab.reproduction.recorded import recorded_run
@@ -98,6 +100,49 @@ def test_a_configuration_that_names_what_the_recorded_code_does_not_list_is_not_
 
 def test_a_configuration_without_data_is_refused(run, why):
     assert "(data: missing" in why(configure(run, "data", "text"))
+
+
+@pytest.fixture
+def elsewhere(run, tmp_path, monkeypatch):
+    """A run whose folder has a stranger's address for data of its own, and a user without them."""
+    monkeypatch.setenv("AELAB_DATA", str(tmp_path / "cache"))
+    Listener.heard.clear()
+    server = start(tmp_path, Listener)
+    data = compose(["data=mnist", f"data.source.mirrors=[http://127.0.0.1:{server.server_port}]"]).data
+    data.name = data.source.name = "strange"
+    yield configure(run, "data", data)
+    server.shutdown()
+    server.server_close()
+
+
+def test_data_are_downloaded_from_where_conf_says(elsewhere, repository, why):
+    assert "strange" in why(elsewhere)
+    assert reproduce(f"run='{elsewhere.path}'", f"repository={repository}", "check=true") == 1
+    assert Listener.heard == []
+
+
+def test_the_recorded_code_is_given_addresses_of_its_own_conf_alone(
+    elsewhere, repository, tmp_path, monkeypatch
+):
+    """Where the running code does not know the data, the training itself is the first to look for them."""
+    (repository / "conf" / "data" / "strange.yaml").write_text(
+        "name: strange\nsource: {mirrors: ['https://example.org/']}\nold: {_target_: aelab.old.Part}\n"
+    )
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "old")
+    commit = git(repository, "rev-parse", "HEAD").decode().strip()
+    alter(configure(elsewhere, "old", {"_target_": "aelab.old.Part"}), git={"commit": commit})
+    given = []
+
+    def train_again(source, settings, *rest):
+        given.append(settings)
+        raise RunError("not trained")
+
+    monkeypatch.setattr(flow, "train_again", train_again)
+    assert reproduce(f"run='{elsewhere.path}'", f"repository={repository}", f"outputs={tmp_path}") == 1
+    (settings,) = given
+    assert settings.data.source.mirrors == ["https://example.org/"]
+    assert Listener.heard == []
 
 
 def test_a_damaged_checkpoint_is_refused_before_any_training(run, why):
@@ -233,6 +278,7 @@ def test_runs_are_found_by_list_pattern_and_parent(tmp_path):
         RunFolder(tmp_path / name).update(status="finished")
     (tmp_path / "outputs" / "reproduction.json").write_text("{}")
     (tmp_path / "empty").mkdir()
+    shutil.copytree(tmp_path / "a" / "1", tmp_path / "a" / "1" / "within")
 
     def found(run, runs=None):
         return [str(path.relative_to(tmp_path)) for path in runs_of(run, runs)]
@@ -246,7 +292,9 @@ def test_runs_are_found_by_list_pattern_and_parent(tmp_path):
         "a/1",
         "a/2",
     ]
+    assert found(str(tmp_path / "a" / "1" / "within")) == ["a/1/within"]
     assert found(str(tmp_path / "empty")) == ["empty"]
+    assert found(None, str(tmp_path / "[be]*")) == ["b/1", "empty"]
     assert found(None, [str(tmp_path / "missing*")]) == ["missing*"]
     with pytest.raises(AelabError, match="no run folder"):
         recorded_run(tmp_path / "empty")

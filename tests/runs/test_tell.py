@@ -7,7 +7,7 @@ from urllib.request import url2pathname
 import mlflow
 import pytest
 from omegaconf import OmegaConf
-from servers import Quiet, start
+from servers import Listener, start
 from small import only, rewrite
 
 from aelab.composition import compose
@@ -16,18 +16,7 @@ from aelab.runs.folder import RunFolder, Status
 from aelab.runs.tell import trackers_of
 from aelab.runs.trusted import trusted_settings
 
-HEARD = []
 SHORT = only("reconstruction")
-
-
-class Listener(Quiet):
-    """Keeps what is asked of it, with the credentials that came along."""
-
-    def answer(self):
-        HEARD.append((self.path, self.headers.get("Authorization")))
-        self.send_error(500)
-
-    do_GET = do_POST = do_PATCH = answer  # noqa: N815
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +32,7 @@ def copy(run, tmp_path):
 @pytest.fixture
 def listener(tmp_path, monkeypatch):
     """The address of a stranger's server, and a user who has a token."""
-    HEARD.clear()
+    Listener.heard.clear()
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
@@ -71,10 +60,10 @@ def test_a_server_that_the_folder_names_hears_nothing_until_the_user_names_it(
 ):
     logged(copy, mlflow__tracking_uri=listener)
     evaluate(copy, *SHORT)
-    assert HEARD == []
+    assert Listener.heard == []
     assert "logger.mlflow is not told: the folder names tracking_uri=" in capsys.readouterr().err
     evaluate(copy, *SHORT, f"logger.mlflow.tracking_uri={listener}")
-    assert HEARD[0][1] == "Bearer secret"
+    assert Listener.heard[0][1] == "Bearer secret"
 
 
 @pytest.mark.parametrize(
@@ -185,4 +174,4 @@ def test_data_are_downloaded_from_where_conf_says(copy, evaluate, listener, tmp_
     rewrite(copy, config)
     with pytest.raises(AelabError, match="strange"):
         evaluate(copy, *SHORT)
-    assert HEARD == []
+    assert Listener.heard == []

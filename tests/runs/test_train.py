@@ -20,6 +20,7 @@ from aelab.journal import rows
 from aelab.runs.build import build
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.train import resume, start
+from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load, resume_points
 
 ROOT = Path(__file__).parents[2]
@@ -234,6 +235,15 @@ def test_another_runs_checkpoint_is_refused_before_it_is_loaded(train, differenc
     (one.checkpoints / stranger.name).write_bytes(stranger.read_bytes())
     with pytest.raises(ResumeError, match="another configuration"):
         resume(one.path, Signals())
+
+
+@pytest.mark.parametrize("content", [{}, {"callbacks": [1]}, {"callbacks": {"ResumePoints": None}}])
+def test_a_checkpoint_of_no_training_is_refused(train, content):
+    run = killed(train())
+    for path in resume_points(run.checkpoints):
+        AtomicCheckpointIO().save_checkpoint(content, path)
+    with pytest.raises(ResumeError, match="another configuration"):
+        resume(run.path, Signals())
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -18,6 +18,7 @@ from small import only, rewrite
 
 from aelab.composition import choices, compose, conf_dir
 from aelab.errors import AelabError, RunError
+from aelab.runs.datasets import placed
 from aelab.runs.folder import RunFolder
 from aelab.runs.trusted import parts, published_mirrors, trusted_settings
 from aelab.training.checkpoints import sealed
@@ -153,6 +154,13 @@ def test_a_target_that_is_no_name_is_refused(copy, harmless, target):
     harmless(re.escape(f"names {target!r}, which is no part that conf/ lists"))
 
 
+@pytest.mark.parametrize("option", ["_args_", "_recursive_", "_other_"])
+def test_a_part_is_handed_nothing_that_has_no_name(copy, harmless, option):
+    """Addresses among such arguments would not be found where they are replaced."""
+    forge(copy, f"data.source.{option}", ["mnist", {}, ["http://elsewhere"]])
+    harmless(f"has an option '{option}', which conf/ gives to no part")
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [
@@ -285,6 +293,15 @@ def test_mirrors_are_those_of_the_data_set_s_own_file():
     assert published_mirrors(mnist) == shipped
     for name in ("../data/mnist", "base/idx", "mine", "digits"):
         assert published_mirrors(OmegaConf.create({"name": name})) == []
+
+
+@pytest.mark.parametrize("mirrors", ["http://elsewhere", {"a": "http://elsewhere"}, None, []])
+def test_whatever_a_run_has_for_mirrors_is_replaced(mirrors):
+    config = compose(["data=mnist"])
+    shipped = list(config.data.source.mirrors)
+    config.data.source.mirrors = mirrors
+    assert placed(config).data.source.mirrors == shipped
+    assert config.data.source.mirrors == mirrors
 
 
 @pytest.mark.slow

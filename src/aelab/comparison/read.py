@@ -1,6 +1,5 @@
 """Run folders as plain values. They are data: nothing in them is built, resolved or trusted."""
 
-import glob
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,14 +13,13 @@ from aelab.comparison.logged import Curves, is_number
 from aelab.comparison.records import Run
 from aelab.comparison.text import printable, without_secrets
 from aelab.errors import AelabError, ConfigurationError, RunError
-from aelab.runs.chosen import REPRODUCTION
+from aelab.runs.chosen import matching, runs_below
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.peers import deciding
 from aelab.runs.trusted import NEEDED
 
 # libyaml reads a configuration in a tenth of the time; either makes plain values alone.
 Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MARKS = {"record.json", "config.yaml"}
 LARGEST, MOST_SETTINGS = 20_000_000, 5_000  # bytes of a file and keys of a configuration that a run may have
 UNIMPORTANT = ("_partial_", "_convert_")
 
@@ -59,29 +57,13 @@ def discover(patterns: Sequence[str]) -> list[Path]:
     """The folders that hold a run's record or configuration, each once; not those within a run."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        given = [pattern] if Path(pattern).exists() else _matching(pattern)
-        folders = [folder for path in given for folder in _folders(path)]
+        folders = [run.resolve() for path in matching(pattern) for run in runs_below(path)]
         if not folders:
             raise ConfigurationError(
                 f"runs={pattern} matches no run: give folders of runs, or what holds them"
             )
         found.update(dict.fromkeys(folders))
     return list(found)
-
-
-def _matching(pattern: str) -> list[str]:
-    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  # a Path globs below itself alone
-
-
-def _folders(start: str) -> Iterator[Path]:
-    for folder, below, files in os.walk(start):
-        below.sort()
-        if REPRODUCTION in files and folder != start:
-            below.clear()  # another execution of a run that counts already, without its evaluation
-            continue
-        if MARKS.intersection(files):
-            below.clear()
-            yield Path(folder).resolve()
 
 
 def read_run(path: Path) -> Run:

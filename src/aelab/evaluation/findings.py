@@ -32,6 +32,11 @@ class Findings:
         """Keep estimates as "part/name"."""
         self.estimates.update({f"{part}/{name}": estimate for name, estimate in estimates.items()})
 
+    @property
+    def spaces(self) -> frozenset[str]:
+        """The names of the feature spaces that samples were compared in."""
+        return frozenset(space["name"] for space in self.facts.get("feature_space", {}).values())
+
     def undefine(self, part: str, names: Iterable[str], why: str) -> None:
         """Say that the model has no such numbers."""
         self.undefined.update({f"{part}/{name}": why for name in names})

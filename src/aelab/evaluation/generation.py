@@ -106,8 +106,8 @@ class Generation:
         copies = f"{note}, among {len(train):,} training images"
         notes = dict.fromkeys(found, note) | {"memorisation": copies}
         findings.add(self.name, _noted(found, notes, features))
+        measured = features.name in findings.spaces
         spaces = findings.facts.setdefault("feature_space", {})
-        measured = any(space["name"] == features.name for space in spaces.values())
         spaces[self.name] = {"name": features.name, "task": features.task, "accuracy": features.accuracy}
         if not measured:
             some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]

@@ -78,9 +78,11 @@ class Stability:
         if not subject.peers:
             findings.left_out["stability/over_seeds"] = NO_PEERS
             return
+        # Distances in two feature spaces are two quantities.
+        alike = [peer for peer in subject.peers if not peer.spaces or findings.spaces <= peer.spaces]
         rows = []
         for name, found in findings.estimates.items():
-            others = [peer.estimates[name] for peer in subject.peers if name in peer.estimates]
+            others = [peer.estimates[name] for peer in alike if name in peer.estimates]
             if others:
                 values = np.array([found.value, *others])
                 rows.append(

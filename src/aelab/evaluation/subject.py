@@ -45,7 +45,8 @@ class Subject:
     """The model in evaluation mode on `device`, and the data that it was trained on.
 
     name: of the run. seed: of all noise. peers: the same configuration trained with other seeds.
-    estimates: what this suite found before, by name: of a peer.
+    estimates: what this suite found before, by name, and spaces: the feature spaces that its samples were
+    compared in: of a peer.
     """
 
     model: Autoencoder
@@ -55,6 +56,7 @@ class Subject:
     device: torch.device
     peers: tuple["Subject", ...] = ()
     estimates: Mapping[str, float] = field(default_factory=dict)
+    spaces: frozenset[str] = frozenset()
     _codes: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def batches(self, split: str = "test", count: int | None = None) -> Iterator[tuple[int, Batch]]:

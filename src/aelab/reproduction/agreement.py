@@ -116,8 +116,7 @@ def _verdict(
 
 def _checkpoints(run: RunFolder) -> list[Path]:
     """The weights that validation chose, and the last ones."""
-    best = run.checkpoints / "best.ckpt"
-    return [path for path in (best, *resume_points(run.checkpoints)[:1]) if path.is_file()]
+    return [path for path in (run.best, *resume_points(run.checkpoints)[:1]) if path.is_file()]
 
 
 def _state(path: Path) -> Mapping[str, Any] | None:

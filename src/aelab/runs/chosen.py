@@ -1,13 +1,14 @@
 """Which runs a user means by a folder, a pattern, or a list of them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from glob import glob
 from pathlib import Path
 
 from aelab.errors import ConfigurationError
-from aelab.runs.folder import RunFolder
 
 REPRODUCTION = "reproduction.json"
+MARKS = frozenset({"record.json", "config.yaml"})
 
 
 def runs_of(run: str | None, runs: Sequence[str] | str | None) -> list[Path]:
@@ -26,26 +27,27 @@ def runs_of(run: str | None, runs: Sequence[str] | str | None) -> list[Path]:
     return list(dict.fromkeys(found for name in asked for found in _meant(str(name))))
 
 
+def matching(name: str) -> list[Path]:
+    """What is there under a name, or else what it matches as a pattern."""
+    matches = sorted(glob(name, recursive=True))  # noqa: PTH207  # a Path globs below itself alone
+    return [Path(name)] if Path(name).exists() else [Path(match) for match in matches]
+
+
+def runs_below(start: Path) -> Iterator[Path]:
+    """The folders at and below `start` that hold a run's record or configuration; not those within a run.
+
+    Nor those of reproductions, unless `start` holds them itself: they are other executions of runs that count
+    already.
+    """
+    for path, below, files in os.walk(start):
+        below.sort()
+        if REPRODUCTION in files and Path(path) != start:
+            below.clear()
+        elif MARKS.intersection(files):
+            below.clear()
+            yield Path(path)
+
+
 def _meant(name: str) -> list[Path]:
-    path = Path(name)
-    if path.is_dir():
-        return _runs_in(path)
-    matches = [Path(match) for match in sorted(glob(name, recursive=True))]  # noqa: PTH207  # absolute too
-    return [found for match in matches if match.is_dir() for found in _runs_in(match)] or [path]
-
-
-def _runs_in(folder: Path) -> list[Path]:
-    """The folder if it is a run, else those below it, else the folder, which is then none."""
-    if RunFolder(folder).record.is_file():
-        return [folder]
-    begun = {file.parent for name in ("record.json", "config.yaml") for file in folder.rglob(name)}
-    return sorted(path for path in begun if not _is_reproduced(path, folder)) or [folder]
-
-
-def _is_reproduced(path: Path, above: Path) -> bool:
-    return any((parent / REPRODUCTION).exists() for parent in _between(path, above))
-
-
-def _between(path: Path, above: Path) -> Iterator[Path]:
-    """The folders that hold `path` and lie below `above`."""
-    yield from (parent for parent in path.parents if above in parent.parents)
+    folders = [path for path in matching(name) if path.is_dir()]
+    return [run for folder in folders for run in list(runs_below(folder)) or [folder]] or [Path(name)]

@@ -5,9 +5,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from aelab.errors import ConfigurationError, RunError
-from aelab.runs.trusted import parts
-
-OPTIONS = {"_target_", "_partial_", "_convert_"}  # of a node; there are no arguments without a name
+from aelab.runs.trusted import OPTIONS, parts
 
 
 def construct(node: Any, key: str = "model") -> Any:

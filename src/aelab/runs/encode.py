@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
 
 def _of_split(model: Trained, config: DictConfig) -> Iterator[Columns]:
     """Of images as training saw them, with their labels where they have some."""
-    from aelab.runs.evaluate import data_of
+    from aelab.runs.datasets import data_of
     from aelab.runs.folder import RunFolder
     from aelab.runs.trusted import trusted_settings
 

@@ -16,20 +16,20 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError, InapplicableError, NonFiniteError, RunError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.matmul import choose_matmul
 from aelab.runs.build import make
+from aelab.runs.datasets import data_of
 from aelab.runs.folder import RunFolder
-from aelab.runs.peers import Recorded, peers_of, recorded, spaces_of
+from aelab.runs.peers import peers_of, spaces_of
 from aelab.runs.report import report_evaluation
 from aelab.runs.session import quieten
 from aelab.runs.snapshot import hardware
 from aelab.runs.tell import refuse_links, tell, trackers_of
-from aelab.runs.trusted import published_mirrors, trusted_settings
+from aelab.runs.trusted import trusted_settings
 from aelab.runs.weights import checkpoint_of, device_of, model_of
 
 FAILED = "failed:"
@@ -119,19 +119,9 @@ def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findin
         except Exception as error:
             traceback.print_exc()
             findings.left_out[name] = f"{FAILED} {type(error).__name__}: {error}"
-        _leave_other_spaces(subject, findings)
         seconds[name] = round(time.monotonic() - start, 2)
     findings.facts["seconds"] = seconds
     return findings
-
-
-def _leave_other_spaces(subject: Subject, findings: Findings) -> None:
-    """Forget what was found for peers in another feature space than these findings'."""
-    ours = spaces_of(findings.facts)
-    for peer in subject.peers:
-        theirs = peer.estimates.spaces if isinstance(peer.estimates, Recorded) else frozenset()
-        if theirs and not ours <= theirs:
-            peer.estimates = {}
 
 
 def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
@@ -142,35 +132,6 @@ def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> S
     data = data_of(folder, settings, config.data.root)
     subject = Subject(model, data, str(settings.name), int(settings.seed), device)
     return replace(subject, peers=tuple(_peers(folder, settings, subject, config)))
-
-
-def data_of(folder: RunFolder, settings: DictConfig, root: str | None = None) -> DataModule:
-    """The data of a run, at `root` if that is given; RunError for others than it was trained on.
-
-    Missing files are downloaded from where conf/data says, whatever the run's folder does.
-    """
-    if root is not None and "root" not in settings.data:
-        raise ConfigurationError(
-            f"data.root={root}: {settings.data.get('name')} is read from no files, and has no root"
-        )
-    node = settings.data if root is None else OmegaConf.merge(settings.data, {"root": root})
-    if OmegaConf.select(node, "source.mirrors") is not None:
-        node = OmegaConf.merge(node, {"source": {"mirrors": published_mirrors(settings.data)}})
-    data = make(node)
-    if not isinstance(data, DataModule):
-        raise RunError(f"{folder.config} describes no data as its data: give a run as it was recorded")
-    data.prepare_data()
-    data.setup()
-    known = folder.read().get("data", {})
-    if not isinstance(known, dict):
-        raise RunError(f"{folder.record} has no data of a run under `data`: restore it")
-    checksums = known.get("checksums", data.checksums)
-    if checksums != data.checksums:
-        raise RunError(
-            f"the data at hand are not those that {folder.path} was trained on (checksums {data.checksums}, "
-            f"recorded {checksums}): give the same with data.root=FOLDER"
-        )
-    return data
 
 
 def _peers(
@@ -188,13 +149,18 @@ def _peers(
 
 
 def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
-    """A run of another seed, on the data and with the noise of the subject."""
-    parts = OmegaConf.to_container(config.suite.parts)
+    """A run of another seed, on the data and with the noise of the subject.
+
+    It has estimates only where the very same parts made them: other options measure something else.
+    """
+    suite = str(config.suite.name)
+    found, parts = folder.suite(suite), OmegaConf.to_container(config.suite.parts)
     return replace(
         subject,
         model=model_of(folder, trusted_settings(folder)).to(subject.device),
         name=folder.path.name,
-        estimates=recorded(folder, str(config.suite.name), parts),
+        estimates=folder.estimates(suite) if found.get("parts") == parts else {},
+        spaces=spaces_of(found),
     )
 
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from aelab.errors import ConfigurationError
 from aelab.evaluation.subject import Subject
 from aelab.explorer.explorer import Explorer
-from aelab.runs.evaluate import data_of
+from aelab.runs.datasets import data_of
 from aelab.runs.folder import RunFolder
 from aelab.runs.trusted import trusted_settings
 from aelab.runs.weights import device_of, model_of

@@ -110,6 +110,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def best(self) -> Path:
+        """The checkpoint with the weights that validation chose."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
     def pictures(self) -> Path:
         """The folder of image files."""
         return self.path / "pictures"

@@ -1,7 +1,6 @@
 """Runs that differ from one another in their seed alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -43,30 +42,6 @@ def peers_of(
             seeds.add(theirs.seed)
             found.append(candidate)
     return found if given is not None else found[:MOST]
-
-
-@dataclass(frozen=True)
-class Recorded(Mapping[str, float]):
-    """The estimates of a peer's evaluation, and the feature spaces that its samples were compared in."""
-
-    values_by_name: Mapping[str, float]
-    spaces: frozenset[str]
-
-    def __getitem__(self, name: str) -> float:
-        return self.values_by_name[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.values_by_name)
-
-    def __len__(self) -> int:
-        return len(self.values_by_name)
-
-
-def recorded(folder: RunFolder, suite: str, parts: Any) -> Recorded:
-    """What a suite of these very parts found for a run; nothing where other options measured it."""
-    found = folder.suite(suite)
-    values = folder.estimates(suite) if found.get("parts") == parts else {}
-    return Recorded(values, spaces_of(found))
 
 
 def spaces_of(found: Mapping[str, Any]) -> frozenset[str]:

@@ -10,13 +10,11 @@ from pathlib import Path
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import aelab
-from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals
-from aelab.data.module import DataModule
-from aelab.errors import AelabError, ConfigurationError, DataError, RunError
+from aelab.errors import AelabError, ConfigurationError, RunError
 from aelab.locations import conf_dir
 from aelab.reproduction.agreement import Agreement, Tolerance, Verdict, check_comparable, compare
 from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
@@ -25,14 +23,14 @@ from aelab.reproduction.machine import check_machine
 from aelab.reproduction.outcome import Reproduction, say, show_environment, show_study, show_verdict
 from aelab.reproduction.recorded import Recorded, environment_of, recorded_run
 from aelab.reproduction.retraining import Source, train_again
-from aelab.runs.build import make
 from aelab.runs.chosen import REPRODUCTION, runs_of
+from aelab.runs.datasets import opened, placed
 from aelab.runs.folder import RunFolder, claimed, write_json
 from aelab.runs.session import quieten
 from aelab.runs.snapshot import hardware, packages
 from aelab.runs.train import settings_of
 from aelab.runs.trusted import trusted_settings
-from aelab.runs.weights import fingerprint
+from aelab.runs.weights import fingerprint, fingerprint_in
 from aelab.training.checkpoints import load
 
 
@@ -118,7 +116,7 @@ def _trained(recorded: Recorded, config: DictConfig, outputs: Path, tolerance: T
     with _source(recorded, config) as source:
         if recorded.commit is None:
             notes.append(f"no commit is recorded: the running aelab {recorded.version} was used")
-        settings = _at_root(trusted_settings(folder, source.conf), config.data.root)
+        settings = placed(trusted_settings(folder, source.conf), config.data.root, source.conf)
         check_machine(settings, recorded.environment.hardware)
         show_environment(expected := _differing(recorded, config))
         _check_data(expected)
@@ -165,16 +163,6 @@ def _source(recorded: Recorded, config: DictConfig) -> Iterator[Source]:
         yield Source(tree / "src", tree / "conf")
 
 
-def _at_root(settings: DictConfig, root: str | None) -> DictConfig:
-    if root is None:
-        return settings
-    if "root" not in settings.data:
-        raise DataError(f"data.root={root}: the data of this run lie in no folder; leave it out")
-    moved = OmegaConf.merge(settings, {"data": {"root": str(Path(root).resolve())}})
-    assert isinstance(moved, DictConfig)
-    return moved
-
-
 def _differing(recorded: Recorded, config: DictConfig) -> list[Difference]:
     """What is known to differ before anything is trained."""
     torch.set_num_threads(recorded.environment.threads)
@@ -191,20 +179,10 @@ def _checksums(folder: RunFolder, root: str | None) -> dict[str, str] | None:
         DataError: they are missing or damaged.
     """
     try:
-        data = _data(_at_root(trusted_settings(folder), root))
-        data.prepare_data()
-        data.setup()
+        return opened(placed(trusted_settings(folder), root)).checksums
     except (RunError, ConfigurationError) as error:
         say("note", f"the data were not checked, for the running code does not know them: {error}")
         return None
-    return data.checksums
-
-
-def _data(settings: DictConfig) -> DataModule:
-    data = make(settings.data) if isinstance(settings.data, DictConfig) else None
-    if not isinstance(data, DataModule):
-        raise DataError("config.yaml describes no data as its data: give a run as it was recorded")
-    return data
 
 
 def _check_data(differing: list[Difference]) -> None:
@@ -218,9 +196,5 @@ def _check_data(differing: list[Difference]) -> None:
 
 def _other_configuration(folder: RunFolder) -> Iterator[str]:
     """What may explain a difference: weights that were made with another configuration than the folder's."""
-    best = folder.checkpoints / "best.ckpt"
-    if not best.is_file():
-        return
-    point = load(best).get("callbacks", {}).get(ResumePoints.__qualname__, {})
-    if point.get("fingerprint") != fingerprint(settings_of(folder)):
-        yield f"{folder.config.name} was changed: best.ckpt was trained with another configuration"
+    if folder.best.is_file() and fingerprint_in(load(folder.best)) != fingerprint(settings_of(folder)):
+        yield f"{folder.config.name} was changed: {folder.best.name} was trained with another configuration"

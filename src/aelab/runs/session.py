@@ -155,8 +155,8 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None
         if trainer.is_global_zero:
             folder.update(status=status, exit_code=code, error=error)
             for tracker in _trackers(trainer):
-                if status is Status.FINISHED and (best := folder.checkpoints / "best.ckpt").exists():
-                    tracker.keep_model([folder.config, folder.record, best])
+                if status is Status.FINISHED and folder.best.exists():
+                    tracker.keep_model([folder.config, folder.record, folder.best])
                 tracker.finish(code)
 
 

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from yaml import YAMLError
 
-from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.locations import conf_dir
@@ -23,7 +22,7 @@ from aelab.runs.folder import RunFolder, Status
 from aelab.runs.report import report
 from aelab.runs.session import CHECKPOINT, RUN, fit, quieten, trainer_of
 from aelab.runs.snapshot import changes_patch, command, git_state, hardware, packages
-from aelab.runs.weights import fingerprint
+from aelab.runs.weights import fingerprint, fingerprint_in
 from aelab.trackers import new_run_id
 from aelab.training.checkpoints import load, resume_points, usable
 
@@ -149,7 +148,7 @@ def resume(path: Path, signals: Signals, callbacks: Sequence[Callback] = ()) -> 
     for damaged in points[: points.index(checkpoint)]:
         print(f"warning: {damaged} is damaged: continuing from {checkpoint.name}", file=sys.stderr)
     config = settings_of(folder)
-    if load(checkpoint)["callbacks"][ResumePoints.__qualname__]["fingerprint"] != fingerprint(config):
+    if fingerprint_in(load(checkpoint)) != fingerprint(config):
         raise ResumeError(f"{checkpoint} belongs to another configuration than the run's own {folder.config}")
     torch.set_num_threads(record["threads"])
     parts = build(config)

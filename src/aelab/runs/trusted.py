@@ -1,6 +1,6 @@
 """What the configuration of a run's folder may name: the folder is data, and may come from anywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from aelab.errors import RunError
 from aelab.locations import conf_dir
 from aelab.runs.folder import RunFolder
 
+NAME = ""  # the key of the names of a node among its leaves
+OPTIONS = {"_target_", "_partial_", "_convert_"}  # of a node; Hydra's others give arguments without a name
 NEEDED: dict[str, type] = {"name": str, "seed": int, "data": dict, "model": dict, "training": dict}
 
 
@@ -21,9 +23,19 @@ def trusted_settings(folder: RunFolder, conf: Path | None = None) -> DictConfig:
     conf: the conf/ of the code that will build them; None: the running code's.
 
     The names are compared whole: a part of the project would lead to all that it imports.
-    Raises RunError where there is none, it cannot be read, names other things, or interpolates, which could
-    read the environment.
+    Raises RunError where there is none, it cannot be read, names other things, hands over arguments that have
+    no name to be looked at by, or interpolates, which could read the environment.
     """
+    config, plain = _recorded(folder)
+    listed = parts(conf)
+    for key, value in _leaves(plain):
+        if why := _wrong(key, value, listed):
+            raise RunError(f"{folder.config} {why}")
+    return config
+
+
+def _recorded(folder: RunFolder) -> tuple[DictConfig, dict[Any, Any]]:
+    """The configuration, and the same as plain containers."""
     try:
         config = OmegaConf.load(folder.config)
         plain = OmegaConf.to_container(config, resolve=False)
@@ -38,26 +50,31 @@ def trusted_settings(folder: RunFolder, conf: Path | None = None) -> DictConfig:
             f"{folder.config} holds no configuration of a run ({', '.join(odd)}: missing, or not what a run "
             "records): give one as it was recorded"
         )
-    listed = parts(conf)
-    for key, value in _leaves(plain):
-        if key == "_target_" and not (isinstance(value, str) and value in listed):
-            raise RunError(
-                f"{folder.config} names {value!r}, which is no part that conf/ lists, and nothing of it was "
-                "built: give a run of the project's own parts, or list the part in a file under conf/"
-            )
-        if isinstance(value, str) and "${" in value:
-            raise RunError(
-                f"{folder.config} is not resolved: {key} is {value!r}; give a run as it was recorded"
-            )
-    return config
+    return config, plain
 
 
-def published_mirrors(data: DictConfig) -> list[str]:
+def _wrong(key: str, value: Any, listed: Container[str]) -> str | None:
+    """Why a leaf is not trusted; None for one that is."""
+    if key == "_target_" and not (isinstance(value, str) and value in listed):
+        return (
+            f"names {value!r}, which is no part that conf/ lists, and nothing of it was built: give a run of "
+            "the project's own parts, or list the part in a file under conf/"
+        )
+    if key == NAME and str(value).startswith("_") and value not in OPTIONS:
+        return f"has an option {value!r}, which conf/ gives to no part: give a run as it was recorded"
+    if isinstance(value, str) and "${" in value:
+        return f"is not resolved: {key} is {value!r}; give a run as it was recorded"
+    return None
+
+
+def published_mirrors(data: DictConfig, conf: Path | None = None) -> list[str]:
     """Where the files of a data set are downloaded from, by its file under conf/data; none for one's own.
+
+    conf: as in `trusted_settings`.
 
     The recorded addresses are not asked: a request tells who asks, and its answer is read by parsers.
     """
-    files = {path.stem: path for path in (conf_dir() / "data").glob("*.yaml")}
+    files = {path.stem: path for path in ((conf or conf_dir()) / "data").glob("*.yaml")}
     if data.get("name") not in files:
         return []
     shipped = OmegaConf.load(files[data.name])
@@ -75,9 +92,10 @@ def parts(conf: Path | None = None) -> frozenset[str]:
 
 
 def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Values and what they are called, and the names themselves, which are called `NAME`."""
     if isinstance(node, dict):
         for name, value in node.items():
-            yield "", name
+            yield NAME, name
             if name == "_target_":
                 yield name, value
             else:

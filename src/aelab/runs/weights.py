@@ -2,7 +2,9 @@
 
 import hashlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +15,6 @@ from aelab.runs.construction import construct
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import load, resume_points, usable
 
-BEST = "best.ckpt"
 RESUME_POINTS = "ResumePoints"  # the name under which Lightning keeps that callback's state
 
 
@@ -23,14 +24,10 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
     Raises RunError without a usable checkpoint, or for one that belongs to another model.
     """
     path = checkpoint_of(folder)
-    if path.name != BEST:
-        print(
-            f"warning: {folder.checkpoints / BEST} is missing or damaged: {path.name} is taken",
-            file=sys.stderr,
-        )
+    if path != folder.best:
+        print(f"warning: {folder.best} is missing or damaged: {path.name} is taken", file=sys.stderr)
     checkpoint = load(path)
     try:
-        made_for = checkpoint["callbacks"][RESUME_POINTS]["fingerprint"]
         state = checkpoint["state_dict"]
         weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
         model = construct(OmegaConf.to_container(settings.model))
@@ -39,14 +36,14 @@ def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
         raise RunError(
             f"{path} holds the weights of another model than {folder.config} describes: restore either"
         ) from error
-    if made_for != fingerprint(settings) or not isinstance(model, Autoencoder):
+    if fingerprint_in(checkpoint) != fingerprint(settings) or not isinstance(model, Autoencoder):
         raise RunError(f"{path} belongs to another configuration than {folder.config}: restore either")
     return model.eval().requires_grad_(False)
 
 
 def checkpoint_of(folder: RunFolder) -> Path:
     """The weights that validation chose, else those of the newest undamaged resume point."""
-    candidates = [folder.checkpoints / BEST, *resume_points(folder.checkpoints)]
+    candidates = [folder.best, *resume_points(folder.checkpoints)]
     found = next(usable(candidates), None)
     if found is None:
         raise RunError(
@@ -61,6 +58,14 @@ def fingerprint(config: DictConfig) -> str:
     apart = ("outputs", "resume", "logger", "tags", "pictures")
     deciding = {k: v for k, v in config.items() if k not in apart}
     return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_in(checkpoint: Mapping[str, Any]) -> str | None:
+    """The fingerprint of the configuration that a checkpoint was trained with; None where it holds none."""
+    try:
+        return checkpoint["callbacks"][RESUME_POINTS]["fingerprint"]
+    except (LookupError, TypeError):
+        return None
 
 
 def device_of(asked: str | None) -> torch.device:
