@@ -41,6 +41,13 @@ def images(count=3, seed=0):
     return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
+def test_a_run_is_found_by_any_form_of_its_path(run, vae, monkeypatch):
+    monkeypatch.setenv("HOME", str(run.path.parent))
+    monkeypatch.chdir(run.path.parent)
+    for form in (run.path.name, f"{run.path}/", f"~/{run.path.name}", Path("~") / run.path.name):
+        assert aelab.load(form).folder == run.path
+
+
 def test_neither_lightning_nor_hydra_is_imported(run):
     code = (
         "import sys, torch, aelab\n"
@@ -262,8 +269,8 @@ def test_a_run_that_does_not_say_what_it_takes(train, key):
 
 @pytest.mark.parametrize("path", ["/nowhere", ".", "a\nb"])
 def test_a_folder_that_is_no_run(path):
-    with pytest.raises(AelabError, match="no run folder"):
-        aelab.load(Path(path))
+    with pytest.raises(RunError, match="no run folder"):
+        aelab.load(path)
 
 
 def test_a_name_is_data(train):

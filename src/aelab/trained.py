@@ -32,7 +32,7 @@ def load(path: str | Path, device: str | None = "cpu") -> "Trained":
     """The model of a run's folder with the weights that validation chose.
 
     The folder is data, not code: see `trusted_settings`. device: None takes an accelerator, if there is one.
-    Raises ResumeError or RunError for a folder that is no run, was altered, or holds no whole weights, and
+    Raises RunError for a folder that is no run, was altered, or holds no whole weights, and
     ConfigurationError for a device that is not there.
     """
     folder = RunFolder.open(Path(path))

@@ -14,6 +14,7 @@ from aelab.comparison.logged import Curves, is_number
 from aelab.comparison.records import Run
 from aelab.comparison.text import printable, without_secrets
 from aelab.errors import AelabError, ConfigurationError, RunError
+from aelab.locations import from_user
 from aelab.runs.chosen import REPRODUCTION
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.peers import deciding
@@ -59,7 +60,8 @@ def discover(patterns: Sequence[str]) -> list[Path]:
     """The folders that hold a run's record or configuration, each once; not those within a run."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        given = [pattern] if Path(pattern).exists() else _matching(pattern)
+        place = from_user(pattern)
+        given = [str(place)] if place.exists() else _matching(str(place))
         folders = [folder for path in given for folder in _folders(path)]
         if not folders:
             raise ConfigurationError(

@@ -5,6 +5,7 @@ from glob import glob
 from pathlib import Path
 
 from aelab.errors import ConfigurationError
+from aelab.locations import from_user
 from aelab.runs.folder import RunFolder
 
 REPRODUCTION = "reproduction.json"
@@ -27,10 +28,10 @@ def runs_of(run: str | None, runs: Sequence[str] | str | None) -> list[Path]:
 
 
 def _meant(name: str) -> list[Path]:
-    path = Path(name)
+    path = from_user(name)
     if path.is_dir():
         return _runs_in(path)
-    matches = [Path(match) for match in sorted(glob(name, recursive=True))]  # noqa: PTH207  # absolute too
+    matches = [Path(match) for match in sorted(glob(str(path), recursive=True))]  # noqa: PTH207  # absolute too
     return [found for match in matches if match.is_dir() for found in _runs_in(match)] or [path]
 
 

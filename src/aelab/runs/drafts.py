@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aelab.errors import ConfigurationError
+from aelab.locations import from_user
 
 OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json")
 
@@ -20,7 +21,7 @@ def draft(to: str, overwrite: bool = False) -> Iterator[Path]:
     earlier call left beside the new files would be taken for theirs.
     Raises ConfigurationError where something is there already, unless `overwrite`, or nothing can be written.
     """
-    target = Path(to).expanduser().absolute()
+    target = from_user(to).absolute()
     if not overwrite and (target.exists() or target.is_symlink()):
         raise ConfigurationError(f"to={to!r} is there already: choose another place, or overwrite=true")
     try:

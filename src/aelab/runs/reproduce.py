@@ -17,7 +17,7 @@ from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals
 from aelab.data.module import DataModule
 from aelab.errors import AelabError, ConfigurationError, DataError, RunError
-from aelab.locations import conf_dir
+from aelab.locations import conf_dir, from_user
 from aelab.reproduction.agreement import Agreement, Tolerance, Verdict, check_comparable, compare
 from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
 from aelab.reproduction.environment import Difference, Environment, differences
@@ -54,7 +54,7 @@ def main(config: DictConfig) -> None:
 
 def reproduce(paths: list[Path], config: DictConfig, tolerance: Tolerance) -> Verdict:
     """Train all of them again; none that cannot be stops the others. The worst verdict."""
-    outputs = _outputs(Path(config.outputs))
+    outputs = _outputs(from_user(config.outputs))
     found: list[Reproduction] = []
     _record(outputs, found, tolerance)
     for path in paths:
@@ -138,7 +138,7 @@ def _trained(recorded: Recorded, config: DictConfig, outputs: Path, tolerance: T
 def _repository(recorded: Recorded, config: DictConfig) -> Path | None:
     """The repository that has the recorded commit; None where the running code is the recorded one."""
     if recorded.commit is not None:
-        return repository_with(recorded.commit, Path(config.repository or conf_dir()))
+        return repository_with(recorded.commit, from_user(config.repository or conf_dir()))
     if recorded.patch:
         raise RunError(f"{recorded.folder.path} has changes of the code, but no commit that they are of")
     if recorded.version != version("aelab"):
@@ -170,7 +170,7 @@ def _at_root(settings: DictConfig, root: str | None) -> DictConfig:
         return settings
     if "root" not in settings.data:
         raise DataError(f"data.root={root}: the data of this run lie in no folder; leave it out")
-    moved = OmegaConf.merge(settings, {"data": {"root": str(Path(root).resolve())}})
+    moved = OmegaConf.merge(settings, {"data": {"root": str(from_user(root).resolve())}})
     assert isinstance(moved, DictConfig)
     return moved
 
