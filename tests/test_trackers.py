@@ -467,6 +467,11 @@ def test_a_trained_model_is_kept_where_that_is_asked(train):
     assert "best" in artifact["aliases"]
     kept = {entry["path"] for entry in artifact["manifest"]["contents"]}
     assert kept == {"config.yaml", "record.json", "checkpoints/best.ckpt"}
+    sources = {entry["path"]: Path(entry["local_path"]) for entry in artifact["manifest"]["contents"]}
+    assert sources["checkpoints/best.ckpt"] == asked.checkpoints / "best.ckpt"  # not a copy of it
+    assert sources["record.json"].read_bytes() == asked.record.read_bytes()
+    largest = max(path.stat().st_size for path in asked.trackers.rglob("*") if path.is_file())
+    assert largest < (asked.checkpoints / "best.ckpt").stat().st_size
     silent = train("logger=wandb", "logger.wandb.mode=offline")
     records = [record for path in offline_runs(silent.path) for record in inspect(path)]
     assert not [record for record in records if record["type"] == "artifact"]
