@@ -34,7 +34,7 @@ SEES = {
     "objectives": GROUND | MATHEMATICS,
     "metrics": GROUND | {"distributions", "evidence", "models"},
     "training": GROUND | MATHEMATICS | {"metrics"},
-    "data": GROUND,
+    "data": GROUND | {"locations"},
     "callbacks": GROUND | {"models", "networks", "metrics", "figures", "training"},
     "composition": {"errors", "locations"},
     "journal": {"errors"},

@@ -1,5 +1,6 @@
 """The command line's manners: what can be overridden, and what a mistake is answered with."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ def script(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.
 def without_torch(tmp_path, script_environment):
     """An environment in which importing torch is an error of its own."""
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
-    return {**script_environment, "PYTHONPATH": str(tmp_path)}
+    first = os.pathsep.join([str(tmp_path), *filter(None, [script_environment.get("PYTHONPATH")])])
+    return {**script_environment, "PYTHONPATH": first}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,12 @@ def without_torch(tmp_path, script_environment):
         ("variant=vea", "vae"),
         ("variants=vae", "variant"),
         ("+nothing.reads.this=1", "unknown option 'nothing'"),
+        ("data.root=/x", "'data.root'; data has name, source, shape, classes"),
+        ("seed.zzz.y=3", "'seed.zzz.y'; seed is one value: give seed="),
+        ("objective.terms.kl.zzz=3", "did you mean objective.terms.kl.weight?"),
+        ("zzz=3", "'zzz'; there are name, tags, seed"),
+        ("outputs=~/runs", "quotes of its own, as 'outputs=\"~/runs\"'"),
+        ("name=[a,b", "cannot read the override 'name=[a,b': no viable"),
         ("optimizer.lr=fast", "a number is expected"),
         ("training.compile=perhaps", "true or false is expected"),
     ],

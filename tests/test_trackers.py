@@ -121,7 +121,9 @@ def trained(_no_account, tmp_path_factory):
     path = folder / "grid.png"
     Image.new("L", (4, 2), 200).save(path)
     options = {"group": "sweep", "job_type": "train", "tags": ["small", "line"], "mode": "offline"}
-    trackers = [kind(folder=folder, name="a run", run_id="abcd1234") for kind in (TensorBoard, MLflow, Csv)]
+    trackers = [kind(folder=folder, name="a run", run_id="abcd1234") for kind in (TensorBoard, Csv)]
+    tags = ["small", "line", "aelab.run_id"]
+    trackers.append(MLflow(folder, "a run", "abcd1234", group="sweep", tags=tags))
     trackers.append(Wandb(folder, "a run", "abcd1234", **options))
     for tracker in trackers:
         tracker.log_hyperparams({"model": {"latent": 16, "prior": None}, "tags": ["a"], "lr": 1e-3})
@@ -181,6 +183,8 @@ def test_mlflow_is_read_back(trained):
     assert run.data.metrics["val/elbo"] == -71.5
     assert run.data.params["model/latent"] == "16"
     assert (run.info.run_name, run.info.status) == ("a run", "FINISHED")
+    filed = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
+    assert filed == {"small": "", "line": "", "aelab.group": "sweep", "aelab.run_id": "abcd1234"}
     assert [item.step for item in client.get_metric_history(run.info.run_id, "train/also")] == [0, 1, 2]
     stored = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
     assert any(path.endswith(".png") for path in stored)
@@ -463,15 +467,22 @@ def test_a_trained_model_is_kept_where_that_is_asked(train):
     assert "best" in artifact["aliases"]
     kept = {entry["path"] for entry in artifact["manifest"]["contents"]}
     assert kept == {"config.yaml", "record.json", "checkpoints/best.ckpt"}
+    sources = {entry["path"]: Path(entry["local_path"]) for entry in artifact["manifest"]["contents"]}
+    assert sources["checkpoints/best.ckpt"] == asked.checkpoints / "best.ckpt"  # not a copy of it
+    assert sources["record.json"].read_bytes() == asked.record.read_bytes()
+    largest = max(path.stat().st_size for path in asked.trackers.rglob("*") if path.is_file())
+    assert largest < (asked.checkpoints / "best.ckpt").stat().st_size
     silent = train("logger=wandb", "logger.wandb.mode=offline")
     records = [record for path in offline_runs(silent.path) for record in inspect(path)]
     assert not [record for record in records if record["type"] == "artifact"]
 
 
-def test_wandb_files_a_run_by_what_it_is():
+def test_services_file_a_run_by_what_it_is():
     wandb = compose(["variant=beta_vae", "data=mnist", "seed=3"]).logger.wandb
     assert (wandb.group, wandb.job_type) == ("beta_vae_mnist", "train")
     assert wandb.tags == ["beta_vae", "mnist", "seed 3"]
+    mlflow = compose(["variant=beta_vae", "data=mnist", "seed=3", "logger=mlflow"]).logger.mlflow
+    assert (mlflow.group, mlflow.tags) == (wandb.group, wandb.tags)
 
 
 def test_there_is_a_configuration_for_every_tracker():

@@ -13,8 +13,8 @@ from small import only, rewrite
 
 import aelab
 from aelab.composition import choices, compose
-from aelab.data.binarization import Dynamic, Threshold
-from aelab.errors import AelabError, DataError, InapplicableError, RunError
+from aelab.data.binarization import Threshold
+from aelab.errors import AelabError, ConfigurationError, DataError, InapplicableError, RunError
 from aelab.images import as_images
 from aelab.runs.build import build, make
 from aelab.runs.construction import construct
@@ -39,6 +39,13 @@ def labelled(train_once):
 
 def images(count=3, seed=0):
     return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_run_is_found_by_any_form_of_its_path(run, vae, monkeypatch):
+    monkeypatch.setenv("HOME", str(run.path.parent))
+    monkeypatch.chdir(run.path.parent)
+    for form in (run.path.name, f"{run.path}/", f"~/{run.path.name}", Path("~") / run.path.name):
+        assert aelab.load(form).folder == run.path
 
 
 def test_neither_lightning_nor_hydra_is_imported(run):
@@ -184,13 +191,18 @@ def test_pixels_are_binarised_as_in_training_and_floats_are_not(train):
     assert model.log_prob(levels, samples=2).isfinite().all()
 
 
-def test_a_random_binarisation_is_the_same_at_each_call(train):
-    model = aelab.load(train("binarization=dynamic").path)
-    levels = torch.full((500, 1, 8, 8), 64, dtype=torch.uint8)
+@pytest.mark.parametrize("binarization", ["dynamic", "fixed"])
+def test_the_binarisation_of_an_image_is_the_same_beside_all_others(train, binarization):
+    model = aelab.load(train(f"binarization={binarization}").path)
+    random = torch.Generator().manual_seed(0)
+    levels = torch.randint(256, (700, 1, 8, 8), dtype=torch.uint8, generator=random)
     drawn = model.values(levels)
-    assert isinstance(model.binarization, Dynamic)
-    assert torch.equal(drawn, model.values(levels))
-    assert drawn.mean().item() == pytest.approx(64 / 255, abs=0.01)
+    assert set(drawn.unique().tolist()) == {0, 1}
+    assert drawn.mean().item() == pytest.approx((levels / 255).mean().item(), abs=0.01)
+    noise = drawn - levels / 255
+    assert noise.mean(0).abs().max() < 5 * 0.41 / 700**0.5  # an image's draw is no other image's
+    for part in (slice(3, 5), slice(500, 700), [2, 699]):
+        assert torch.equal(model.values(levels[part]), drawn[part])
 
 
 def test_pictures_of_another_size_are_fitted_when_asked(vae):
@@ -205,6 +217,7 @@ def test_pictures_of_another_size_are_fitted_when_asked(vae):
     [
         (lambda m: m.encode(torch.rand(2, 1, 9, 8)), "2x1x9x8.*1x8x8"),
         (lambda m: m.encode(torch.rand(0, 1, 8, 8)), "one or more"),
+        (lambda m: m.encode(torch.rand(2, 1, 9, 9), resize=True), "2x1x9x9.*resize=True is for PIL images"),
         (lambda m: m.encode(torch.full((1, 1, 8, 8), 3.0)), r"\[0, 1\]"),
         (lambda m: m.encode(torch.full((1, 1, 8, 8), torch.nan)), r"\[0, 1\]"),
         (lambda m: m.encode(torch.ones(1, 1, 8, 8, dtype=torch.long)), "int64"),
@@ -262,8 +275,18 @@ def test_a_run_that_does_not_say_what_it_takes(train, key):
 
 @pytest.mark.parametrize("path", ["/nowhere", ".", "a\nb"])
 def test_a_folder_that_is_no_run(path):
-    with pytest.raises(AelabError, match="no run folder"):
-        aelab.load(Path(path))
+    with pytest.raises(RunError, match="no run folder"):
+        aelab.load(path)
+
+
+def test_a_device_is_at_hand_or_refused(run):
+    chosen = aelab.load(run.path, None).device.type
+    assert chosen == (
+        torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    )
+    for device in ("foo", "meta", "cpu:7", "cuda:99", ""):
+        with pytest.raises(ConfigurationError, match=f"^device={device} is not at hand: choose cpu"):
+            aelab.load(run.path, device)
 
 
 def test_a_name_is_data(train):

@@ -7,6 +7,7 @@ import difflib
 import functools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -163,8 +165,21 @@ def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train"
             "parts that go together, as a variant does"
         )
     if isinstance(error, OverrideParseException):
-        return f"cannot read the override {error.override!r}: {message}"
+        fit = _quoted(str(error.override)) or message
+        return f"cannot read the override {error.override!r}: {fit}"
     return message
+
+
+def _quoted(override: str) -> str | None:
+    """The advice to quote a value, where that makes it one that can be read."""
+    key, _, value = override.partition("=")
+    if not value or value.startswith(("[", "{", "'", '"')):
+        return None
+    try:
+        OverridesParser.create().parse_override(quoted := f'{key}="{value}"')
+    except HydraException:
+        return None
+    return f"its value needs quotes of its own, as {shlex.quote(quoted)}"
 
 
 def _groups() -> set[str]:
@@ -203,7 +218,7 @@ def _valid_keys(overrides: Sequence[str], name: str) -> Iterator[str]:
         except Exception:  # another override is wrong too: the defaults still give useful names
             config = hydra.compose(name)
     yield from _flatten(OmegaConf.to_container(config), "")
-    yield from _groups()
+    yield from sorted(_groups())
 
 
 def _flatten(node: Any, prefix: str) -> Iterator[str]:
@@ -217,13 +232,24 @@ def _flatten(node: Any, prefix: str) -> Iterator[str]:
 
 
 def _nearest(key: str, valid: Sequence[str]) -> str:
-    """`did you mean ...`: alike as a whole, or alike in the last part, wherever that stands."""
+    """`did you mean ...`: alike as a whole, or in the last part, wherever that stands; else what there is."""
     last = key.rsplit(".", 1)[-1]
-    alike = difflib.get_close_matches(key, valid, 3, 0.7)
-    alike += [k for k in valid if k.rsplit(".", 1)[-1] == last and k not in alike]
-    ends = {k.rsplit(".", 1)[-1]: k for k in reversed(valid)}
+    others = [k for k in valid if not key.startswith(f"{k}.")]
+    alike = difflib.get_close_matches(key, others, 3, 0.7)
+    alike += [k for k in others if k.rsplit(".", 1)[-1] == last and k not in alike]
+    ends = {k.rsplit(".", 1)[-1]: k for k in reversed(others)}
     alike += [ends[e] for e in difflib.get_close_matches(last, list(ends), 3, 0.7) if ends[e] not in alike]
     if alike:
         return f"did you mean {' or '.join(list(dict.fromkeys(alike))[:3])}?"
-    shown = [k for k in valid if "." not in k]
-    return f"there are {', '.join(shown)}"
+    return _existing(key, valid)
+
+
+def _existing(key: str, valid: Sequence[str]) -> str:
+    """The options beside a key that there is not: those of the innermost node around it that there is."""
+    around = [key[: dot.start()] for dot in re.finditer(r"\.", key)]
+    node = next((name for name in reversed(around) if name in valid), "")
+    depth = len(node) + 1 if node else 0
+    beside = dict.fromkeys(k[depth:] for k in valid if k.rpartition(".")[0] == node)
+    if node and not beside:
+        return f"{node} is one value: give {node}=..."
+    return f"{node + ' has' if node else 'there are'} {', '.join(beside)}"

@@ -18,12 +18,12 @@ def as_tensor(images: Pictures, shape: Sequence[int], resize: bool = False) -> T
 
     images: a tensor of either kind, with or without N, or PIL images, which become pixels, grey or
         coloured as the model's are.
-    resize: scale a picture of another size until it covers H x W, and cut its centre.
+    resize: scale a PIL image of another size until it covers H x W, and cut its centre.
 
     Raises DataError for what is no such thing.
     """
     if isinstance(images, Tensor):
-        return _checked(images if images.dim() > len(shape) else images[None], shape)
+        return _checked(images if images.dim() > len(shape) else images[None], shape, resize)
     check_shape(shape)
     every = [images] if isinstance(images, Image.Image) else list(images)
     if not every or not all(isinstance(image, Image.Image) for image in every):
@@ -31,10 +31,11 @@ def as_tensor(images: Pictures, shape: Sequence[int], resize: bool = False) -> T
     return torch.from_numpy(np.stack([_pixels(i, image, shape, resize) for i, image in enumerate(every)]))
 
 
-def _checked(images: Tensor, shape: Sequence[int]) -> Tensor:
+def _checked(images: Tensor, shape: Sequence[int], resize: bool) -> Tensor:
     if tuple(images.shape[1:]) != tuple(shape) or len(images) == 0:
+        fit = ", and resize=True is for PIL images" if resize else ""
         raise DataError(
-            f"the tensor is {_times(images.shape)}, and the model takes one or more of {_times(shape)}"
+            f"the tensor is {_times(images.shape)}, and the model takes one or more of {_times(shape)}{fit}"
         )
     if images.dtype == torch.uint8:
         return images

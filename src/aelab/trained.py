@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from aelab.conditions import Labels, Numbers, batch_of, shows_images
-from aelab.data.binarization import Binarization, Grey
+from aelab.data.binarization import Binarization, Grey, valued
 from aelab.distributions.divergence import space
 from aelab.distributions.spherical import spherical as on_the_arc
 from aelab.errors import DataError, InapplicableError, RunError
@@ -32,7 +32,7 @@ def load(path: str | Path, device: str | None = "cpu") -> "Trained":
     """The model of a run's folder with the weights that validation chose.
 
     The folder is data, not code: see `trusted_settings`. device: None takes an accelerator, if there is one.
-    Raises ResumeError or RunError for a folder that is no run, was altered, or holds no whole weights, and
+    Raises RunError for a folder that is no run, was altered, or holds no whole weights, and
     ConfigurationError for a device that is not there.
     """
     folder = RunFolder.open(Path(path))
@@ -43,7 +43,7 @@ def load(path: str | Path, device: str | None = "cpu") -> "Trained":
     try:
         shape = tuple(map(int, settings["model"]["shape"]))
         binarization = construct(settings["data"]["binarization"], "data.binarization")
-        binarization.prepare  # noqa: B018
+        binarization.draws_once  # noqa: B018
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{folder.config} does not say what images the model takes: restore it") from error
     return Trained(model, folder.path, settings, fingerprint(config), shape, binarization, place)
@@ -54,11 +54,12 @@ class Trained:
     """A trained autoencoder. Images come as tensors or PIL images and go as float32 tensors on the CPU.
 
     Floats in [0, 1] are taken as they are. Pixels, which are uint8 tensors and PIL images, become floats as
-    the run's own images did: where it binarised them they are binarised, by the same draw at each call.
+    the run's own images did: where it binarised them they are binarised, by a draw that follows from the
+    image's own pixels, and so is the same at each call.
 
     y, attributes: what a conditional model is told, for all images or for each. seed: None draws from torch's
     own generators; a number makes the draw repeatable and leaves those generators as they were.
-    resize: fit pictures of another size. Methods raise DataError for images or conditions that the model
+    resize: fit PIL images of another size. Methods raise DataError for images or conditions that the model
     cannot take, and InapplicableError for what it cannot do.
 
     folder, settings, fingerprint: of the run. shape: (C, H, W) of an image.
@@ -92,7 +93,7 @@ class Trained:
         x = as_tensor(images, self.shape, resize)
         if x.dtype != torch.uint8:
             return x.cpu()
-        return self.binarization(self.binarization.prepare(x.cpu()), torch.Generator().manual_seed(0))
+        return valued(x.cpu(), self.binarization)
 
     @torch.no_grad()
     def posterior(

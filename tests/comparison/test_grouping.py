@@ -66,6 +66,21 @@ def test_grouping_by_a_key_pools_the_rest_and_says_so(tmp_path):
     assert comparison.groups[0].summaries["test/elbo"].values == pytest.approx([-0.012, -0.012])
 
 
+def test_a_key_is_as_long_as_tells_it_from_all_others(tmp_path):
+    for name in ("digits", "mnist"):
+        terms = {"kl": {"weight": len(name)}, "mmd": {"weight": 1}}
+        made = {"data": {"name": name}, "objective": {"terms": terms}, "model": {"prior": {"_target_": name}}}
+        make_run(tmp_path / name, settings=made)
+
+    def found(*by):
+        return {group.name for group in compare([str(tmp_path)], by=by, different_data=True).groups}
+
+    assert found("data.name") == {"data.name=digits", "data.name=mnist"}
+    assert found("objective.terms.kl.weight") == {"kl.weight=6", "kl.weight=5"}
+    assert found("model.prior") == {"prior=digits", "prior=mnist"}
+    assert found("model.latent") == {"model.latent=16"}  # there is a latent at the root too
+
+
 def test_an_unknown_key_is_answered_with_the_nearest(tmp_path):
     grid(tmp_path)
     with pytest.raises(ConfigurationError, match=r"by=latnt .*latent"):

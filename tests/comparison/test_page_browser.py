@@ -140,6 +140,39 @@ def test_outliers_are_left_out_on_demand_and_named(browser, tmp_path):
         assert "group 5" in page.locator("#forest .outside").inner_text()
 
 
+TEXTS = "texts => texts.map(t => [t.lastChild.textContent, t.getBoundingClientRect().toJSON()])"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_words_of_a_sweep_stay_apart_and_within_the_chart(browser, tmp_path, width):
+    found = comparison(tmp_path / "runs", [f"group {i}" for i in range(9)])
+    kinds = (
+        "aelab.posteriors.flows.InverseAutoregressive",
+        "aelab.posteriors.gaussian.FullCovarianceGaussian",
+    )
+    for i, group in enumerate(found.groups):
+        group.differing.update({f"model.long_part_{k}._target_": kinds[i // k % 2] for k in (2, 3, 4)})
+        group.differing.update({"optimizer.betas": f"apart {i}", "data.augmentation": "crop, " * (8 + i % 3)})
+        group.differing.update(
+            {"optimizer.lr": 1.2345e-6 * (i % 7 + 1), "model.widths": [1024] * (2 + i % 4)}
+        )
+    (tmp_path / "page.html").write_text(render(found))
+    with opened(browser, tmp_path / "page.html", width) as page:
+        chart = page.locator("#parallel")
+        assert "optimizer.betas" not in chart.inner_text()  # differs everywhere: a name, no setting
+        texts = chart.locator("text").evaluate_all(TEXTS)
+        inner = chart.locator("svg").bounding_box()
+    words = [text for text, _ in texts]
+    assert {"model.long_part_2", "InverseAutoregressive", "crop, crop, crop, crop,…", "[1024, 1024]"} <= set(
+        words
+    )
+    for place, (text, box) in enumerate(texts):
+        assert inner["x"] <= box["left"] <= box["right"] <= inner["x"] + inner["width"], text
+        for other, beside in texts[place + 1 :]:
+            across = box["left"] < beside["right"] and beside["left"] < box["right"]
+            assert not across or abs(box["top"] - beside["top"]) > 9, (text, other)
+
+
 def test_dark_is_dark_and_light_is_light(browser, pages):
     level = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"
     for scheme, dark in (("light", False), ("dark", True)):

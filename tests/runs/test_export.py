@@ -43,9 +43,20 @@ def test_onnx_takes_batches_of_any_size_and_labels(labelled, tmp_path):
     pytest.importorskip("onnxscript")
     to, model, y = export(labelled, tmp_path / "to"), aelab.load(labelled.path), torch.arange(7)
     session = runtime.InferenceSession(to / "encoder.onnx")
-    names = [each.name for each in session.get_inputs()]
-    found = session.run(None, dict(zip(names, (X.numpy(), y.numpy()), strict=True)))[0]
-    torch.testing.assert_close(torch.from_numpy(found), model.encode(X, y=y), atol=1e-5, rtol=0)
+    (found,) = session.run(["latent_mean"], {"x": X.numpy(), "y": y.numpy()})
+    codes = model.encode(X, y=y)
+    torch.testing.assert_close(torch.from_numpy(found), codes, atol=1e-5, rtol=0)
+    session = runtime.InferenceSession(to / "decoder.onnx")
+    (found,) = session.run(["reconstruction"], {"z": codes.numpy(), "y": y.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), model.decode(codes, y=y), atol=1e-5, rtol=0)
+
+
+def test_onnx_files_name_their_inputs_and_outputs(run, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    to = export(run, tmp_path / "to")
+    graphs = [onnx.load(to / f"{part}.onnx").graph for part in ("encoder", "decoder")]
+    named = [([each.name for each in graph.input], [each.name for each in graph.output]) for graph in graphs]
+    assert named == [(["x"], ["latent_mean"]), (["z"], ["reconstruction"])]
 
 
 def test_weights_carry_what_makes_a_model_of_them(run, tmp_path):
@@ -64,6 +75,7 @@ def test_weights_carry_what_makes_a_model_of_them(run, tmp_path):
     ("variant", "overrides", "sentence"),
     [
         ("hvae", ["format=torch_export"], "follows a gradient"),
+        ("hyperspherical_vae", ["format=torch_export"], "encoder of 'hyperspherical_vae_digits' cannot be"),
         ("vae", ["format=pickle"], "choose onnx"),
         ("vae", ["part=prior"], "choose all"),
         ("vae", ["format=safetensors", "part=encoder"], "part=all"),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.errors import ConfigurationError, ResumeError
+from aelab.errors import ConfigurationError, ResumeError, RunError
 from aelab.runs.folder import RunFolder, Status
 
 CREATE = """
@@ -124,8 +124,25 @@ def test_a_root_that_cannot_be_written_is_one_sentence(tmp_path):
 
 
 def test_a_folder_that_no_run_made_is_refused(tmp_path):
-    with pytest.raises(ResumeError, match=r"no run folder .*record\.json"):
+    with pytest.raises(RunError, match=r"no run folder .*record\.json"):
         RunFolder.open(tmp_path)
+
+
+def test_a_folder_of_runs_and_a_pattern_are_answered_with_one_of_them(tmp_path):
+    run = RunFolder.create(tmp_path, "run")
+    for place in (tmp_path, tmp_path / "run", tmp_path / "ru*" / "*"):
+        with pytest.raises(RunError, match=f"single one, as {run.path}"):
+            RunFolder.open(place)
+
+
+def test_a_folder_may_lie_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = RunFolder.create(Path("~/runs"), "run")
+    assert run.path.is_relative_to(tmp_path / "runs")
+    assert RunFolder.open(Path("~/runs/run") / run.path.name) == run
+    assert RunFolder.named(Path("~/runs"), "run") == [run]
+    with pytest.raises(RunError, match="~nobody/runs is no run folder"):
+        RunFolder.open(Path("~nobody/runs"))
 
 
 def test_open_finds_what_create_made(tmp_path, monkeypatch):
@@ -179,7 +196,7 @@ def test_a_writer_killed_at_any_point_leaves_a_whole_record(tmp_path):
 def test_a_damaged_record_is_named(tmp_path, damage):
     run = RunFolder.create(tmp_path, "run")
     run.record.write_text(damage, encoding="latin-1")
-    with pytest.raises(ResumeError, match=r"record\.json"):
+    with pytest.raises(RunError, match=r"record\.json"):
         run.read()
 
 

@@ -15,7 +15,7 @@ from small import SMALL
 
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.composition import compose
-from aelab.errors import ConfigurationError, DataError, NonFiniteError, ResumeError
+from aelab.errors import ConfigurationError, DataError, NonFiniteError, ResumeError, RunError
 from aelab.journal import rows
 from aelab.runs.build import build
 from aelab.runs.folder import RunFolder, Status
@@ -247,7 +247,7 @@ def test_a_checkpoint_of_no_training_is_refused(train, content):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(ResumeError, match="no run folder"):
+    with pytest.raises(RunError, match="no run folder"):
         resume(tmp_path, Signals())
 
 
@@ -308,17 +308,17 @@ def test_a_moved_run_resumes_to_the_same_end(train, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "sentence"),
+    ("damage", "kind", "sentence"),
     [
-        (lambda run: run.config.unlink(), "cannot be read"),
-        (lambda run: run.config.write_text("a: [b"), "cannot be read"),
-        (lambda run: run.record.write_text("{"), "damaged"),
+        (lambda run: run.config.unlink(), ResumeError, "cannot be read"),
+        (lambda run: run.config.write_text("a: [b"), ResumeError, "cannot be read"),
+        (lambda run: run.record.write_text("{"), RunError, "damaged"),
     ],
 )
-def test_a_damaged_run_folder_says_what_is_wrong(train, damage, sentence):
+def test_a_damaged_run_folder_says_what_is_wrong(train, damage, kind, sentence):
     run = killed(train())
     damage(run)
-    with pytest.raises(ResumeError, match=sentence):
+    with pytest.raises(kind, match=sentence):
         resume(run.path, Signals())
 
 

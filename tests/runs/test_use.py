@@ -1,6 +1,10 @@
 """The commands that use a trained model: what they write, and names that mean harm."""
 
 import csv
+import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,8 +14,9 @@ from PIL import Image
 import aelab
 from aelab.composition import compose
 from aelab.errors import AelabError
-from aelab.runs.drafts import safe_names
+from aelab.runs.drafts import draft, safe_names
 from aelab.runs.encode import main as encode
+from aelab.runs.pictures import pictures_in
 from aelab.runs.reconstruct import main as reconstruct
 from aelab.runs.sample import main as sample
 
@@ -102,6 +107,59 @@ def test_what_an_earlier_call_left_is_not_mixed_with_the_new(run, tmp_path):
     sample(configured("sample", run, tmp_path / "to", "count=3"))
     sample(configured("sample", run, tmp_path / "to", "count=1", "overwrite=true"))
     assert [file.name for file in (tmp_path / "to").iterdir()] == ["00000.png"]
+
+
+def test_codes_of_a_folder_do_not_depend_on_how_it_is_read(train_once, pictures, tmp_path, monkeypatch):
+    run = train_once("binarization=dynamic")
+    expected = aelab.load(run.path).encode([Image.open(path) for path in pictures_in(str(pictures))])
+    monkeypatch.setattr("aelab.runs.pictures.BLOCK", 4)
+    monkeypatch.setattr("aelab.runs.encode.BLOCK", 4)
+    encode(configured("encode", run, tmp_path / "codes.npz", f"images={pictures}"))
+    found = np.load(tmp_path / "codes.npz")
+    torch.testing.assert_close(torch.from_numpy(found["codes"]), expected)
+    assert len(set(found["files"])) == len(expected) == len(HOSTILE) + 1
+
+
+WAIT = """
+import signal, sys, time
+from aelab.runs.drafts import draft
+with draft(sys.argv[1]) as folder:
+    folder.mkdir()
+    (folder / "half.png").touch()
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_nothing_behind(tmp_path, signum, code):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAIT, tmp_path / "to"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    assert list(tmp_path.iterdir()) != []
+    process.send_signal(signum)
+    assert process.wait(timeout=20) == code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_does_not_halve_a_replacement(tmp_path, monkeypatch):
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "old.png").touch()
+    remove = shutil.rmtree
+
+    def interrupted(path, **options):
+        remove(path, **options)
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGTERM)
+
+    with draft(str(tmp_path / "to"), overwrite=True) as folder:
+        folder.mkdir()
+        (folder / "new.png").touch()
+        monkeypatch.setattr(shutil, "rmtree", interrupted)
+    assert [path.name for path in (tmp_path / "to").iterdir()] == ["new.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["to"]
 
 
 @pytest.mark.parametrize("resize", [False, True])

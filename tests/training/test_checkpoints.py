@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aelab.errors import ResumeError
+from aelab.errors import RunError
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import is_whole, load, resume_points, sealed, usable
 
@@ -51,7 +51,7 @@ def survives(path):
     """Damage is told by `is_whole` and refused by `load`, or else it is harmless."""
     if is_whole(path):
         return same(load(path), CONTENT)
-    with pytest.raises(ResumeError, match="damaged"):
+    with pytest.raises(RunError, match="damaged"):
         load(path)
     return True
 
@@ -160,7 +160,7 @@ def test_a_truncated_file_is_damaged(path):
     for length in {0, 1, len(raw) - 1, *range(0, len(raw), 97)}:
         path.write_bytes(raw[:length])
         assert not is_whole(path)
-        with pytest.raises(ResumeError):
+        with pytest.raises(RunError):
             load(path)
 
 
@@ -168,7 +168,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "text").write_text("no checkpoint")
     for name in ("folder", "text", "absent"):
-        with pytest.raises(ResumeError, match=name):
+        with pytest.raises(RunError, match=name):
             load(tmp_path / name)
 
 
@@ -185,7 +185,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(path, tmp_path):
     torch.save({"state": Code(tmp_path / "ran")}, buffer)
     path.write_bytes(sealed(buffer.getvalue()))
     assert is_whole(path)
-    with pytest.raises(ResumeError, match="more than tensors"):
+    with pytest.raises(RunError, match="more than tensors"):
         AtomicCheckpointIO().load_checkpoint(path, weights_only=False)
     assert not (tmp_path / "ran").exists()
 

@@ -48,9 +48,12 @@ def names(settings: Sequence[Settings]) -> list[str]:
 
 
 def by_keys(settings: Sequence[Settings], keys: Sequence[str] | None = None) -> list[str]:
-    """`key=value, ...` of the given keys; by default of the fewest that tell all settings apart."""
+    """`key=value, ...` of the given keys; by default of the fewest that tell all settings apart.
+
+    A key is as short as tells it from all keys of the settings: `lr`, but `kl.weight` and `data.name`.
+    """
     chosen = _telling(settings) if keys is None else list(keys)
-    labels = shortest(chosen)
+    labels = shortest(chosen, among={key for one in settings for key in one})
     return [", ".join(f"{labels[key]}={shown(one.get(key, ABSENT))}" for key in chosen) for one in settings]
 
 

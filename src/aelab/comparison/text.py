@@ -1,6 +1,7 @@
 """Words of run folders made harmless: they may come from anywhere, and go into files and terminals."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -49,12 +50,21 @@ def listed(names: Iterable[object], most: int = 3) -> str:
     return between.join(shown[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def shortest(keys: Sequence[str]) -> dict[str, str]:
-    """Each dotted key by as many of its last parts as tell it from the others: `model.latent` -> `latent`."""
-    parts = {key: tuple(part for part in key.split(".") if part != "_target_") or (key,) for key in keys}
+def shortest(keys: Sequence[str], among: Iterable[str] = ()) -> dict[str, str]:
+    """Each dotted key by as many of its last parts as tell it from the others: `optimizer.lr` -> `lr`.
+
+    among: more keys to tell them from, as all of a configuration: `data.name` stays where there is a `name`.
+    """
+    parts = {key: _parts(key) for key in keys}
+    all_parts = set(parts.values()) | {_parts(key) for key in among}
+    alike = Counter(parts.values())  # x and x._target_, of which one is a choice and the other none
     found = {}
     for key, names in parts.items():
         ends = (names[-n:] for n in range(1, len(names) + 1))
-        end = next((e for e in ends if sum(p[-len(e) :] == e for p in parts.values()) == 1), None)
-        found[key] = ".".join(end) if end else key
+        end = next((e for e in ends if sum(p[-len(e) :] == e for p in all_parts) == 1), names)
+        found[key] = ".".join(end) if alike[names] == 1 else key
     return found
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(part for part in key.split(".") if part != "_target_") or (key,)

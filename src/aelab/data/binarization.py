@@ -4,6 +4,7 @@ Whatever is drawn for a batch comes from the generator that is given, so that a 
 sees the same values.
 """
 
+import hashlib
 from typing import Protocol
 
 import torch
@@ -91,6 +92,22 @@ class Threshold:
 
     def __call__(self, x: Tensor, _generator: Generator) -> Tensor:
         return _unit(x)
+
+
+def valued(x: Tensor, binarization: Binarization) -> Tensor:
+    """Values of images on the CPU that are of no data set, (N, ...) uint8 -> (N, ...) float32.
+
+    The draw for an image follows from its pixels, so that it is the same beside whatever other images.
+    """
+    if not (binarization.draws_once or binarization.draws_each):
+        return binarization(binarization.prepare(x), Generator())
+    rule = Dynamic() if binarization.draws_once else binarization
+    each = (rule(rule.prepare(image), Generator().manual_seed(_seed_of(image))) for image in x.split(1))
+    return torch.cat(list(each))
+
+
+def _seed_of(image: Tensor) -> int:
+    return int.from_bytes(hashlib.blake2b(image.numpy().tobytes(), digest_size=8).digest(), "little") >> 1
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from aelab.errors import ResumeError, RunError
+from aelab.errors import RunError
 from aelab.reproduction.environment import printable
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import is_whole, load, resume_points
@@ -68,7 +68,7 @@ def compare(recorded: RunFolder, again: RunFolder, tolerance: Tolerance | None) 
 
     A tolerance is for the test metrics: weights of equal quality may be far apart.
 
-    Raises RunError or ResumeError as `check_comparable` does.
+    Raises RunError as `check_comparable` does.
     """
     check_comparable(recorded)
     pairs = {path.name: (path, again.checkpoints / path.name) for path in _checkpoints(recorded)}
@@ -89,15 +89,14 @@ def check_comparable(recorded: RunFolder) -> None:
     """Whether a run can be compared with at all, asked before it is trained again.
 
     Raises:
-        RunError: it has neither weights nor logged metrics.
-        ResumeError: a checkpoint is damaged.
+        RunError: it has neither weights nor logged metrics, or a checkpoint of it is damaged.
     """
     checkpoints = _checkpoints(recorded)
     if not checkpoints and not recorded.metrics.is_file():
         raise RunError(f"{recorded.path} has neither checkpoints nor metrics.jsonl: nothing can be compared")
     for path in checkpoints:
         if not is_whole(path):
-            raise ResumeError(f"{path} is damaged: restore it, or remove it to compare the metrics alone")
+            raise RunError(f"{path} is damaged: restore it, or remove it to compare the metrics alone")
 
 
 def _verdict(

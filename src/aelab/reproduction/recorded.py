@@ -36,7 +36,7 @@ def recorded_run(path: Path) -> Recorded:
     """Read the record of a finished run.
 
     Raises:
-        RunError, ResumeError: it is none, did not finish, or its record is not what a run writes.
+        RunError: it is none, did not finish, or its record is not what a run writes.
     """
     folder = RunFolder.open(path)
     try:

@@ -6,6 +6,7 @@ from glob import glob
 from pathlib import Path
 
 from aelab.errors import ConfigurationError
+from aelab.locations import from_user
 
 REPRODUCTION = "reproduction.json"
 MARKS = frozenset({"record.json", "config.yaml"})
@@ -29,8 +30,9 @@ def runs_of(run: str | None, runs: Sequence[str] | str | None) -> list[Path]:
 
 def matching(name: str) -> list[Path]:
     """What is there under a name, or else what it matches as a pattern."""
-    matches = sorted(glob(name, recursive=True))  # noqa: PTH207  # a Path globs below itself alone
-    return [Path(name)] if Path(name).exists() else [Path(match) for match in matches]
+    path = from_user(name)
+    matches = sorted(glob(str(path), recursive=True))  # noqa: PTH207  # a Path globs below itself alone
+    return [path] if path.exists() else [Path(match) for match in matches]
 
 
 def runs_below(start: Path) -> Iterator[Path]:
@@ -50,4 +52,4 @@ def runs_below(start: Path) -> Iterator[Path]:
 
 def _meant(name: str) -> list[Path]:
     folders = [path for path in matching(name) if path.is_dir()]
-    return [run for folder in folders for run in list(runs_below(folder)) or [folder]] or [Path(name)]
+    return [run for folder in folders for run in list(runs_below(folder)) or [folder]] or [from_user(name)]

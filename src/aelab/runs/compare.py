@@ -12,6 +12,7 @@ from aelab.comparison.records import Comparison
 from aelab.comparison.sheets import csv_text, groups_sheet, metrics_sheet, runs_sheet, uniform
 from aelab.comparison.tables import page, show
 from aelab.errors import ConfigurationError
+from aelab.locations import from_user
 from aelab.runs.terminal import console, from_here
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> None:
     """Compare, print, write, and tell the trackers."""
     options: Any = OmegaConf.to_container(config)
-    folder = Path(options["folder"]).resolve()
+    folder = from_user(options["folder"]).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(f"folder={folder} holds something already: choose another one")
     tracked = trackers(folder, options.get("logger") or {})

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from aelab.data.module import DataModule
 from aelab.errors import DataError, RunError
+from aelab.locations import from_user
 from aelab.runs.build import make
 from aelab.runs.folder import RunFolder
 from aelab.runs.trusted import published_mirrors
@@ -26,7 +27,7 @@ def placed(settings: DictConfig, root: str | None = None, conf: Path | None = No
             raise DataError(
                 f"data.root={root}: {data.get('name')} is read from no files, and has no root: leave it out"
             )
-        data.root = str(Path(root).expanduser().resolve())
+        data.root = str(from_user(root).resolve())
     source = data.get("source")
     if isinstance(source, DictConfig) and "mirrors" in source:
         source.mirrors = published_mirrors(data, conf)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from aelab.callbacks.signals import Signals
 from aelab.errors import ConfigurationError
+from aelab.locations import from_user
 
 OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json")
 
@@ -17,22 +19,29 @@ def draft(to: str, overwrite: bool = False) -> Iterator[Path]:
     """A path beside `to`, at which the caller writes a file or makes a folder; then it is moved to `to`.
 
     A file replaces a file, and a folder a folder of such files alone, whole: what an
-    earlier call left beside the new files would be taken for theirs.
+    earlier call left beside the new files would be taken for theirs. SIGTERM and Ctrl-C end it as errors do.
     Raises ConfigurationError where something is there already, unless `overwrite`, or nothing can be written.
     """
-    target = Path(to).expanduser().absolute()
+    target = from_user(to).absolute()
     if not overwrite and (target.exists() or target.is_symlink()):
         raise ConfigurationError(f"to={to!r} is there already: choose another place, or overwrite=true")
+    with Signals() as signals:
+        scratch = _scratch(target.parent, to)
+        try:
+            yield scratch / target.name
+            signals.deferred = True  # half of a replacement would be neither the old nor the new
+            _put(scratch / target.name, target, to)
+        finally:
+            signals.deferred = True
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch(parent: Path, to: str) -> Path:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".aelab-", dir=target.parent))
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".aelab-", dir=parent))
     except OSError as error:
         raise ConfigurationError(f"to={to!r} cannot be written ({error.strerror}): choose another") from error
-    try:
-        yield scratch / target.name
-        _put(scratch / target.name, target, to)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _put(made: Path, target: Path, to: str) -> None:

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 
 from aelab.data.sources.folder import printable
 from aelab.errors import ConfigurationError
+from aelab.locations import from_user
 from aelab.networks.conditioning import Attributes, OneHot
 from aelab.runs.drafts import draft
 from aelab.runs.pictures import pictures_in, read
@@ -58,7 +59,7 @@ def _of_split(model: Trained, config: DictConfig) -> Iterator[Columns]:
 
 def _of_folder(model: Trained, config: DictConfig) -> Iterator[Columns]:
     files = pictures_in(config.images)
-    names = np.array([printable(file.relative_to(Path(config.images).expanduser())) for file in files])
+    names = np.array([printable(file.relative_to(from_user(config.images))) for file in files])
     for block, pixels in enumerate(read(files, model, config.resize)):
         posterior = model.posterior(pixels, y=config.label, attributes=config.attributes)
         yield {**_codes(posterior), "files": names[block * BLOCK :][: len(pixels)]}

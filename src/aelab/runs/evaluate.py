@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from aelab.callbacks.signals import Signals
 from aelab.errors import AelabError, ConfigurationError, InapplicableError, NonFiniteError, RunError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
@@ -95,10 +96,12 @@ def _draft(folder: RunFolder, suite: str) -> Iterator[Path]:
         raise RunError(
             f"{place} cannot be written ({error.strerror}): evaluate a copy of the run in a writable folder"
         ) from error
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    with Signals() as signals:
+        try:
+            yield draft
+        finally:
+            signals.deferred = True
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findings:

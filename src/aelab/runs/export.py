@@ -2,7 +2,9 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from aelab.trained import Trained, load
 
 EXACT = 1e-5  # the largest difference of an output, relative where outputs are above 1
 TRACED, COMPARED = 3, 5  # images: the two differ, so that a fixed batch size is noticed
-PARTS = ("encoder", "decoder")
+NAMES = {"encoder": ("x", "latent_mean"), "decoder": ("z", "reconstruction")}  # of a graph's input and output
+PARTS = tuple(NAMES)
 Written = tuple[Path, Callable[..., Tensor]]  # a file, and what it computes once read back
 
 
@@ -97,7 +100,7 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
         raise InapplicableError("the decoder is shown a part of the image: choose part=encoder")
     graph = (Encode if part == "encoder" else Decode)(model.model)
     inputs, others = (_examples(model, part, count) for count in (TRACED, COMPARED))
-    write = _onnx if form == "onnx" else _torch_export
+    write = partial(_onnx, names=_names(model, part)) if form == "onnx" else _torch_export
     try:
         with torch.no_grad():
             any_size = tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs)
@@ -120,18 +123,31 @@ def _torch_export(program: Any, inputs: tuple[Tensor, ...], stem: Path) -> Writt
     return path, torch.export.load(path).module()
 
 
-def _onnx(program: Any, inputs: tuple[Tensor, ...], stem: Path) -> Written:
+def _names(model: Trained, part: str) -> tuple[list[str], list[str]]:
+    """What a part's inputs and outputs are called: the names of `Trained`'s own arguments."""
+    kinds = {"y": OneHot, "attributes": Attributes}
+    told = (name for name, kind in kinds.items() if isinstance(model.model.conditioner, kind))
+    first, output = NAMES[part]
+    return [first, *told], [output]
+
+
+def _onnx(
+    program: Any, inputs: tuple[Tensor, ...], stem: Path, names: tuple[list[str], list[str]]
+) -> Written:
     _library("onnxscript")
     runtime = _library("onnxruntime")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed
     path = stem.with_suffix(".onnx")
-    torch.onnx.export(program, inputs, path, dynamo=True, verbose=False, external_data=False)
+    asked, outputs = names
+    how: dict[str, Any] = {"dynamo": True, "verbose": False, "external_data": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch deprecates what it does itself
+        torch.onnx.export(program, inputs, path, input_names=asked, output_names=outputs, **how)
     session = runtime.InferenceSession(path)
-    names = [each.name for each in session.get_inputs()]
 
     def run(*values: Tensor) -> Tensor:
-        given = {name: value.numpy() for name, value in zip(names, values, strict=True)}
-        return torch.from_numpy(session.run(None, given)[0])
+        given = {name: value.numpy() for name, value in zip(asked, values, strict=True)}
+        return torch.from_numpy(session.run(outputs, given)[0])
 
     return path, run
 

@@ -5,14 +5,16 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from glob import glob
 from pathlib import Path
 from typing import Any, Self
 
 from aelab.errors import ConfigurationError, ResumeError, RunError
+from aelab.locations import from_user
 from aelab.runs.process import alive, this_process
 
 
@@ -48,7 +50,7 @@ class RunFolder:
         Raises:
             ConfigurationError: `root` cannot be written, or `name` has neither letter nor digit.
         """
-        parent = root.resolve() / _sanitised(name)
+        parent = from_user(root).resolve() / _sanitised(name)
         try:
             parent.mkdir(parents=True, exist_ok=True)
             run = cls(claimed(parent))
@@ -66,17 +68,19 @@ class RunFolder:
         """The existing run at `path`.
 
         Raises:
-            ResumeError: `path` is no run's folder.
+            RunError: `path` is no run's folder; where it is a folder of runs, or a pattern, one is named.
         """
-        run = cls(path.resolve())
+        run = cls(from_user(path).resolve())
         if not run.record.is_file():
-            raise ResumeError(f"{path} is no run folder (it has no record.json): give one that a run made.")
+            below = next(_records_below(run.path), None)
+            fit = "one that a run made" if below is None else f"a single one, as {below.parent}"
+            raise RunError(f"{path} is no run folder (it has no record.json): give {fit}.")
         return run
 
     @classmethod
     def named(cls, root: Path, name: str) -> list[Self]:
         """The runs that `create` made of this root and name, the newest first."""
-        made = (root.resolve() / _sanitised(name)).glob("*/record.json")
+        made = (from_user(root).resolve() / _sanitised(name)).glob("*/record.json")
         return [cls(record.parent) for record in sorted(made, reverse=True)]
 
     @property
@@ -137,7 +141,7 @@ class RunFolder:
         """The record.
 
         Raises:
-            ResumeError: record.json is damaged.
+            RunError: record.json is damaged.
         """
         return _object(self.record)
 
@@ -152,7 +156,7 @@ class RunFolder:
         """What evaluations found, by suite; empty before the first.
 
         Raises:
-            ResumeError: evaluation.json is damaged.
+            RunError: evaluation.json is damaged.
         """
         return _object(self.evaluations) if self.evaluations.exists() else {}
 
@@ -160,8 +164,7 @@ class RunFolder:
         """What one suite found; empty before it was evaluated.
 
         Raises:
-            ResumeError: evaluation.json is damaged.
-            RunError: the suite's entry is no object.
+            RunError: evaluation.json is damaged, or the suite's entry in it is no object.
         """
         found = self.read_evaluations().get(name, {})
         if not isinstance(found, dict):
@@ -172,8 +175,7 @@ class RunFolder:
         """The values that one suite found, by estimate; those that were not finite are left out.
 
         Raises:
-            ResumeError: evaluation.json is damaged.
-            RunError: the suite's estimates are no numbers.
+            RunError: evaluation.json is damaged, or the suite's estimates in it are no numbers.
         """
         found = self.suite(name).get("estimates", {})
         entries = found.values() if isinstance(found, dict) else [found]
@@ -212,12 +214,12 @@ class RunFolder:
         A process of another machine cannot be looked up from here and counts as alive.
 
         Raises:
-            ResumeError: the record is damaged, or its status is none of these.
+            RunError: the record is damaged, or its status is none of these.
         """
         record = self.read()
         status, process = record.get("status", Status.KILLED), record.get("process") or {}
         if status not in list(Status) or not isinstance(process, dict):
-            raise ResumeError(
+            raise RunError(
                 f"{self.record} has the status {str(status)[:40]!r} and a process that are none of a run's: "
                 f"a status is one of {', '.join(Status)}"
             )
@@ -242,10 +244,16 @@ def _object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as damage:
-        raise ResumeError(f"{path} is damaged ({damage}): restore it or start anew.") from damage
+        raise RunError(f"{path} is damaged ({damage}): restore it, or start a new run.") from damage
     if not isinstance(found, dict):
-        raise ResumeError(f"{path} holds no JSON object: restore it, or start a new run.")
+        raise RunError(f"{path} holds no JSON object: restore it, or start a new run.")
     return found
+
+
+def _records_below(place: Path) -> Iterator[Path]:
+    """Records of runs close below a folder, or below those that a pattern means."""
+    near = (f"{place}/{between}record.json" for between in ("", "*/", "*/*/"))
+    return (Path(found) for pattern in near for found in sorted(glob(pattern)))  # noqa: PTH207  # absolute
 
 
 def claimed(parent: Path) -> Path:

@@ -11,12 +11,13 @@ from torch import Tensor
 from aelab.data.sources.decoding import check_shape, decode
 from aelab.data.sources.folder import SUFFIXES, printable
 from aelab.errors import DataError
+from aelab.locations import from_user
 from aelab.trained import BLOCK, Trained
 
 
 def pictures_in(folder: str) -> list[Path]:
     """All pictures in and below a folder, in the order of their names; DataError where there are none."""
-    root = Path(folder).expanduser()
+    root = from_user(folder)
     found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
         raise DataError(f"{printable(root)} is no folder that holds pictures: give one")

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from aelab.data.sources.folder import printable
 from aelab.figures import bands
 from aelab.images import as_images
+from aelab.locations import from_user
 from aelab.runs.drafts import draft, safe_names
 from aelab.runs.pictures import pictures_in, read
 from aelab.trained import load
@@ -20,7 +21,7 @@ ERRORS, PAIRS = "errors.csv", "pairs.png"
 def main(config: DictConfig) -> None:
     """Write the reconstructions that a composed configuration asks for."""
     model = load(config.run, config.device)
-    root, files = Path(config.images).expanduser(), pictures_in(config.images)
+    root, files = from_user(config.images), pictures_in(config.images)
     places = [printable(file.relative_to(root)) for file in files]
     stems = (str(file.relative_to(root).with_suffix("")) for file in files)
     names = iter(safe_names(stems, ".png", reserved=[PAIRS]))

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 import aelab
 from aelab.callbacks.signals import Signals
 from aelab.errors import AelabError, ConfigurationError, RunError
-from aelab.locations import conf_dir
+from aelab.locations import conf_dir, from_user
 from aelab.reproduction.agreement import Agreement, Tolerance, Verdict, check_comparable, compare
 from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
 from aelab.reproduction.environment import Difference, Environment, differences
@@ -52,7 +52,7 @@ def main(config: DictConfig) -> None:
 
 def reproduce(paths: list[Path], config: DictConfig, tolerance: Tolerance) -> Verdict:
     """Train all of them again; none that cannot be stops the others. The worst verdict."""
-    outputs = _outputs(Path(config.outputs))
+    outputs = _outputs(from_user(config.outputs))
     found: list[Reproduction] = []
     _record(outputs, found, tolerance)
     for path in paths:
@@ -136,7 +136,7 @@ def _trained(recorded: Recorded, config: DictConfig, outputs: Path, tolerance: T
 def _repository(recorded: Recorded, config: DictConfig) -> Path | None:
     """The repository that has the recorded commit; None where the running code is the recorded one."""
     if recorded.commit is not None:
-        return repository_with(recorded.commit, Path(config.repository or conf_dir()))
+        return repository_with(recorded.commit, from_user(config.repository or conf_dir()))
     if recorded.patch:
         raise RunError(f"{recorded.folder.path} has changes of the code, but no commit that they are of")
     if recorded.version != version("aelab"):

@@ -70,10 +70,13 @@ def fingerprint_in(checkpoint: Mapping[str, Any]) -> str | None:
 
 def device_of(asked: str | None) -> torch.device:
     """A device that is at hand; None: an accelerator where there is one. Else ConfigurationError."""
-    try:
-        device = torch.device(asked or torch.accelerator.current_accelerator() or "cpu")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(f"device={asked} is not at hand ({reason}): choose device=cpu") from error
-    return device
+    at_hand = ["cpu", *_accelerators()]
+    device = at_hand[-1].partition(":")[0] if asked is None else str(asked)
+    if device not in {*at_hand, *(name.partition(":")[0] for name in at_hand)}:
+        raise ConfigurationError(f"device={device} is not at hand: choose {' or '.join(at_hand)}")
+    return torch.device(device)
+
+
+def _accelerators() -> list[str]:
+    kind = torch.accelerator.current_accelerator()
+    return [] if kind is None else [f"{kind.type}:{i}" for i in range(torch.accelerator.device_count())]

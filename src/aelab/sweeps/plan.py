@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from aelab.errors import ConfigurationError
+from aelab.locations import from_user
 from aelab.sweeps.job import Composer
 from aelab.sweeps.search_space import Choice, Space, described, edges, grid, space_of
 
@@ -102,7 +103,7 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         _objectives(options["objectives"], config),
         str(config.hydra.runtime.choices["sweep"]),
         options,
-        Path(str(config.outputs)),
+        from_user(str(config.outputs)),
     )
     _check(made)
     tried = [_try(composer, made.overrides(values)) for values in (edges(space) if space else [{}])]

@@ -13,6 +13,7 @@ from aelab.callbacks.signals import Signals
 from aelab.callbacks.study import Tells
 from aelab.errors import AelabError, SweepError
 from aelab.journal import rows
+from aelab.locations import from_user
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.train import resume, start
 from aelab.runs.weights import fingerprint
@@ -64,7 +65,7 @@ def current() -> Assignment:
 def carry_out(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
     """Train a configuration, from where it was left, unless that is done; tell the study its values."""
     mark = fingerprint(config)
-    with _alone(Path(config.outputs), mark):
+    with _alone(from_user(config.outputs), mark):
         run = _earlier(assignment, config, mark)
         if run is not None and run.status is Status.FINISHED:
             assignment.study.send(("known", str(run.path)))
@@ -106,7 +107,7 @@ def _earlier(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder
     """
     if assignment.continues and (Path(assignment.continues) / "record.json").is_file():
         return RunFolder.open(Path(assignment.continues))
-    return None if assignment.repeat else _newest(Path(config.outputs), config, mark)
+    return None if assignment.repeat else _newest(from_user(config.outputs), config, mark)
 
 
 def _newest(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:

@@ -1,6 +1,7 @@
 """MLflow."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ class MLflow(Tracker[MLFlowLogger]):
 
     experiment: the MLflow experiment that the run belongs to.
     tracking_uri: a server or a database; by default MLFLOW_TRACKING_URI, else the run's own in its folder.
+    group, tags: by which a run is found: MLflow's tag `aelab.group`, and a tag without a value for each word.
     """
 
     def __init__(
@@ -26,8 +28,13 @@ class MLflow(Tracker[MLFlowLogger]):
         *,
         experiment: str = "aelab",
         tracking_uri: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] | None = None,
     ) -> None:
         super().__init__(folder, name, run_id)
+        filed = {} if group is None else {"aelab.group": group}
+        # Ours come last: a user's word may not take the place of the id by which a resume finds the run.
+        self._tags = {**dict.fromkeys(map(str, tags or ()), ""), **filed, "aelab.run_id": run_id}
         self._experiment = experiment
         self._uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
 
@@ -53,7 +60,7 @@ class MLflow(Tracker[MLFlowLogger]):
             run_name=self._name,
             run_id=self._earlier(uri),
             tracking_uri=uri,
-            tags={"aelab.run_id": self._run_id},
+            tags=self._tags,
             artifact_location=None if self._uri else (files / "artifacts").as_uri(),
         )
         given = os.environ.pop("MLFLOW_TRACKING_URI", "")

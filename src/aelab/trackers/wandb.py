@@ -105,7 +105,11 @@ class Wandb(Tracker[WandbLogger]):
         if self._artifacts:
             artifact = wandb.Artifact(f"model-{self._run_id}", "model", metadata={"name": self._name})
             for path in files:
-                artifact.add_file(str(path), str(path.relative_to(self._home.parent)))
+                # W&B sends a copy, which offline stays until a sync, and keeps another in its cache.
+                # A finished run's weights are never altered, so that they are sent from where they lie.
+                policy: Any = "immutable" if path.suffix == ".ckpt" else "mutable"
+                name = str(path.relative_to(self._home.parent))
+                artifact.add_file(str(path), name, skip_cache=True, policy=policy)
             inner.experiment.log_artifact(artifact, aliases=["best"])
 
     def _close(self, inner: WandbLogger, exit_code: int) -> None:

@@ -7,22 +7,20 @@ from typing import Any
 
 import torch
 
-from aelab.errors import ResumeError
+from aelab.errors import RunError
 
 PARTIAL = ".partial"
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The checkpoint at a local path; ResumeError if it is damaged or holds anything but data."""
+    """The checkpoint at a local path; RunError if it is damaged or holds anything but data."""
     if not is_whole(path):
-        raise ResumeError(f"{path} is damaged or is no checkpoint")
+        raise RunError(f"{path} is damaged or is no checkpoint")
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        raise ResumeError(
-            f"{path} holds more than tensors and plain containers, and is not loaded"
-        ) from error
+        raise RunError(f"{path} holds more than tensors and plain containers, and is not loaded") from error
 
 
 def sealed(archive: bytes) -> bytes:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from aelab.comparison.naming import shown
 from aelab.comparison.page.curves import Band, band
-from aelab.comparison.page.importance import importances, is_number, swept, text
+from aelab.comparison.page.importance import importances, is_number, swept
 from aelab.comparison.records import Budget, Comparison, Group, Metric, Summary
 
 POINTS = 120_000  # of all curves of a page
@@ -72,10 +73,15 @@ def sweep(comparison: Comparison) -> dict[str, Any] | None:
     weighed = [m.name for m in comparison.metrics if m.higher_is_better is not None][:WEIGHED]
     found = {name: _weights(comparison.groups, name) for name in weighed}
     return {
-        "names": names,
+        "names": [label(name) for name in names],
         "values": [[_plain(s[name]) for name in names] for s in settings],
         "importance": {name: weights for name, weights in found.items() if weights},
     }
+
+
+def label(key: str) -> str:
+    """A setting's key as a chart says it: a choice by the name of what is chosen."""
+    return key.removesuffix("._target_")
 
 
 def _weights(groups: Sequence[Group], metric: str) -> dict[str, Any] | None:
@@ -83,7 +89,7 @@ def _weights(groups: Sequence[Group], metric: str) -> dict[str, Any] | None:
     found = importances([group.differing for group in known], [g.summaries[metric].mean for g in known])
     if found is None:
         return None
-    bars = [[s.name, _short(s.share), _short(s.deviation)] for s in found.settings]
+    bars = [[label(s.name), _short(s.share), _short(s.deviation)] for s in found.settings]
     return {"explained": _short(found.explained), "bars": bars}
 
 
@@ -131,7 +137,7 @@ def _band(curve: Band) -> list[list[float]]:
 
 
 def _plain(value: Any) -> float | str:
-    return float(value) if is_number(value) else text(value)
+    return float(value) if is_number(value) else shown(value)
 
 
 def _short(value: float) -> float:

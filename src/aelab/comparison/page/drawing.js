@@ -30,6 +30,22 @@ function brief(value) {
   return show(value);
 }
 
+function head(name, most) {
+  return name.length > most ? name.slice(0, most - 1) + "…" : name;
+}
+
+function tail(name, most) {
+  return name.length > most ? "…" + name.slice(1 - most) : name;
+}
+
+const pen = document.createElement("canvas").getContext("2d");
+
+/* How many pixels a chart's text takes. */
+function wide(text, box) {
+  pen.font = `12px ${getComputedStyle(box).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
 /* Round numbers that cover the range. */
 function ticks([low, high], count) {
   const rough = (high - low) / Math.max(1, count);

@@ -48,11 +48,10 @@ function forest(box, data, shown, metric) {
   leftOut(box, data, outside);
 }
 
-/* A name that ends at x, cut to what fits. */
-function clipped(name, x, y) {
-  const most = Math.max(6, Math.floor(x / 6.6));
-  const text = name.length > most ? name.slice(0, most - 1) + "…" : name;
-  return make("text", { class: "strong", x, y: y + 4, "text-anchor": "end" }, text);
+/* A name that ends at x, cut to what fits: to its head, or to its tail. */
+function clipped(name, x, y, cut = head) {
+  const text = cut(name, Math.max(6, Math.floor(x / 6.6)));
+  return make("text", { class: "strong", x, y: y + 4, "text-anchor": "end" }, make("title", {}, name), text);
 }
 
 function curves(box, data, shown, name, bands) {

@@ -8,28 +8,34 @@ function importance(box, data, metric) {
   const most = Math.max(0.01, ...found.bars.map(([, share, deviation]) => share + deviation));
   const f = frame(box, { label: "Importance of settings", height, x: [0, most * 1.05], y: [0, 1], xLabel: "", yLabel: "", left });
   f.svg.querySelectorAll(".rule, text[text-anchor=end]").forEach((node) => node.remove());
-  f.svg.append(make("text", { x: f.width - f.right, y: height - 4, "text-anchor": "end" },
-    `lost R²; on groups it has not seen, the forest ${found.explained > 0 ? `explains R² = ${show(Number(found.explained.toPrecision(2)))}` : "explains nothing: do not rely on it"}`));
+  f.svg.append(make("text", { x: f.width - f.right, y: height - 4, "text-anchor": "end" }, "lost R²"));
+  const told = found.explained > 0 ? `explains R² = ${show(Number(found.explained.toPrecision(2)))}.` : "explains nothing: do not rely on it.";
+  box.append(html("p", "said", `On groups that it has not seen, the forest ${told}`));
   found.bars.forEach(([name, share, deviation], place) => {
     const y = f.top + 8 + place * row, x = f.px(Math.max(0, share));
-    f.svg.append(clipped(name, left - 12, y));
+    f.svg.append(clipped(name, left - 12, y, tail));
     f.svg.append(make("rect", { class: "bar", x: left, y: y - 7, width: Math.max(1, x - left), height: 14, rx: 2 }));
     f.svg.append(make("line", { class: "axis", x1: f.px(Math.max(0, share - deviation)), x2: f.px(share + deviation), y1: y, y2: y }));
   });
 }
 
 function parallel(box, data, shown, metric) {
+  const height = 320, top = 32, bottom = 16;
   const known = shown.filter((i) => data.groups[i].values[metric.name]);
   if (!known.length) return empty(box, "No shown group has this metric.");
   const quality = (i) => data.groups[i].values[metric.name].mean;
   const axes = [...data.sweep.names.map((name, k) => ({ name, of: (i) => data.sweep.values[i][k] })), { name: metric.name, of: quality }];
-  const width = Math.max(box.clientWidth - 24, axes.length * 110), height = 340, top = 44, bottom = 26;
+  axes.forEach((axis) => {
+    axis.place = places(known.map(axis.of), [height - bottom, top]);
+    axis.ticks = axis.place.ticks.map((value) => [value, typeof value === "number" ? brief(value) : head(value, 24)]);
+    axis.short = tail(axis.name, 32);
+    axis.room = Math.max(90, ...[axis.short, ...axis.ticks.map(([, text]) => text)].map((text) => wide(text, box))) + 24;
+  });
+  /* Each axis has a column as wide as its words, so that none runs into the next. */
+  const least = axes.reduce((sum, axis) => sum + axis.room, 0), width = Math.max(box.clientWidth - 24, least);
+  axes.reduce((x, axis) => { axis.x = x; return x + (axis.room * width) / least; }, 2);
   const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": "Groups as lines through their settings" });
   svg.style.width = `${width}px`;
-  axes.forEach((axis, k) => {
-    axis.x = 50 + (k * (width - 110)) / Math.max(1, axes.length - 1);
-    axis.place = places(known.map(axis.of), [height - bottom, top]);
-  });
   const range = extent(known.map(quality), 0), sign = metric.higher === false ? -1 : 1;
   const order = [...known].sort((a, b) => sign * (quality(a) - quality(b)));
   for (const i of order) {
@@ -38,12 +44,12 @@ function parallel(box, data, shown, metric) {
     const line = make("polyline", { class: "way", "data-g": i, points, "stroke-opacity": (0.15 + 0.85 * (sign > 0 ? good : 1 - good) ** 1.5).toFixed(3) });
     svg.append(telling(line, i, [[null, data.groups[i].name, ""], ...axes.map((axis) => [i, axis.name, typeof axis.of(i) === "number" ? show(axis.of(i)) : axis.of(i)])]));
   }
-  axes.forEach((axis, k) => {
+  for (const axis of axes) {
     svg.append(make("line", { class: "axis", x1: axis.x, x2: axis.x, y1: top, y2: height - bottom }));
-    const short = axis.name.length > 20 ? "…" + axis.name.slice(-19) : axis.name;
-    svg.append(make("text", { class: "strong", x: axis.x, y: k % 2 ? 30 : 14, "text-anchor": "middle" }, make("title", {}, axis.name), short));
-    for (const value of axis.place.ticks) svg.append(make("text", { class: "halo", x: axis.x + 7, y: axis.place(value) + 4 }, typeof value === "number" ? brief(value) : value.split(".").pop().slice(0, 16)));
-  });
+    svg.append(make("text", { class: "strong", x: axis.x - 1, y: 14 }, make("title", {}, axis.name), axis.short));
+    for (const [value, text] of axis.ticks)
+      svg.append(make("text", { class: "halo", x: axis.x + 7, y: axis.place(value) + 4 }, make("title", {}, String(value)), text));
+  }
   box.replaceChildren(svg);
   box.style.overflowX = "auto";
 }

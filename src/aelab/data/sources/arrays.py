@@ -9,6 +9,7 @@ import torch
 
 from aelab.data.splits import Images, Splits, checksum
 from aelab.errors import ConfigurationError, DataError
+from aelab.locations import from_user
 
 IMAGES = ("x_train", "x_test")
 LABELS = ("y_train", "y_test")
@@ -23,7 +24,7 @@ class Arrays:
     """
 
     def __init__(self, root: str | Path, range: Sequence[float] = (0, 255)) -> None:
-        self.path = Path(root).expanduser()
+        self.path = from_user(root)
         self.range = tuple(range)
 
     def prepare(self) -> None:

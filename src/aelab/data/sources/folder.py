@@ -11,6 +11,7 @@ from aelab.data.sources.cache import fingerprint, memory_map
 from aelab.data.sources.decoding import VERSION, check_shape, decoded
 from aelab.data.splits import Images, Splits, checksum, checksums_of_rows, cut
 from aelab.errors import ConfigurationError, DataError
+from aelab.locations import from_user
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 LAYOUTS = (
@@ -37,7 +38,7 @@ class Folder:
         shape: Sequence[int],
         test: int | float | None = None,
     ) -> None:
-        self.root = None if root is None else Path(root).expanduser()
+        self.root = None if root is None else from_user(root)
         self.name = name
         self.shape = tuple(shape)
         self.test = test

@@ -14,6 +14,7 @@ from aelab.data.sources.cache import fingerprint, memory_map
 from aelab.data.sources.decoding import VERSION, check_shape, decoded
 from aelab.data.splits import Images, Splits, checksum, checksums_of_rows
 from aelab.errors import ConfigurationError, DataError
+from aelab.locations import from_user
 
 
 class Parquet:
@@ -37,7 +38,7 @@ class Parquet:
         train: str = "**/train*.parquet",
         test: str = "**/test*.parquet",
     ) -> None:
-        self.root = None if root is None else Path(root).expanduser()
+        self.root = None if root is None else from_user(root)
         self.name = name
         self.shape = tuple(shape)
         self.image, self.label = image, label

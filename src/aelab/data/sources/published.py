@@ -12,6 +12,7 @@ from aelab.data.sources.cache import folder_of, plain
 from aelab.data.sources.idx_format import GZIP_MAGIC, unpack
 from aelab.data.splits import Splits, checksum
 from aelab.errors import DataError
+from aelab.locations import from_user
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class PublishedSource(ABC):
         self.name = name
         self.files = dict(files)
         self.mirrors = tuple(mirrors)
-        self.root = None if root is None else Path(root).expanduser()
+        self.root = None if root is None else from_user(root)
 
     @abstractmethod
     def load(self) -> Splits:
