@@ -1,8 +1,11 @@
-"""SIGTERM and Ctrl-C, held back while a training step is under way."""
+"""SIGTERM, SIGUSR2 and Ctrl-C, held back while a training step is under way."""
 
 import signal
 from types import FrameType, TracebackType
 from typing import Any
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+"""What ends a run where it can be continued; SIGUSR2 is how Slurm's users have a time limit announced."""
 
 
 class Terminated(SystemExit):
@@ -14,7 +17,7 @@ class Terminated(SystemExit):
 
 
 class Signals:
-    """A context in which SIGTERM and SIGINT raise `Terminated`, or wait in `received` while `deferred`.
+    """A context in which the signals `ENDING` raise `Terminated`, or wait in `received` while `deferred`.
 
     A second signal of the same kind is never held back.
     """
@@ -25,7 +28,7 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
-        self._before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {s: signal.getsignal(s) for s in ENDING}
         self.install()
         return self
 

@@ -1,6 +1,7 @@
 """One training from its configuration to its table of test metrics: start, or continue, and record."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from yaml import YAMLError
 
 from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals
+from aelab.composition import SWEEPS
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.locations import conf_dir
 from aelab.runs.build import Parts, build
@@ -61,7 +63,7 @@ def _check_alone(overrides: Sequence[str]) -> None:
 
 
 def _check_no_sweep(overrides: Sequence[str]) -> None:
-    ignored = [o for o in overrides if o.startswith(("sweep.", "sweep=", "sweep/"))]
+    ignored = [o for o in overrides if re.split(r"[./@=]", o.lstrip("+~"))[0] in SWEEPS]
     if ignored:
         raise ConfigurationError(f"{' '.join(ignored)} is for several trainings: add -m")
 
