@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aelab.callbacks.signals import Signals
 from aelab.composition import SWEEPS
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.locations import conf_dir
+from aelab.runs import slurm
 from aelab.runs.build import Parts, build
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.report import report
@@ -32,7 +34,7 @@ from aelab.training.checkpoints import load, resume_points, usable
 def main(config: DictConfig) -> None:
     """Run, continue, or take part in the training that a composed configuration asks for."""
     quieten()
-    with Signals() as signals:
+    with _requeued(), Signals() as signals:
         if RUN in os.environ:
             folder = RunFolder.open(Path(os.environ[RUN]))
             settings = settings_of(folder)
@@ -52,8 +54,30 @@ def main(config: DictConfig) -> None:
             from aelab.runs.vectorised import start as start_together
 
             start_together(config, signals)
+        elif (begun := _begun(config)) is not None:
+            resume(begun, signals)
         else:
             start(config, signals)
+
+
+def _requeued() -> AbstractContextManager[None]:
+    """Of several processes only the one that answers for a whole Slurm job puts it back into the queue."""
+    is_part = RUN in os.environ or HydraConfig.get().mode is RunMode.MULTIRUN
+    return nullcontext() if is_part else slurm.requeued()
+
+
+def _begun(config: DictConfig) -> Path | None:
+    """The run of this configuration that this Slurm job was at before it was requeued."""
+    if not slurm.restarts():
+        return None
+    mark, job = fingerprint(config), slurm.job()
+    for run in RunFolder.named(Path(config.outputs), str(config.name)):
+        with suppress(ResumeError):
+            record = run.read()
+            ours = record.get("fingerprint") == mark and (record.get("process") or {}).get("job") == job
+            if ours and next(usable(resume_points(run.checkpoints)), None):
+                return run.path
+    return None
 
 
 def _check_alone(overrides: Sequence[str]) -> None:
