@@ -91,7 +91,7 @@ def jobs():
     return subprocess.run(["squeue", "-h", "-r", "-o", "%i"], capture_output=True, text=True).stdout.split()
 
 
-def until(condition, seconds=120):
+def until(condition, seconds=240):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, f"not within {seconds} s"
@@ -187,7 +187,7 @@ def test_ctrl_c_leaves_the_jobs_in_the_queue(sweep, outputs):
     begun = sweep(*LONG, "seed=0,1", "sweep.workers=1")
     until(lambda: trained(outputs))
     begun.send_signal(signal.SIGINT)
-    said, _ = begun.communicate(timeout=60)
+    said, _ = begun.communicate(timeout=120)
     array = re.search(r"the jobs stay in the queue.*; scancel (\d+) ends them", said)[1]
     assert begun.returncode == 128 + signal.SIGINT
     assert {f"{array}_0", f"{array}_1"} <= set(jobs())
@@ -195,7 +195,7 @@ def test_ctrl_c_leaves_the_jobs_in_the_queue(sweep, outputs):
 
 def test_what_slurm_refuses_is_one_sentence_before_anything_starts(sweep, outputs):
     begun = sweep(*SMALL, "seed=0,1", "launcher.partition=nowhere")
-    said, _ = begun.communicate(timeout=60)
+    said, _ = begun.communicate(timeout=120)
     assert begun.returncode == 1
     assert said.startswith("error: launcher=slurm: Slurm refuses these options: invalid partition specified")
     assert len(said.splitlines()) == 1

@@ -21,6 +21,8 @@ ENDED = {
     *("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"),
 }
 """The states from which a job does not come back by itself; in every other it is under way or waits."""
+OWN_FAULT = {"COMPLETED", "FAILED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY"}
+"""Those of them for which neither a user nor the cluster is to blame."""
 SECONDS = 60
 """How long a command of Slurm's may take; a busy controller answers late."""
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -73,9 +73,12 @@ class Record:
         waiting = any(not trial.state.is_finished() for trial in trials)
         return waiting or self._lacking(trials) > 0 or bool(self._owed())
 
-    def take(self) -> Trial | None:
-        """A trial for this process, those of dead processes included; None where all are dealt out."""
-        self._take_back()
+    def take(self, ours: Collection[int] = ()) -> Trial | None:
+        """A trial for this process, those of dead processes included; None where all are dealt out.
+
+        ours: trials that this process started, and whose end it will hear of.
+        """
+        self._take_back(ours)
         for ended in self._owed():
             self._repeat(ended)
         while self._may_ask():
@@ -135,14 +138,15 @@ class Record:
         attempt = self.attempts(trial) + own
         self.study.enqueue_trial(trial.params, {**kept, "retry_of": trial.number, "attempt": attempt})
 
-    def _take_back(self) -> None:
+    def _take_back(self, ours: Collection[int]) -> None:
         """Mark the trials that dead processes were at."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         jobs = {job for trial in running if (job := _job(trial)) is not None}
         ended = self.queue.ended(jobs) if jobs and slurm.at_hand() else None
         for trial in running:
-            if _is_stale(trial, ended):
-                reason, error = self._aside(trial) or LOST, "the process that ran it is gone"
+            if trial.number not in ours and _is_stale(trial, ended):
+                reason, error = _loss(trial, ended)
+                reason = self._aside(trial) or reason
                 self.end(Trial(self.study, trial._trial_id), TrialState.FAIL, reason=reason, error=error)
 
     def _aside(self, trial: Trial | FrozenTrial) -> str | None:
@@ -201,6 +205,15 @@ def _is_stale(trial: FrozenTrial, ended: Mapping[str, str] | None) -> bool:
     if worker.get("host") == socket.gethostname():
         return not alive(worker)
     return time.time() - trial.user_attrs.get("beat", 0.0) > SILENCE
+
+
+def _loss(trial: FrozenTrial, ended: Mapping[str, str] | None) -> tuple[str, str]:
+    """Why a stale trial has ended, as a reason and in words."""
+    job = _job(trial)
+    if job is None or ended is None:
+        return LOST, "the process that ran it is gone"
+    reason = KILLED if ended[job] in slurm.OWN_FAULT else LOST
+    return reason, f"its Slurm job {job} ended as {ended[job]} before it was done"
 
 
 def _job(trial: FrozenTrial) -> str | None:

@@ -106,7 +106,7 @@ class Worker:
     def begin(self) -> None:
         """Start all trials that can begin."""
         orders: list[Order] = []
-        while len(orders) < self.launcher.room and (trial := self.record.take()) is not None:
+        while len(orders) < self.launcher.room and (trial := self.record.take(self.trials)) is not None:
             self.trials[trial.number] = trial
             orders.append(self.order(trial))
         if orders:
