@@ -31,6 +31,9 @@ from aelab.locations import conf_dir
 
 Task = Callable[[DictConfig], None]
 
+SWEEPS = ("sweep", "launcher")
+"""The groups that say which trainings there are and where they run; none of the trainings reads them."""
+
 
 def compose(overrides: Sequence[str] = (), name: str = "train") -> DictConfig:
     """The configuration that the command line would compose, checked and resolved: for notebooks and tests.
@@ -68,8 +71,7 @@ def checked(config: DictConfig) -> DictConfig:
     job = HydraConfig.get()
     overrides = list(job.overrides.task)
     _check_numbers(config, overrides, str(job.job.config_name))
-    # `sweep` says which trainings there are, and none of them reads it.
-    config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *SWEEPS)])
     plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     assert isinstance(plain, DictConfig)
     known = sorted({*_roots(str(job.job.config_name)), *_groups(), "callbacks"})

@@ -46,6 +46,8 @@ class Journal(Protocol):
 class ResumePoints(Checkpoint):
     """Saves a point every `every_seconds`, or every `every_batches` batches, and when a signal asks to stop.
 
+    Several processes save at the next of these moments at which they log.
+
     fingerprint: of the configuration, kept in every point.
     keep: how many points stay on disk, so that a damaged one leaves another.
     """
@@ -68,6 +70,7 @@ class ResumePoints(Checkpoint):
         self.stopping = False
         self.agreed: int | None = None  # the signal by which all processes end
         self.saved_at = time.monotonic()
+        self.counted = False  # whether `every_batches` are over
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -102,23 +105,26 @@ class ResumePoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if _is_between_steps(trainer, pl_module, batch_idx) and self._is_asked(trainer, batch_idx):
+        if self.every_batches and (batch_idx + 1) % self.every_batches == 0:
+            self.counted = True
+        if _is_between_steps(trainer, pl_module, batch_idx) and self._is_asked(trainer, pl_module):
             self._take(trainer, epoch_of(trainer), batch_idx + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = epoch_of(trainer)
         self.stopping = trainer.should_stop
         last = self.stopping or epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if last or self._agree(trainer, self._is_due()):
+        if last or self._agree(trainer, self.counted or self._is_due()):
             self._take(trainer, epoch, 0)
 
-    def _is_asked(self, trainer: Trainer, batch_idx: int) -> bool:
-        """Every process must answer alike, so several of them ask the first one, and seldom."""
-        if self.every_batches and (batch_idx + 1) % self.every_batches == 0:
-            return True
-        if trainer.world_size > 1 and (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+    def _is_asked(self, trainer: Trainer, module: LightningModule) -> bool:
+        """Every process must answer alike, so several of them ask the first one, and seldom.
+
+        Of several, only the first one's window is saved: theirs must be empty, as after each logging.
+        """
+        if trainer.world_size > 1 and len(module.window):  # type: ignore[arg-type]
             return False
-        return self._agree(trainer, self._is_due())
+        return self.counted or self._agree(trainer, self._is_due())
 
     def _is_due(self) -> bool:
         return self.signals.received is not None or time.monotonic() - self.saved_at > self.every_seconds
@@ -133,7 +139,7 @@ class ResumePoints(Checkpoint):
     def _take(self, trainer: Trainer, epoch: int, batch: int) -> None:
         trainer.datamodule.position = (epoch, batch)  # type: ignore[attr-defined]
         trainer.save_checkpoint(self.folder / f"resume-{epoch:05d}-{batch:07d}.ckpt")
-        self.saved_at = time.monotonic()
+        self.saved_at, self.counted = time.monotonic(), False
         if trainer.is_global_zero:
             for path in resume_points(self.folder)[self.keep :]:
                 path.unlink()

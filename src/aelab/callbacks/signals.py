@@ -1,8 +1,15 @@
-"""SIGTERM and Ctrl-C, held back while a training step is under way."""
+"""SIGTERM, SIGUSR2 and Ctrl-C, held back while a training step is under way."""
 
 import signal
+import time
 from types import FrameType, TracebackType
 from typing import Any
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+"""What ends a run where it can be continued; SIGUSR2 is how Slurm's users have a time limit announced."""
+
+ECHO = 3.0
+"""Seconds within which a second SIGTERM is taken for the first."""
 
 
 class Terminated(SystemExit):
@@ -14,18 +21,19 @@ class Terminated(SystemExit):
 
 
 class Signals:
-    """A context in which SIGTERM and SIGINT raise `Terminated`, or wait in `received` while `deferred`.
+    """A context in which the signals `ENDING` raise `Terminated`, or wait in `received` while `deferred`.
 
-    A second signal of the same kind is never held back.
+    A second signal of the same kind is not held back.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.received_at = 0.0
         self.deferred = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
-        self._before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {s: signal.getsignal(s) for s in ENDING}
         self.install()
         return self
 
@@ -41,6 +49,8 @@ class Signals:
             signal.signal(signum, handler)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if not self.deferred or self.received == signum:
+        # Slurm ends a sweep and its trials at once, and the sweep then ends the trials: one wish in all.
+        is_echo = signum == signal.SIGTERM and time.monotonic() - self.received_at < ECHO
+        if not self.deferred or (self.received == signum and not is_echo):
             raise Terminated(signum)
-        self.received = signum
+        self.received, self.received_at = signum, time.monotonic()

@@ -12,7 +12,7 @@ class Pruned(Exception):  # noqa: N818  it is no error
 
 
 class Study(Protocol):
-    """The other end of a pipe."""
+    """The other end of a pipe, or the study's storage itself."""
 
     def send(self, obj: Any) -> None: ...
     def recv(self) -> Any: ...

@@ -21,8 +21,10 @@ from aelab.callbacks.signals import Signals, Terminated
 from aelab.callbacks.study import Pruned
 from aelab.data.module import DataModule
 from aelab.journal import JsonLines
+from aelab.runs import ranks
 from aelab.runs.build import Parts, make, make_trainer
 from aelab.runs.folder import RunFolder, Status
+from aelab.runs.meeting import Meeting
 from aelab.runs.report import report
 from aelab.runs.weights import fingerprint
 from aelab.trackers import Tracker
@@ -40,11 +42,15 @@ def fit(
     checkpoint: str | None,
     signals: Signals,
     callbacks: Sequence[Callback] = (),
+    meeting: Meeting | None = None,
 ) -> dict[str, float]:
-    """Train from a resume point or from nothing, test the weights that validation chose, and record both."""
+    """Train from a resume point or from nothing, test the weights that validation chose, and record both.
+
+    meeting: where other processes wait to hear of the run; None: nobody waits.
+    """
     trainer = trainer_of(config, folder, folder.read()["run_id"], signals, more=callbacks)
     advice = f"continue with resume={folder.path}"
-    with status_of(folder, trainer, advice), _announced(folder, checkpoint), timed(folder, trainer):
+    with status_of(folder, trainer, advice), _announced(folder, checkpoint, meeting), timed(folder, trainer):
         show_settings(trainer, config)
         trainer.fit(parts.training, datamodule=parts.data, ckpt_path=checkpoint)
         metrics = test(trainer, parts, folder, samples_seen(trainer, parts.data))
@@ -108,7 +114,7 @@ def trainer_of(
         config,
         logger=[journal, *trackers],
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), ranks.cluster()],
         default_root_dir=folder.path,
         enable_progress_bar=isinstance(bar, ProgressBar),
     )
@@ -119,16 +125,21 @@ def _trackers(trainer: Trainer) -> list[Tracker[Any]]:
 
 
 @contextmanager
-def _announced(folder: RunFolder, checkpoint: str | None) -> Iterator[None]:
-    """Tell the processes that Lightning starts from here which run they belong to."""
+def _announced(folder: RunFolder, checkpoint: str | None, meeting: Meeting | None) -> Iterator[None]:
+    """Tell the processes that wait, and those that Lightning starts from here, which run they belong to."""
+    if meeting is not None:
+        meeting.tell(run=str(folder.path), checkpoint=checkpoint)
+    before = {name: os.environ.get(name) for name in (RUN, CHECKPOINT, *ranks.VARIABLES)}
     os.environ[RUN] = str(folder.path)
     if checkpoint is not None:
         os.environ[CHECKPOINT] = checkpoint
     try:
         yield
     finally:
-        os.environ.pop(RUN, None)
-        os.environ.pop(CHECKPOINT, None)
+        for name, value in before.items():  # Lightning leaves its own there, by which a next run would wait
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

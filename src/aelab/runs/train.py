@@ -2,8 +2,10 @@
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,14 @@ from pytorch_lightning import Callback, Trainer
 from yaml import YAMLError
 
 from aelab.callbacks.signals import Signals
+from aelab.composition import SWEEPS
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.locations import conf_dir
+from aelab.runs import slurm
 from aelab.runs.build import Parts, build
 from aelab.runs.folder import RunFolder, Status
+from aelab.runs.meeting import Meeting
+from aelab.runs.ranks import place_of
 from aelab.runs.report import report
 from aelab.runs.session import CHECKPOINT, RUN, fit, quieten, trainer_of
 from aelab.runs.snapshot import changes_patch, command, git_state, hardware, packages
@@ -26,15 +32,15 @@ from aelab.runs.weights import fingerprint, fingerprint_in
 from aelab.trackers import new_run_id
 from aelab.training.checkpoints import load, resume_points, usable
 
+MEETINGS = ".meetings"  # below `outputs`
+
 
 def main(config: DictConfig) -> None:
     """Run, continue, or take part in the training that a composed configuration asks for."""
     quieten()
-    with Signals() as signals:
+    with _requeued(), Signals() as signals:
         if RUN in os.environ:
-            folder = RunFolder.open(Path(os.environ[RUN]))
-            settings = settings_of(folder)
-            fit(settings, build(settings), folder, os.environ.get(CHECKPOINT), signals)
+            take_part(os.environ[RUN], os.environ.get(CHECKPOINT), signals)
             return
         job = HydraConfig.get()
         if job.mode is RunMode.MULTIRUN:
@@ -45,13 +51,65 @@ def main(config: DictConfig) -> None:
         _check_no_sweep(job.overrides.task)
         if config.resume:
             _check_alone(job.overrides.task)
-            resume(Path(config.resume), signals)
-        elif "members" in config.trainer:
-            from aelab.runs.vectorised import start as start_together
+        meeting = _meeting_of(config)
+        if meeting is not None and meeting.place.rank:
+            told = meeting.join()
+            if told["run"] is not None:
+                take_part(told["run"], told["checkpoint"], signals)
+            return
+        with meeting.held() if meeting is not None else nullcontext():
+            _lead(config, signals, meeting)
 
-            start_together(config, signals)
-        else:
-            start(config, signals)
+
+def _lead(config: DictConfig, signals: Signals, meeting: Meeting | None) -> None:
+    """The training that a configuration asks for, as its first process or its only one."""
+    if config.resume:
+        resume(Path(config.resume), signals, meeting=meeting)
+    elif "members" in config.trainer:
+        from aelab.runs.vectorised import start as start_together
+
+        start_together(config, signals)
+    elif (begun := _begun(config)) is not None:
+        resume(begun, signals, meeting=meeting)
+    else:
+        start(config, signals, meeting=meeting)
+
+
+def _meeting_of(config: DictConfig) -> Meeting | None:
+    """Where the processes meet that were started with this command; None for one that was started alone."""
+    if not config.resume:
+        place, outputs = place_of(config.trainer), Path(config.outputs)
+    else:
+        folder = RunFolder.open(Path(config.resume))
+        place, outputs = place_of(settings_of(folder).trainer), folder.path.parent
+    return None if place is None else Meeting(place, outputs / MEETINGS)
+
+
+def take_part(run: str, checkpoint: str | None, signals: Signals) -> None:
+    """Train beside the first process of a run, in the folder that it has made."""
+    folder = RunFolder.open(Path(run))
+    config = settings_of(folder)
+    fit(config, build(config), folder, checkpoint, signals)
+
+
+def _requeued() -> AbstractContextManager[None]:
+    """Of several processes only the one that answers for a whole Slurm job puts it back into the queue."""
+    is_part = RUN in os.environ or HydraConfig.get().mode is RunMode.MULTIRUN
+    return nullcontext() if is_part else slurm.requeued()
+
+
+def _begun(config: DictConfig) -> Path | None:
+    """The run of this configuration that this Slurm job was at before it was requeued."""
+    if not slurm.restarts():
+        return None
+    mark, job = fingerprint(config), slurm.job()
+    for run in RunFolder.named(Path(config.outputs), str(config.name)):
+        with suppress(ResumeError):
+            record = run.read()
+            ours = record.get("fingerprint") == mark and (record.get("process") or {}).get("job") == job
+            if ours and next(usable(resume_points(run.checkpoints)), None):
+                return run.path
+    return None
 
 
 def _check_alone(overrides: Sequence[str]) -> None:
@@ -61,17 +119,19 @@ def _check_alone(overrides: Sequence[str]) -> None:
 
 
 def _check_no_sweep(overrides: Sequence[str]) -> None:
-    ignored = [o for o in overrides if o.startswith(("sweep.", "sweep=", "sweep/"))]
+    ignored = [o for o in overrides if re.split(r"[./@=]", o.lstrip("+~"))[0] in SWEEPS]
     if ignored:
         raise ConfigurationError(f"{' '.join(ignored)} is for several trainings: add -m")
 
 
-def start(config: DictConfig, signals: Signals, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
+def start(
+    config: DictConfig, signals: Signals, callbacks: Sequence[Callback] = (), meeting: Meeting | None = None
+) -> dict[str, float]:
     """Train from nothing in a new folder; the test metrics by name."""
     parts = build(config)
     rehearse(config, parts, signals)
     folder = new_folder(config, circumstances(config, parts), changes())
-    return fit(config, parts, folder, None, signals, callbacks)
+    return fit(config, parts, folder, None, signals, callbacks, meeting)
 
 
 def rehearse(config: DictConfig, parts: Parts, signals: Signals) -> Trainer:
@@ -127,7 +187,9 @@ def circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
     }
 
 
-def resume(path: Path, signals: Signals, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
+def resume(
+    path: Path, signals: Signals, callbacks: Sequence[Callback] = (), meeting: Meeting | None = None
+) -> dict[str, float]:
     """Continue the run in a folder from its newest undamaged resume point; a finished one is left alone.
 
     Raises ResumeError where there is nothing to continue from.
@@ -154,7 +216,7 @@ def resume(path: Path, signals: Signals, callbacks: Sequence[Callback] = ()) -> 
     parts = build(config)
     folder.resume()
     folder.update(resumes=record.get("resumes", 0) + 1)
-    return fit(config, parts, folder, str(checkpoint), signals, callbacks)
+    return fit(config, parts, folder, str(checkpoint), signals, callbacks, meeting)
 
 
 def settings_of(folder: RunFolder) -> DictConfig:

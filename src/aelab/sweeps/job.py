@@ -27,10 +27,15 @@ class Composer:
         """The overrides, read."""
         return OverridesParser.create(self.context.config_loader).parse_overrides(list(overrides))
 
-    def settings(self) -> dict[str, Any]:
-        """The group `sweep`, resolved."""
-        plain: Any = OmegaConf.to_container(OmegaConf.create({"sweep": self.config.sweep}), resolve=True)
-        return plain["sweep"]
+    def settings(self, group: str) -> dict[str, Any]:
+        """A group of the sweep's own, resolved."""
+        plain: Any = OmegaConf.to_container(OmegaConf.create({group: self.config[group]}), resolve=True)
+        return plain[group]
+
+    @property
+    def hydra(self) -> tuple[str, ...]:
+        """The overrides of Hydra's own options that hold for a trial, too."""
+        return tuple(o for o in self.config.hydra.overrides.hydra if not o.startswith("hydra.mode="))
 
     def check(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a trial; raises as the command line would where it cannot be composed."""

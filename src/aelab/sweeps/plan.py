@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from aelab.composition import SWEEPS
 from aelab.errors import ConfigurationError
 from aelab.locations import from_user
 from aelab.sweeps.job import Composer
@@ -25,7 +26,7 @@ class Plan:
 
     fixed: the overrides that all trials share.  space: what is varied.
     objectives: direction of each validation number.  method: the choice of the group `sweep`.
-    options: the group `sweep`.  outputs: where run folders are made.
+    options: the group `sweep`.  launcher: the group `launcher`.  outputs: where run folders are made.
     compositions: configurations of trials, in which each choice occurs.
     """
 
@@ -34,6 +35,7 @@ class Plan:
     objectives: Mapping[str, str]
     method: str
     options: Mapping[str, Any]
+    launcher: Mapping[str, Any]
     outputs: Path
     compositions: tuple[DictConfig, ...] = ()
 
@@ -86,8 +88,8 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
     Raises ConfigurationError, or what composing a trial raises, before anything has been written.
     """
     parsed = composer.parse(arguments)
-    overrides = [o for o in parsed if re.split(r"[./@]", o.get_key_element().lstrip("+~"))[0] != "sweep"]
-    options = composer.settings()
+    overrides = [o for o in parsed if re.split(r"[./@]", o.get_key_element().lstrip("+~"))[0] not in SWEEPS]
+    options = composer.settings("sweep")
     for override in parsed:
         if override.is_sweep_override() and override not in overrides:
             raise ConfigurationError(f"{override.input_line}: a study has one sweep: give one value")
@@ -103,6 +105,7 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         _objectives(options["objectives"], config),
         str(config.hydra.runtime.choices["sweep"]),
         options,
+        composer.settings("launcher"),
         from_user(str(config.outputs)),
     )
     _check(made)

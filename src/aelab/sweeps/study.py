@@ -10,8 +10,8 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from aelab.errors import SweepError
+from aelab.runs import slurm
 from aelab.runs.process import alive, this_process
+from aelab.runs.slurm import Queue
 
 BEAT = 30.0
 """Seconds between the signs of life that a process gives of its trials."""
@@ -44,6 +46,7 @@ class Record:
     study: optuna.Study
     budget: int | None
     retries: int
+    queue: Queue = field(default_factory=Queue)
 
     def add(self, points: Iterable[Sequence[str]]) -> None:
         """Have these combinations of overrides tried, those that the study does not have yet."""
@@ -70,15 +73,17 @@ class Record:
         waiting = any(not trial.state.is_finished() for trial in trials)
         return waiting or self._lacking(trials) > 0 or bool(self._owed())
 
-    def take(self) -> Trial | None:
-        """A trial for this process, those of dead processes included; None where all are dealt out."""
-        self._take_back()
+    def take(self, ours: Collection[int] = ()) -> Trial | None:
+        """A trial for this process, those of dead processes included; None where all are dealt out.
+
+        ours: trials that this process started, and whose end it will hear of.
+        """
+        self._take_back(ours)
         for ended in self._owed():
             self._repeat(ended)
         while self._may_ask():
             trial = self.study.ask()
-            for name, value in {"worker": this_process(), "beat": time.time()}.items():
-                trial.set_user_attr(name, value)
+            self.note(trial, worker=this_process(), beat=time.time())
             aside = self._aside(trial)
             if aside is None:
                 return trial
@@ -91,15 +96,19 @@ class Record:
         """Record how a trial ended, once; what another process has taken back meanwhile stays taken back."""
         with contextlib.suppress(UpdateFinishedTrialError):
             # Before the state, after which a trial cannot be changed.
+            self.note(trial, **facts)
+            self.study.tell(trial, values, state, skip_if_finished=True)
+
+    def note(self, trial: Trial, **facts: Any) -> None:
+        """Keep facts of a trial, unless it has ended."""
+        with contextlib.suppress(UpdateFinishedTrialError):
             for name, value in facts.items():
                 trial.set_user_attr(name, value)
-            self.study.tell(trial, values, state, skip_if_finished=True)
 
     def beat(self, trials: Iterable[Trial]) -> None:
         """Give a sign of life."""
         for trial in trials:
-            with contextlib.suppress(UpdateFinishedTrialError):
-                trial.set_user_attr("beat", time.time())
+            self.note(trial, beat=time.time())
 
     def attempts(self, trial: FrozenTrial) -> int:
         """How many attempts of a trial have ended by their own failure, before this one."""
@@ -129,11 +138,15 @@ class Record:
         attempt = self.attempts(trial) + own
         self.study.enqueue_trial(trial.params, {**kept, "retry_of": trial.number, "attempt": attempt})
 
-    def _take_back(self) -> None:
+    def _take_back(self, ours: Collection[int]) -> None:
         """Mark the trials that dead processes were at."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if _is_stale(trial):
-                reason, error = self._aside(trial) or LOST, "the process that ran it is gone"
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        jobs = {job for trial in running if (job := _job(trial)) is not None}
+        ended = self.queue.ended(jobs) if jobs and slurm.at_hand() else None
+        for trial in running:
+            if trial.number not in ours and _is_stale(trial, ended):
+                reason, error = _loss(trial, ended)
+                reason = self._aside(trial) or reason
                 self.end(Trial(self.study, trial._trial_id), TrialState.FAIL, reason=reason, error=error)
 
     def _aside(self, trial: Trial | FrozenTrial) -> str | None:
@@ -178,14 +191,34 @@ def default_name(method: str, question: Mapping[str, Any]) -> str:
     return f"{method}-{_hash(question)[:10]}"
 
 
-def _is_stale(trial: FrozenTrial) -> bool:
-    worker = trial.user_attrs.get("worker")
+def _is_stale(trial: FrozenTrial, ended: Mapping[str, str] | None) -> bool:
+    """Whether nobody is at a trial any more.
+
+    ended: the Slurm jobs that have; None where there is no Slurm to ask.
+    """
+    worker, job = trial.user_attrs.get("worker"), _job(trial)
     if worker is None:
         begun = trial.datetime_start
         return begun is not None and (datetime.now() - begun).total_seconds() > CLAIMED
-    if worker["host"] == socket.gethostname():
+    if job is not None and ended is not None:
+        return job in ended
+    if worker.get("host") == socket.gethostname():
         return not alive(worker)
     return time.time() - trial.user_attrs.get("beat", 0.0) > SILENCE
+
+
+def _loss(trial: FrozenTrial, ended: Mapping[str, str] | None) -> tuple[str, str]:
+    """Why a stale trial has ended, as a reason and in words."""
+    job = _job(trial)
+    if job is None or ended is None:
+        return LOST, "the process that ran it is gone"
+    reason = KILLED if ended[job] in slurm.OWN_FAULT else LOST
+    return reason, f"its Slurm job {job} ended as {ended[job]} before it was done"
+
+
+def _job(trial: FrozenTrial) -> str | None:
+    """The Slurm job that a trial is."""
+    return trial.user_attrs.get("worker", {}).get("slurm")
 
 
 def _hash(value: Any) -> str:

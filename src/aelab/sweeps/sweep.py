@@ -2,32 +2,28 @@
 
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import optuna
-from hydra.utils import get_class
+from hydra.utils import instantiate
 from optuna.trial import Trial, TrialState
 
 from aelab.callbacks.signals import Signals, Terminated
+from aelab.callbacks.study import Study
 from aelab.errors import SweepError
-from aelab.runs.build import read_data_ahead
+from aelab.runs import slurm
 from aelab.runs.session import quieten
-from aelab.runs.snapshot import packages
-from aelab.runs.train import changes, tree
+from aelab.sweeps.errand import Errand, Order
 from aelab.sweeps.job import Composer
+from aelab.sweeps.launchers.launcher import Launcher, Message, Site
 from aelab.sweeps.plan import Plan, plan
-from aelab.sweeps.pool import Message, Pool
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import BEAT, FAILED, KILLED, Record, default_name, open_study
+from aelab.sweeps.study import BEAT, KILLED, Record, default_name, open_study
 from aelab.sweeps.table import progress, report, show_plan
-from aelab.sweeps.trial import Assignment, assigned
-from aelab.trackers import Tracker
+from aelab.sweeps.tell import ENDS, tell
+from aelab.sweeps.trial import assigned
 
 PATIENCE = 0.5
 """Seconds after which a process with nothing to do looks what the others left it."""
@@ -48,16 +44,17 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
     if made.options["dry_run"]:
         show_plan(made, name)
         return
+    errand = Errand(made, name, folder, sys.argv[0], composer.hydra)
+    launcher = launcher_of(errand, composer)
     study = open_study(name, open_storage(made.options["storage"], folder), made.objectives, made.question)
     study.sampler, study.pruner = made.sampler() or study.sampler, made.pruner()
     record = Record(study, None if made.is_grid else made.options["trials"], made.options["retries"])
     if made.is_grid:
         record.add(made.points())
     folder.mkdir(parents=True, exist_ok=True)
-    _read_once(made)
-    with Signals() as signals:
+    with slurm.requeued(), Signals() as signals:
         signals.deferred = True
-        Worker(composer, made, record, folder, signals).work()
+        Worker(launcher, made, record, folder, signals).work()
     report(made, record, folder)
     failed = sum(trial.state is TrialState.FAIL for trial in record.latest())
     if failed:
@@ -67,22 +64,24 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
         )
 
 
-def _read_once(made: Plan) -> None:
-    """Read what all trials have in common, in the process that they are forked from."""
-    for config in made.compositions:
-        read_data_ahead(config)
-        for node in (config.get("logger") or {}).values():
-            tracker: type[Tracker[Any]] = get_class(node._target_)
-            tracker.preload()
-    for common in (tree, changes, packages):
-        common()
+def launcher_of(errand: Errand, composer: Composer) -> Launcher:
+    """What runs the trials of a plan; SweepError where it cannot run here."""
+
+    def train(order: Order, study: Study) -> None:
+        sys.orig_argv[:] = errand.command(order)
+        with assigned(errand.assignment(study, order.continues)):
+            composer.run(order.overrides, order.number)
+
+    made = errand.plan
+    site = Site(train, errand, made.options["workers"], made.is_grid, errand.folder)
+    return instantiate(made.launcher)(site)
 
 
 @dataclass
 class Worker:
     """What one process does for a study."""
 
-    composer: Composer
+    launcher: Launcher
     plan: Plan
     record: Record
     folder: Path
@@ -91,81 +90,59 @@ class Worker:
     ended: set[int] = field(default_factory=set)
     beaten: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.pool = Pool(self.plan.options["workers"])
-
     def work(self) -> None:
         """Until nothing of the study is open, or a signal asks to stop."""
         while self.record.open() or self.trials:
-            while self.pool.free and (trial := self.record.take()) is not None:
-                self.start(trial)
-            for number, message in self.pool.messages(PATIENCE):
+            self.begin()
+            for number, message in self.launcher.messages(PATIENCE):
                 self.hear(number, message)
             if not self.trials:
                 time.sleep(PATIENCE if self.record.open() else 0)
             self.beat()
             if self.signals.received is not None:
-                self.pool.stop()
-                print("stopped: the same command continues the study", file=sys.stderr)
+                print(f"stopped: {self.launcher.stop()}", file=sys.stderr)
                 raise Terminated(self.signals.received)
 
-    def start(self, trial: Trial) -> None:
-        """Begin a trial in a process of its own."""
+    def begin(self) -> None:
+        """Start all trials that can begin."""
+        orders: list[Order] = []
+        while len(orders) < self.launcher.room and (trial := self.record.take(self.trials)) is not None:
+            self.trials[trial.number] = trial
+            orders.append(self.order(trial))
+        if orders:
+            self.launcher.start(orders)
+
+    def order(self, trial: Trial) -> Order:
+        """What is to be carried out for a trial."""
         overrides = trial.user_attrs.get("overrides")
         if overrides is None:
             overrides = self.plan.overrides(suggest(trial, self.plan.space))
             trial.set_user_attr("overrides", overrides)
-        self.trials[trial.number] = trial
-        log = self.folder / f"trial-{trial.number:04d}.log"
-        self.pool.start(trial.number, partial(self._train, list(overrides), trial), log)
-
-    def _train(self, overrides: list[str], trial: Trial, study: Connection) -> None:
-        """In the trial's process, whose record names the command of this training alone."""
-        sys.orig_argv[:] = [sys.executable, sys.argv[0], *self.plan.alone(overrides)]
-        assignment = Assignment(
-            study,
-            self.plan.objectives,
-            trial.user_attrs.get("run"),
-            self.plan.options["repeat"],
-            self.plan.options["pruner"] is not None,
-        )
-        with assigned(assignment):
-            self.composer.run(overrides, trial.number)
+        log = self.folder.resolve() / f"trial-{trial.number:04d}.log"
+        return Order(trial.number, tuple(overrides), trial.user_attrs.get("run"), log)
 
     def hear(self, number: int, message: Message) -> None:
-        """Act on what a trial's process says."""
+        """Act on what is heard of a trial."""
         trial, (kind, *rest) = self.trials[number], message
-        if kind == "run":
-            trial.set_user_attr("run", rest[0])
-        elif kind == "known":
-            self.note(trial, run=rest[0], known=True)
-        elif kind == "report":
-            trial.report(rest[1], rest[0])
-            self.pool.answer(number, trial.should_prune())
-        elif kind == "end":
-            self.end(trial, TrialState.COMPLETE, values=self._values(rest[0]))
-        elif kind == "pruned":
-            self.end(trial, TrialState.PRUNED, error=rest[0])
-        elif kind == "failed":
-            self.end(trial, TrialState.FAIL, reason=FAILED, error=rest[0])
-        else:
+        if kind == "gone":
             self.gone(trial, rest[0])
+            return
+        answer = tell(self.record, self.plan.objectives, trial, message)
+        if kind == "report":
+            self.launcher.answer(number, answer)
+        if kind in ENDS:
+            self.show(trial)
 
-    def gone(self, trial: Trial, code: int) -> None:
-        """A trial's process has ended; where it had not said how, it was killed."""
+    def gone(self, trial: Trial, why: str) -> None:
+        """A trial's process has ended; where nothing is recorded of how, it was killed."""
         if trial.number not in self.ended and self.signals.received is None:
-            self.end(trial, TrialState.FAIL, reason=KILLED, error=_death(code))
+            self.record.end(trial, TrialState.FAIL, reason=KILLED, error=why)
+            self.show(trial)
         del self.trials[trial.number]
 
-    def note(self, trial: Trial, **facts: Any) -> None:
-        """Keep facts of a trial."""
-        for name, value in facts.items():
-            trial.set_user_attr(name, value)
-
-    def end(self, trial: Trial, state: TrialState, **facts: Any) -> None:
-        """Record and print how a trial ended."""
+    def show(self, trial: Trial) -> None:
+        """Print how a trial ended."""
         self.ended.add(trial.number)
-        self.record.end(trial, state, **facts)
         progress(self.plan, self.record, trial.number)
 
     def beat(self) -> None:
@@ -173,12 +150,3 @@ class Worker:
         if time.monotonic() - self.beaten > BEAT:
             self.record.beat(self.trials.values())
             self.beaten = time.monotonic()
-
-    def _values(self, values: Mapping[str, float]) -> list[float]:
-        return [values[name] for name in self.plan.objectives]
-
-
-def _death(code: int) -> str:
-    if code == -9:
-        return "killed by signal 9, as the system does where memory runs out"
-    return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code} before it was done"

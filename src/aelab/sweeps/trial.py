@@ -2,15 +2,16 @@
 
 import contextlib
 import fcntl
+import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from aelab.callbacks.signals import Signals
-from aelab.callbacks.study import Tells
+from aelab.callbacks.signals import Signals, Terminated
+from aelab.callbacks.study import Pruned, Study, Tells
 from aelab.errors import AelabError, SweepError
 from aelab.journal import rows
 from aelab.locations import from_user
@@ -31,7 +32,7 @@ class Assignment:
     prunes: whether the study wants the number after every validation.
     """
 
-    study: Connection
+    study: Study
     objectives: Mapping[str, str]
     continues: str | None
     repeat: bool
@@ -60,6 +61,24 @@ def current() -> Assignment:
     if _assignment is None:
         raise SweepError("this training is no trial of a study: leave out hydra/sweeper=...")
     return _assignment
+
+
+@contextlib.contextmanager
+def told_how_it_ends(study: Study) -> Iterator[None]:
+    """Nothing that the trial inside raises is lost; one ended by a signal has not ended for the study."""
+    try:
+        yield
+    except Pruned as reason:
+        study.send(("pruned", str(reason)))
+    except Terminated:
+        raise
+    except BaseException as error:
+        if not isinstance(error, AelabError):
+            traceback.print_exc()
+        study.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def carry_out(assignment: Assignment, config: DictConfig, signals: Signals) -> None:

@@ -1,0 +1,120 @@
+"""A trial in a process that is no fork of the sweep's: plain data in, and the study told by its storage."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import Trial
+
+from aelab.callbacks.signals import Signals
+from aelab.callbacks.study import Study
+from aelab.composition import compose
+from aelab.runs.session import quieten
+from aelab.sweeps.plan import Plan
+from aelab.sweeps.storage import open_storage
+from aelab.sweeps.streams import print_to, share_cores
+from aelab.sweeps.study import BEAT, Record
+from aelab.sweeps.tell import Desk
+from aelab.sweeps.trial import Assignment, carry_out, told_how_it_ends
+
+
+@dataclass(frozen=True)
+class Order:
+    """A trial to be carried out, by its number in the study; all that it prints goes to the end of `log`.
+
+    continues: the run folder of an earlier attempt.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    continues: str | None
+    log: Path
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What all trials of a study share.
+
+    name: of the study.  folder: the study's own.
+    script: of the command that trains one of them alone.  hydra: overrides of Hydra's own options.
+    """
+
+    plan: Plan
+    name: str
+    folder: Path
+    script: str
+    hydra: tuple[str, ...]
+
+    def command(self, order: Order) -> list[str]:
+        """The command that trains what a trial trains."""
+        return [sys.executable, self.script, *self.plan.alone(order.overrides)]
+
+    def assignment(self, study: Study, continues: str | None) -> Assignment:
+        """What a trial's process is asked."""
+        options = self.plan.options
+        prunes = options["pruner"] is not None
+        return Assignment(study, self.plan.objectives, continues, options["repeat"], prunes)
+
+    def record(self) -> Record:
+        """The study's record, for this process."""
+        storage = open_storage(self.plan.options["storage"], self.folder)
+        study = optuna.load_study(study_name=self.name, storage=storage, pruner=self.plan.pruner())
+        return Record(study, None, 0)
+
+
+def run(errand: Errand, order: Order, threads: int, worker: Mapping[str, Any]) -> None:
+    """Carry out a trial and record how it ended.
+
+    worker: by what the trial is known to be under way.
+
+    Raises Terminated where a signal ended it: then the trial is still under way for the study.
+    """
+    print_to(order.log)
+    share_cores(threads)
+    quieten()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with Signals() as signals:
+        record = errand.record()
+        found = record.study.get_trials(deepcopy=False)[order.number]
+        if found.state.is_finished():  # it has waited for long, and was taken back
+            print(f"trial {order.number} has ended already: nothing to do")
+            return
+        trial = Trial(record.study, found._trial_id)
+        record.note(trial, worker=dict(worker))
+        with _alive(record, found._trial_id):
+            _train(errand, order, Desk(record, tuple(errand.plan.objectives), trial), signals)
+
+
+def _train(errand: Errand, order: Order, study: Desk, signals: Signals) -> None:
+    sys.orig_argv[:] = errand.command(order)
+    # What was begun before a requeue is newer than what the order knows.
+    earlier = study.trial.user_attrs.get("run", order.continues)
+    with told_how_it_ends(study):
+        config = compose([*errand.hydra, *errand.plan.alone(order.overrides)])
+        carry_out(errand.assignment(study, earlier), config, signals)
+
+
+@contextlib.contextmanager
+def _alive(record: Record, trial_id: int) -> Iterator[None]:
+    """Give signs of life meanwhile, for machines that cannot look this process up."""
+    done = threading.Event()
+
+    def beat() -> None:
+        # A `Trial` of its own: the other one is used by the training.
+        trial = Trial(record.study, trial_id)
+        while not done.wait(BEAT):
+            with contextlib.suppress(OSError):
+                record.beat([trial])
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,84 @@
+"""Trials in fresh processes of joblib's (loky's), for machines on which a fork is not safe."""
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+
+from aelab.runs.process import this_process
+from aelab.sweeps import errand
+from aelab.sweeps.errand import Errand, Order
+from aelab.sweeps.launchers.launcher import Message, Site
+from aelab.sweeps.streams import cores
+
+
+@dataclass
+class Joblib:
+    """At most `workers` processes at a time, each of which does one trial after another.
+
+    Every process has an executor of its own: a death breaks an executor and all that runs in it.
+    """
+
+    site: Site
+    _busy: dict[int, tuple[ProcessPoolExecutor, Future]] = field(default_factory=dict)
+    _idle: list[ProcessPoolExecutor] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        """How many more trials it takes now."""
+        return self.site.workers - len(self._busy)
+
+    def start(self, orders: Sequence[Order]) -> None:
+        """Hand each trial to a process."""
+        threads = max(1, cores() // self.site.workers)
+        for order in orders:
+            executor = self._idle.pop() if self._idle else ProcessPoolExecutor(max_workers=1)
+            future = executor.submit(_run, self.site.errand, order, threads)
+            self._busy[order.number] = (executor, future)
+
+    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
+        """("gone", why) for each trial that has ended within a time; it has told the storage how."""
+        wait([future for _, future in self._busy.values()], seconds, FIRST_COMPLETED)
+        for number, (executor, future) in list(self._busy.items()):
+            if not future.done():
+                continue
+            del self._busy[number]
+            error = future.exception()
+            if isinstance(error, TerminatedWorkerError):
+                executor.shutdown(kill_workers=True)
+            else:
+                self._idle.append(executor)
+            yield number, ("gone", _death(error))
+
+    def answer(self, number: int, answer: Any) -> None:
+        """Nothing is asked: trials tell the storage themselves."""
+        raise NotImplementedError
+
+    def stop(self) -> str:
+        """End all by SIGTERM, at which a training saves where it stands, and wait for them."""
+        for executor, _ in self._busy.values():
+            for pid in executor._processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+        wait([future for _, future in self._busy.values()])
+        for executor in (*self._idle, *(executor for executor, _ in self._busy.values())):
+            executor.shutdown(kill_workers=True)
+        return "the same command continues the study"
+
+
+def _run(shared: Errand, order: Order, threads: int) -> None:
+    errand.run(shared, order, threads, this_process())
+
+
+def _death(error: BaseException | None) -> str:
+    """Why a trial's process ended, in case that the trial did not say."""
+    if isinstance(error, TerminatedWorkerError):
+        codes = re.search(r"\{(.*)\}", str(error))
+        return f"killed, as the system does where memory runs out ({codes[1] if codes else error})"
+    return f"ended before it was done: {type(error).__name__}: {error}"

@@ -1,0 +1,138 @@
+"""Trials as jobs of a Slurm cluster, which go on without the process that submitted them."""
+
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aelab.errors import SweepError
+from aelab.runs import slurm
+from aelab.runs.slurm import Queue
+from aelab.sweeps import errand
+from aelab.sweeps.errand import Errand, Order
+from aelab.sweeps.launchers.launcher import Message, Site
+
+ARRAY = 1000
+"""How many jobs may be in the queue at a time: clusters take arrays of up to 1001 unless set otherwise."""
+
+
+@dataclass
+class Slurm:
+    """Submits all trials that can begin as one array, of which `workers` run at a time.
+
+    timeout_min: after so long a job is requeued and continues from its resume point.
+    signal_delay_s: how long before that, or before its end, it is told to save.
+    setup: shell commands before each training.
+    additional_parameters: any other option of sbatch, as {nice: 100}.
+
+    Raises SweepError where there is no Slurm, or where it refuses these options.
+    """
+
+    site: Site
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    timeout_min: int = 60
+    signal_delay_s: int = 90
+    cpus_per_task: int = 1
+    mem_gb: float | None = None
+    gpus_per_node: int | None = None
+    setup: Sequence[str] = ()
+    additional_parameters: Mapping[str, Any] = field(default_factory=dict)
+    queue: Queue = field(default_factory=Queue)
+    _jobs: dict[int, str] = field(default_factory=dict)
+    _news: list[tuple[int, Message]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not slurm.at_hand():
+            raise SweepError(
+                "launcher=slurm: this machine has no Slurm (no sbatch, squeue and scontrol on the PATH): "
+                "start the sweep where jobs are submitted, or take launcher=local"
+            )
+        _check(self._executor())
+
+    @property
+    def room(self) -> int:
+        """How many more trials it takes now."""
+        return (ARRAY if self.site.at_once else self.site.workers) - len(self._jobs)
+
+    def start(self, orders: Sequence[Order]) -> None:
+        """Submit trials; SweepError where Slurm refuses them."""
+        from submitit.core.utils import FailedJobError
+
+        executor = self._executor()
+        try:
+            with executor.batch():
+                jobs = [executor.submit(_run, self.site.errand, o, self.cpus_per_task) for o in orders]
+        except FailedJobError as error:
+            raise SweepError(f"launcher=slurm: {_sentence(str(error))}") from error
+        for order, job in zip(orders, jobs, strict=True):
+            self._jobs[order.number] = job.job_id
+            self._news.append((order.number, ("worker", {"slurm": job.job_id})))
+
+    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
+        """The job of each new trial, and ("gone", why) for one whose job has left the queue."""
+        while self._news:
+            yield self._news.pop()
+        time.sleep(seconds)
+        ended = self.queue.ended(self._jobs.values()) if self._jobs else {}
+        for number, job in list(self._jobs.items()):
+            if job in ended:
+                del self._jobs[number]
+                yield number, ("gone", f"its Slurm job {job} ended as {ended[job]} before it was done")
+
+    def answer(self, number: int, answer: Any) -> None:
+        """Nothing is asked: trials tell the storage themselves."""
+        raise NotImplementedError
+
+    def stop(self) -> str:
+        """Leave the jobs where they are."""
+        jobs = sorted({job.partition("_")[0] for job in self._jobs.values()}, key=int)
+        return (
+            f"the jobs stay in the queue, and the same command waits for them; scancel {' '.join(jobs)} "
+            "ends them"
+            if jobs
+            else "the same command continues the study"
+        )
+
+    def _executor(self) -> Any:
+        from submitit import SlurmExecutor
+
+        # max_num_timeout and submitit's handlers never act: the trial's own take the signals.
+        executor = SlurmExecutor(self.site.folder.resolve() / "slurm")
+        executor.update_parameters(**{key: value for key, value in self._options().items() if value})
+        return executor
+
+    def _options(self) -> dict[str, Any]:
+        names = ("partition", "account", "qos", "constraint", "cpus_per_task", "gpus_per_node")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "job_name": self.site.errand.name,
+            "time": self.timeout_min,
+            "mem": f"{round(self.mem_gb * 1024)}MB" if self.mem_gb else None,
+            "signal_delay_s": self.signal_delay_s,
+            "setup": list(self.setup),
+            "array_parallelism": self.site.workers,
+            "additional_parameters": {"requeue": True, **self.additional_parameters},
+        }
+
+
+def _run(shared: Errand, order: Order, threads: int) -> None:
+    with slurm.requeued():
+        errand.run(shared, order, threads, {"slurm": slurm.job()})
+
+
+def _check(executor: Any) -> None:
+    """SweepError where Slurm would refuse a job of these options."""
+    text = executor._make_submission_file_text("true", "check")
+    answer = subprocess.run(["sbatch", "--test-only"], input=text, capture_output=True, text=True)
+    if answer.returncode:
+        raise SweepError(f"launcher=slurm: {_sentence(answer.stderr)}")
+
+
+def _sentence(said: str) -> str:
+    """What sbatch says, in one line."""
+    lines = [line.partition("error: ")[2] or line for line in said.splitlines() if line.strip()]
+    return "Slurm refuses these options: " + "; ".join(dict.fromkeys(lines))
