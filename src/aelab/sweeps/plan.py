@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from aelab.errors import ConfigurationError
 from aelab.sweeps.job import Composer
+from aelab.sweeps.over import Overrides, combinations
 from aelab.sweeps.search_space import Choice, Space, described, edges, grid, space_of
 
 DIRECTIONS = ("minimize", "maximize")
@@ -23,12 +24,14 @@ class Plan:
     """A sweep that can begin.
 
     fixed: the overrides that all trials share.  space: what is varied.
+    over: the further overrides of each training of a trial; none where a trial is one training.
     objectives: direction of each validation number.  method: the choice of the group `sweep`.
     options: the group `sweep`.  outputs: where run folders are made.
     """
 
     fixed: tuple[str, ...]
     space: Space
+    over: tuple[Overrides, ...]
     objectives: Mapping[str, str]
     method: str
     options: Mapping[str, Any]
@@ -47,8 +50,18 @@ class Plan:
         """All overrides of a trial with these values."""
         return [*self.fixed, *(f"{name}={value}" for name, value in values.items())]
 
+    def trainings(self, overrides: Sequence[str]) -> list[Overrides]:
+        """The overrides of each training of a trial of these overrides."""
+        return [(*overrides, *more) for more in self.over or ((),)]
+
+    def chosen(self, overrides: Sequence[str]) -> list[str]:
+        """The overrides of what the best trial is found for: a training on all images, where it had folds."""
+        if not any(override.startswith("data.fold=") for more in self.over for override in more):
+            return self.alone(overrides)
+        return self.alone([*(o for o in overrides if not o.startswith("data.folds=")), "data.folds=null"])
+
     def alone(self, overrides: Sequence[str]) -> list[str]:
-        """The overrides that make a trial's training outside of the study."""
+        """The overrides that make one training outside of the study."""
         # An experiment may be a whole study, which begins without -m; this is one training of it.
         whole = any(o.startswith("experiment=") for o in self.fixed)
         return [*overrides, *(["hydra.mode=RUN"] if whole else [])]
@@ -56,8 +69,8 @@ class Plan:
     @property
     def question(self) -> dict[str, Any]:
         """What decides the values of the study's trials; a grid may grow."""
-        fixed = {"overrides": list(self.fixed), "objectives": dict(self.objectives)}
-        return fixed if self.is_grid else self.whole_question
+        whole = self.whole_question
+        return {key: whole[key] for key in whole if key != "space" or not self.is_grid}
 
     @property
     def whole_question(self) -> dict[str, Any]:
@@ -66,6 +79,7 @@ class Plan:
             "overrides": list(self.fixed),
             "objectives": dict(self.objectives),
             "space": described(self.space),
+            **({"over": [list(more) for more in self.over]} if self.over else {}),
         }
 
     def sampler(self) -> optuna.samplers.BaseSampler | None:
@@ -97,15 +111,21 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
     made = Plan(
         fixed,
         space,
+        combinations(options["over"] or {}, _names(space, fixed)),
         _objectives(options["objectives"], config),
         str(config.hydra.runtime.choices["sweep"]),
         options,
         Path(str(config.outputs)),
     )
     _check(made)
-    for values in edges(space) if space else [{}]:
-        _try(composer, made.overrides(values))
+    points = [made.overrides(values) for values in edges(space)] or [made.overrides({})]
+    for training in (*points, *made.trainings(points[0])):
+        _try(composer, training)
     return made
+
+
+def _names(space: Space, fixed: Sequence[str]) -> list[str]:
+    return [*(parameter.name for parameter in space), *(override.partition("=")[0] for override in fixed)]
 
 
 def _try(composer: Composer, overrides: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -16,11 +16,12 @@ from aelab.callbacks.signals import Signals, Terminated
 from aelab.errors import SweepError
 from aelab.runs.session import quieten
 from aelab.sweeps.job import Composer
+from aelab.sweeps.over import train_over
 from aelab.sweeps.plan import Plan, plan
 from aelab.sweeps.pool import Message, Pool
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import BEAT, FAILED, KILLED, Record, default_name, open_study
+from aelab.sweeps.study import BEAT, FAILED, KILLED, Record, default_name, earlier, open_study
 from aelab.sweeps.table import progress, report, show_plan
 from aelab.sweeps.trial import Assignment, assigned
 
@@ -103,17 +104,24 @@ class Worker:
         self.pool.start(trial.number, partial(self._train, list(overrides), trial), log)
 
     def _train(self, overrides: list[str], trial: Trial, study: Connection) -> None:
-        """In the trial's process, whose record names the command of this training alone."""
-        sys.orig_argv[:] = [sys.executable, sys.argv[0], *self.plan.alone(overrides)]
+        """In the trial's process."""
         assignment = Assignment(
             study,
             self.plan.objectives,
-            trial.user_attrs.get("run"),
+            earlier(trial),
             self.plan.options["repeat"],
             self.plan.options["pruner"] is not None,
         )
+        if self.plan.over:
+            train_over(self.plan.trainings(overrides), assignment, partial(self._one, trial.number))
+            return
         with assigned(assignment):
-            self.composer.run(overrides, trial.number)
+            self._one(trial.number, overrides)
+
+    def _one(self, number: int, overrides: Sequence[str]) -> None:
+        """Train; the run's record names the command of this training alone."""
+        sys.orig_argv[:] = [sys.executable, sys.argv[0], *self.plan.alone(overrides)]
+        self.composer.run(overrides, number)
 
     def hear(self, number: int, message: Message) -> None:
         """Act on what a trial's process says."""
@@ -122,6 +130,8 @@ class Worker:
             trial.set_user_attr("run", rest[0])
         elif kind == "known":
             self.note(trial, run=rest[0], known=True)
+        elif kind == "note":
+            self.note(trial, **rest[0])
         elif kind == "report":
             trial.report(rest[1], rest[0])
             self.pool.answer(number, trial.should_prune())

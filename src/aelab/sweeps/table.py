@@ -14,7 +14,7 @@ from aelab.runs.terminal import console, from_here
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import shown
-from aelab.sweeps.study import Record
+from aelab.sweeps.study import Record, earlier
 
 WORDS = {
     TrialState.COMPLETE: "finished",
@@ -28,7 +28,7 @@ WORDS = {
 def progress(plan: Plan, record: Record, number: int) -> None:
     """One line for a trial that has ended."""
     trial = record.study.get_trials(deepcopy=False)[number]
-    numbers = " ".join(f"{value:.6g}" for value in trial.values or [])
+    numbers = " ".join(_values(plan, trial))
     varied = _varied(plan, trial)
     why = trial.user_attrs.get("error", "") if trial.state is not TrialState.COMPLETE else ""
     print(f"trial {number} {_word(trial)} {' '.join(filter(None, (numbers, varied, why)))}", flush=True)
@@ -40,7 +40,7 @@ def report(plan: Plan, record: Record, folder: Path) -> None:
     names = list(plan.objectives)
     table = Table("trial", "state", *names, "seconds", "varied", "run", title=record.study.study_name)
     for trial in trials:
-        values = [f"{v:.6g}" for v in trial.values or []] if trial.state is TrialState.COMPLETE else []
+        values = _values(plan, trial) if trial.state is TrialState.COMPLETE else []
         cells = [*values, *[""] * (len(names) - len(values))]
         table.add_row(
             str(trial.number), _word(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial)
@@ -51,25 +51,28 @@ def report(plan: Plan, record: Record, folder: Path) -> None:
         if trial.state is TrialState.FAIL:
             out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     for trial in _best(record):
-        out.print(f"best      {_numbers(plan, trial)}: {command(plan, trial.user_attrs['overrides'])}")
+        out.print(f"best      {_numbers(plan, trial)}: {command(plan.chosen(trial.user_attrs['overrides']))}")
     out.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
 
 
-def command(plan: Plan, overrides: Sequence[str]) -> str:
-    """The command that trains what a trial of these overrides trains."""
-    return shlex.join(["python", sys.argv[0], *plan.alone(overrides)])
+def command(overrides: Sequence[str]) -> str:
+    """The command of a training, to copy."""
+    return shlex.join(["python", sys.argv[0], *overrides])
 
 
 def show_plan(plan: Plan, name: str) -> None:
     """The trials that would run; of a sampler, the first ones that it would draw if it knew no results."""
+    each = f" of {len(plan.over)} trainings each" if plan.over else ""
     if plan.is_grid:
         points = plan.points()
-        print(f"study {name}: {len(points)} trials")
+        print(f"study {name}: {len(points)} trials{each}")
     else:
         points = _first_draws(plan)
-        print(f"study {name}: {plan.options['trials']} trials, as these (the later ones follow the results):")
+        count = f"{plan.options['trials']} trials{each}"
+        print(f"study {name}: {count}, as these (the later ones follow the results):")
     for overrides in points:
-        print(command(plan, overrides))
+        for training in plan.trainings(overrides):
+            print(command(plan.alone(training)))
 
 
 def _first_draws(plan: Plan) -> list[list[str]]:
@@ -87,7 +90,14 @@ def _best(record: Record) -> Sequence[FrozenTrial]:
 
 
 def _numbers(plan: Plan, trial: FrozenTrial) -> str:
-    return " ".join(f"{name}={value:.6g}" for name, value in zip(plan.objectives, trial.values, strict=True))
+    return " ".join(map("{}={}".format, plan.objectives, _values(plan, trial)))
+
+
+def _values(plan: Plan, trial: FrozenTrial) -> list[str]:
+    """The trial's objectives, give or take the standard errors of those that are means."""
+    errors = trial.user_attrs.get("errors", {})
+    pairs = zip(plan.objectives, trial.values or (), strict=False)  # a trial may have none yet
+    return [f"{value:.6g}" + (f" ± {errors[name]:.2g}" if name in errors else "") for name, value in pairs]
 
 
 def _word(trial: FrozenTrial) -> str:
@@ -104,5 +114,5 @@ def _varied(plan: Plan, trial: FrozenTrial) -> str:
 
 
 def _run(trial: FrozenTrial) -> str:
-    run = trial.user_attrs.get("run")
-    return "" if run is None else from_here(Path(run))
+    runs = [from_here(Path(run)) for run in earlier(trial)]
+    return f"{runs[-1]} and {len(runs) - 1} more" if len(runs) > 1 else "".join(runs)
