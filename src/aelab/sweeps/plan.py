@@ -11,10 +11,11 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from aelab.errors import ConfigurationError
+from aelab.errors import AelabError, ConfigurationError
 from aelab.sweeps.job import Composer
 from aelab.sweeps.over import Overrides, combinations
-from aelab.sweeps.search_space import Choice, Space, described, edges, grid, space_of
+from aelab.sweeps.search_space import Choice, Parameter, Space, described, edges, grid, is_whole, space_of
+from aelab.sweeps.trying import tried
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -65,6 +66,12 @@ class Plan:
         # An experiment may be a whole study, which begins without -m; this is one training of it.
         whole = any(o.startswith("experiment=") for o in self.fixed)
         return [*overrides, *(["hydra.mode=RUN"] if whole else [])]
+
+    @property
+    def plotted(self) -> Parameter | None:
+        """The number that the objectives are drawn against."""
+        found = (p for p in self.space if p.name == self.options["plot"] and is_whole(p) is not None)
+        return next(found, None)
 
     @property
     def question(self) -> dict[str, Any]:
@@ -118,9 +125,12 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         Path(str(config.outputs)),
     )
     _check(made)
+    _check_plot(made)
     points = [made.overrides(values) for values in edges(space)] or [made.overrides({})]
     for training in (*points, *made.trainings(points[0])):
         _try(composer, training)
+    if options["objectives"]:
+        _check_measured(made, composer.check(made.trainings(points[0])[0]))
     return made
 
 
@@ -135,6 +145,20 @@ def _try(composer: Composer, overrides: Sequence[str]) -> None:
             f"a sweep (-m) trains on one device and trainer.devices={devices}: "
             "run its lines one by one, or choose trainer.devices=1"
         )
+
+
+def _check_measured(made: Plan, config: DictConfig) -> None:
+    """Refuse an objective that the first trial would not measure; all else that is wrong it says itself."""
+    try:
+        (first,) = tried([config], fetch=not made.options["dry_run"])
+    except AelabError:
+        return
+    for name in made.objectives:
+        if name not in first.measured:
+            raise ConfigurationError(
+                f"sweep.objectives: {name} is not measured for this model: choose one of "
+                f"{', '.join(first.measured)}"
+            )
 
 
 def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:
@@ -180,6 +204,16 @@ def _check(made: Plan) -> None:
             kind()
         except HydraException as error:
             raise ConfigurationError(f"sweep={made.method}: {' '.join(str(error).split())}") from error
+
+
+def _check_plot(made: Plan) -> None:
+    name = made.options["plot"]
+    if name is not None and made.plotted is None:
+        numbers = [p.name for p in made.space if is_whole(p) is not None]
+        raise ConfigurationError(
+            f"sweep.plot={name} is no number that this study varies: "
+            + (f"choose one of {', '.join(numbers)}" if numbers else "leave it out")
+        )
 
 
 def _check_cmaes(made: Plan, several: bool) -> None:

@@ -42,7 +42,7 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
     name = made.options["study"] or default_name(made.method, made.whole_question)
     folder = made.outputs / "sweeps" / name
     if made.options["dry_run"]:
-        show_plan(made, name)
+        show_plan(made, composer, name)
         return
     study = open_study(name, open_storage(made.options["storage"], folder), made.objectives, made.question)
     study.sampler, study.pruner = made.sampler() or study.sampler, made.pruner()

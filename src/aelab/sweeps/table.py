@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from aelab.runs.terminal import console, from_here
+from aelab.sweeps.cost import cost
+from aelab.sweeps.elbow import elbow, told
+from aelab.sweeps.job import Composer
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import shown
@@ -52,7 +55,23 @@ def report(plan: Plan, record: Record, folder: Path) -> None:
             out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     for trial in _best(record):
         out.print(f"best      {_numbers(plan, trial)}: {command(plan.chosen(trial.user_attrs['overrides']))}")
+    if plan.plotted is not None:
+        for line in _elbow(plan, trials, folder):
+            out.print(line)
     out.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
+
+
+def _elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> Iterator[str]:
+    """The value to take as a sentence and as a command, and the path of the picture that shows it."""
+    found = elbow(plan, trials, folder)
+    if isinstance(found, str):
+        yield f"plot      {found}"
+        return
+    chosen, picture = found
+    if len(plan.objectives) == 1:
+        sentence = told(chosen, plan.options["plot"], next(iter(plan.objectives)))
+        yield f"chosen    {sentence}: {command(plan.chosen(chosen.point.trial.user_attrs['overrides']))}"
+    yield f"plot      {from_here(picture)}"
 
 
 def command(overrides: Sequence[str]) -> str:
@@ -60,8 +79,8 @@ def command(overrides: Sequence[str]) -> str:
     return shlex.join(["python", sys.argv[0], *overrides])
 
 
-def show_plan(plan: Plan, name: str) -> None:
-    """The trials that would run; of a sampler, the first ones that it would draw if it knew no results."""
+def show_plan(plan: Plan, composer: Composer, name: str) -> None:
+    """The trials that would run, and for how long; of a sampler those that it would draw without results."""
     each = f" of {len(plan.over)} trainings each" if plan.over else ""
     if plan.is_grid:
         points = plan.points()
@@ -73,6 +92,8 @@ def show_plan(plan: Plan, name: str) -> None:
     for overrides in points:
         for training in plan.trainings(overrides):
             print(command(plan.alone(training)))
+    trials = len(points) if plan.is_grid else plan.options["trials"]
+    print(f"cost      {cost(plan, composer, points, trials)}")
 
 
 def _first_draws(plan: Plan) -> list[list[str]]:
