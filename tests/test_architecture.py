@@ -26,6 +26,7 @@ SEES = {
     "conditions": GROUND | {"models", "networks"},
     "matmul": set(),
     "charts": set(),
+    "panels": {"charts"},
     "distributions": GROUND,
     "evidence": GROUND | {"distributions"},
     **dict.fromkeys(PARTS, GROUND | {"distributions", "schedules"} | PARTS),

@@ -22,8 +22,8 @@ CHARTS = {
 @pytest.fixture
 def axes(monkeypatch):
     """The axes of each chart that is drawn, in a list."""
-    drawn, picture = [], charts._picture
-    monkeypatch.setattr(charts, "_picture", lambda axes: drawn.append(axes) or picture(axes))
+    drawn, picture = [], charts.picture
+    monkeypatch.setattr(charts, "picture", lambda axes: drawn.append(axes) or picture(axes))
     return drawn
 
 

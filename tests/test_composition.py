@@ -130,3 +130,11 @@ def test_a_password_is_refused_before_anything_keeps_it(override, tmp_path):
 def test_an_address_without_a_password_is_no_secret():
     found = compose(["logger=mlflow", "logger.mlflow.tracking_uri=https://me@host:5000/x:y@z"])
     assert found.logger.mlflow.tracking_uri == "https://me@host:5000/x:y@z"
+
+
+def test_folds_take_the_place_of_the_size_that_a_data_set_has_by_default():
+    data = compose(["data=mnist", "data.folds=5", "data.fold=2"]).data
+    assert (data.validation, data.folds, data.fold) == (None, 5, 2)
+    assert compose(["data=mnist"]).data.validation == 5000
+    with pytest.raises(ConfigurationError, match=r"data\.validation=1000 and data\.folds=5 both say"):
+        compose(["data=mnist", "data.folds=5", "data.validation=1000"])

@@ -50,7 +50,7 @@ def bars(
         axes.locator_params(axis="x", integer=True)
     else:
         _names(axes, "x", ticks)
-    return _picture(axes)
+    return picture(axes)
 
 
 def scatter(points: np.ndarray, labels: np.ndarray | None = None, *, title: str) -> Image.Image:
@@ -75,7 +75,7 @@ def scatter(points: np.ndarray, labels: np.ndarray | None = None, *, title: str)
     else:
         _classes(axes, points[order], np.asarray(labels)[order])
     axes.set_aspect("equal", adjustable="datalim")
-    return _picture(axes)
+    return picture(axes)
 
 
 def heat(
@@ -110,7 +110,7 @@ def heat(
     if annotated:
         _annotate(axes, matrix, shown)
     _colour_bar(axes, shown, unit)
-    return _picture(axes)
+    return picture(axes)
 
 
 def curves(
@@ -133,7 +133,7 @@ def curves(
             axes.fill_between(x, y - error, y + error, color=form["color"], alpha=0.2, lw=0)
     axes.margins(x=0.02)
     _legend(axes, lines, forms)
-    return _picture(axes)
+    return picture(axes)
 
 
 def histogram(values: Mapping[str, np.ndarray], *, title: str, xlabel: str) -> Image.Image:
@@ -152,7 +152,7 @@ def histogram(values: Mapping[str, np.ndarray], *, title: str, xlabel: str) -> I
     axes.set_ylim(bottom=0)
     axes.margins(x=0)
     _legend(axes, samples, forms)
-    return _picture(axes)
+    return picture(axes)
 
 
 def _numbers(values: np.ndarray, what: str) -> np.ndarray:
@@ -165,13 +165,18 @@ def _numbers(values: np.ndarray, what: str) -> np.ndarray:
 
 
 def _axes(title: str, xlabel: str, ylabel: str, width: float = 5, height: float = 3.2) -> "Axes":
-    """The axes of a new figure, with their size in inches, in the style of all charts."""
+    """The axes of a new figure, with their size in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure((width, height), facecolor=PAPER)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))  # texts lie outside, and the picture grows by what they need
+    # Texts lie outside, and the picture grows by what they need.
+    return styled(figure.add_axes((0, 0, 1, 1)), title, xlabel, ylabel)
+
+
+def styled(axes: "Axes", title: str, xlabel: str, ylabel: str) -> "Axes":
+    """Axes in the style of all charts."""
     axes.set_title(fill(title, TITLE), loc="left", color=INK, fontsize=12, fontweight="bold", pad=10)
     axes.set_xlabel(fill(xlabel, TITLE), color=INK, fontsize=10)
     axes.set_ylabel(fill(ylabel, TITLE // 2), color=INK, fontsize=10)
@@ -279,7 +284,7 @@ def _figure(axes: "Axes") -> "Figure":
     return figure
 
 
-def _picture(axes: "Axes") -> Image.Image:
+def picture(axes: "Axes") -> Image.Image:
     """The figure in RGB, grown to where its texts end."""
     from matplotlib.text import Text
 

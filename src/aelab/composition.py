@@ -78,6 +78,7 @@ def checked(config: DictConfig) -> DictConfig:
     for key in map(str, plain):
         if key not in known:
             raise ConfigurationError(f"unknown option {key!r}; {_nearest(key, known)}")
+    _let_folds_validate(plain, overrides)
     return plain
 
 
@@ -143,6 +144,19 @@ def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> N
 def _chosen(name: str, groups: tuple[str, ...]) -> DictConfig:
     """The defaults under a choice of groups."""
     return hydra.compose(name, list(groups))
+
+
+def _let_folds_validate(plain: DictConfig, overrides: Sequence[str]) -> None:
+    """Take out the size of a validation split that a data set has by default, where folds are asked for."""
+    folds = OmegaConf.select(plain, "data.folds")
+    if folds is None:
+        return
+    typed = [o for o in overrides if _key(o) == "data.validation" and not o.endswith("=null")]
+    if typed:
+        raise ConfigurationError(
+            f"{typed[0]} and data.folds={folds} both say what validation is: leave one out"
+        )
+    plain.data.validation = None
 
 
 def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:

@@ -81,6 +81,37 @@ def test_a_key_is_as_long_as_tells_it_from_all_others(tmp_path):
     assert found("model.latent") == {"model.latent=16"}  # there is a latent at the root too
 
 
+def test_folds_repeat_a_configuration_as_seeds_do(tmp_path):
+    for size in (8, 16):
+        for fold in range(3):
+            for seed in (0, 1):
+                made = {**latent(size), "data": {"folds": 3, "fold": fold}}
+                make_run(
+                    tmp_path / f"{size}_{fold}_{seed}", seed, elbo=-size - fold / 10 - seed, settings=made
+                )
+    comparison = compare([str(tmp_path)], by=["latent"])
+    assert names(comparison) == names(compare([str(tmp_path)])) == {"latent=8": 6, "latent=16": 6}
+    found = comparison.groups[0].summaries["test/elbo"]
+    assert found.values == pytest.approx([-8.0, -8.1, -8.2, -9.0, -9.1, -9.2])
+    assert not any("pools" in flag or "again" in flag for flag in comparison.flags)
+    assert any("fold of data.folds" in flag and "too small" in flag for flag in comparison.flags)
+
+
+def test_runs_from_before_there_were_folds_are_of_the_same_group(tmp_path):
+    make_run(tmp_path / "a", 0)
+    make_run(tmp_path / "b", 1, settings={"data": {"folds": None, "fold": 0}})
+    comparison = compare([str(tmp_path)])
+    assert names(comparison) == {"vae_digits": 2}
+    assert not any("fold" in flag for flag in comparison.flags)
+
+
+def test_a_fold_that_is_no_number_is_skipped_with_its_reason(tmp_path):
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", settings={"data": {"folds": 3, "fold": "x"}})
+    (reason,) = compare([str(tmp_path)]).skipped.values()
+    assert "has the fold 'x'" in reason
+
+
 def test_an_unknown_key_is_answered_with_the_nearest(tmp_path):
     grid(tmp_path)
     with pytest.raises(ConfigurationError, match=r"by=latnt .*latent"):

@@ -88,6 +88,41 @@ def test_a_cut_that_empties_a_split_is_refused(validation):
         module(validation=validation).setup()
 
 
+@settings(deadline=None)
+@given(st.integers(2, 50), st.integers(0, 99))
+def test_folds_are_a_partition_of_the_training_images(folds, split_seed):
+    cuts = [
+        parts(module(validation=None, folds=folds, fold=fold, split_seed=split_seed)) for fold in range(folds)
+    ]
+    assert sorted(number for _, val, _ in cuts for number in val) == list(range(50))
+    assert {len(val) for _, val, _ in cuts} <= {50 // folds, -(-50 // folds)}
+    for train, val, test in cuts:
+        assert sorted(train + val) == list(range(50))
+        assert test == list(range(50, 70))
+
+
+def test_the_first_fold_is_the_cut_of_a_number_of_that_size():
+    assert parts(module(validation=None, folds=5)) == parts(module(validation=10))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"folds": 1}, r"data\.folds=1 must be a whole number from 2"),
+        ({"folds": 2.5}, r"data\.folds=2\.5 must be a whole"),
+        ({"folds": 51}, r"data\.folds=51 is more than the 50 training images of given"),
+        ({"folds": 5, "fold": 5}, r"data\.fold=5 must be a whole number from 0 to 4"),
+        ({"folds": 5, "fold": -1}, r"from 0 to 4"),
+        ({"fold": 1}, r"data\.fold=1 is one of data\.folds: give both"),
+        ({"folds": 5, "validation": 10}, r"both say what validation is"),
+        ({"folds": 5, "published": images(15)}, r"published with 15 validation images of its own"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(options, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        module(**({"validation": None} | options)).setup()
+
+
 def test_a_published_validation_split_is_used_whole_and_in_order():
     train, val, test = parts(module(published=images(15, first=100), validation=None))
     assert sorted(train) == list(range(50))

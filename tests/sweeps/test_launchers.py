@@ -39,12 +39,12 @@ def trial(tmp_path):
         outputs, folder = tmp_path / "outputs", tmp_path / "study"
         fixed = (*SMALL, *overrides, f"outputs={outputs}")
         options = {"storage": None, "pruner": pruner, "repeat": False, "sampler": None}
-        plan = Plan(fixed, (), {"val/elbo": "maximize"}, "grid", options, {}, outputs)
+        plan = Plan(fixed, (), (), {"val/elbo": "maximize"}, "grid", options, {}, outputs)
         study = open_study("s", open_storage(None, folder), plan.objectives, plan.question)
         record = Record(study, None, 0)
         record.add([list(fixed)])
         taken = record.take()
-        order = Order(taken.number, fixed, None, folder / "trial.log")
+        order = Order(taken.number, fixed, (), folder / "trial.log")
         return record, taken, (Errand(plan, "s", folder, "train.py", ()), order, 1, this_process())
 
     return make

@@ -1,40 +1,13 @@
 """A sweep as its user sees it: the command line in, trials and their table out."""
 
-import sys
 from collections import Counter
 
 import pytest
-from small import SMALL
 
-from aelab.composition import command
 from aelab.journal import rows
-from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import main as train_main
+from aelab.runs.folder import Status
 
 TWO = "{val/distortion: minimize, val/kl: minimize}"
-
-
-@pytest.fixture
-def sweep(tmp_path, monkeypatch, capsys):
-    """Run scripts/train.py -m in this process; what it printed and its exit code."""
-
-    def run(*overrides, flag=("-m",)):
-        monkeypatch.setattr(sys, "argv", ["train.py", *flag, *SMALL, f"outputs={tmp_path}", *overrides])
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-        code = 0
-        try:
-            command("train")(train_main)()
-        except SystemExit as end:
-            code = end.code
-        out, err = capsys.readouterr()
-        return out + err, code
-
-    return run
-
-
-@pytest.fixture
-def runs(tmp_path):
-    return lambda: [RunFolder(path.parent) for path in tmp_path.glob("*/*/record.json")]
 
 
 def best(run, metric="val/elbo"):

@@ -98,9 +98,14 @@ def flags(groups: Sequence[Group], metrics: Sequence[Metric]) -> Iterator[str]:
         found = _by_value(groups, lambda group, name=name: getattr(group.budget, name))  # type: ignore[misc]
         if len(found) > 1:
             yield f"{word} differs: {_told(found)}"
-    seeds = _by_value(groups, lambda group: [len({run.seed for run in group.runs})])
+    seeds = _by_value(groups, lambda group: [len({run.repeat for run in group.runs})])
     if len(seeds) > 1:
         yield f"numbers of seeds differ: {_told(seeds)}"
+    if any(run.fold for group in groups for run in group.runs):
+        yield (
+            "each fold of data.folds counts as a seed does, but their trainings share images, so intervals "
+            "and p-values are too small (Nadeau and Bengio 2003)"
+        )
     yield from _scored_differently(groups, metrics)
 
 

@@ -1,4 +1,4 @@
-"""Runs put together that differ in nothing but their seed, or in nothing that was asked about."""
+"""Runs put together that differ in nothing but seed and fold, or in nothing that was asked about."""
 
 import difflib
 from collections import defaultdict
@@ -7,7 +7,7 @@ from typing import Any
 
 from aelab.comparison import naming
 from aelab.comparison.fairness import budget, test_data
-from aelab.comparison.records import Group, Run
+from aelab.comparison.records import Group, Repeat, Run
 from aelab.comparison.text import listed, printable, shortest
 from aelab.errors import ConfigurationError
 from aelab.runs.folder import Status
@@ -19,8 +19,8 @@ DATA = "data.files"
 def grouped(runs: Sequence[Run], by: Sequence[str] | None = None) -> tuple[list[Group], list[str]]:
     """Groups in the order of their first runs, and sentences on runs that do not count or were pooled.
 
-    by: the keys that tell groups apart; None: all of the configuration but its seed. Of finished runs of one
-    configuration and seed the newest counts.
+    by: the keys that tell groups apart; None: all of the configuration but seed and fold. Of finished runs of
+    one configuration, seed and fold the newest counts.
 
     Raises ConfigurationError for a key that no run has.
     """
@@ -43,13 +43,13 @@ def grouped(runs: Sequence[Run], by: Sequence[str] | None = None) -> tuple[list[
     return groups, notes
 
 
-def values_by_seed(group: Group, metric: str) -> dict[int, float]:
-    """A metric by seed; where runs of several configurations are pooled, the mean of those of one seed."""
+def values_by_seed(group: Group, metric: str) -> dict[Repeat, float]:
+    """A metric by seed and fold; the mean of those that are pooled."""
     found = defaultdict(list)
     for run in group.runs:
         if metric in run.values:
-            found[run.seed].append(run.values[metric])
-    return {seed: sum(values) / len(values) for seed, values in found.items()}
+            found[run.repeat].append(run.values[metric])
+    return {repeat: sum(values) / len(values) for repeat, values in found.items()}
 
 
 def _key(identity: Mapping[str, Any], keys: Sequence[str] | None) -> Hashable:
@@ -79,7 +79,7 @@ def _newest(
         if run.status != Status.FINISHED:
             failed.append(run)
             continue
-        key = (run.seed, _key(identity, None))
+        key = (run.repeat, _key(identity, None))
         if key in kept:
             superseded.append(kept[key])
         kept[key] = run
@@ -87,7 +87,7 @@ def _newest(
 
 
 def _group(name: str, differing: Mapping[str, Any], runs: Iterable[Run]) -> Group:
-    ordered = sorted(runs, key=lambda run: (run.seed, str(run.path)))
+    ordered = sorted(runs, key=lambda run: (run.repeat, str(run.path)))
     finished = tuple(run for run in ordered if run.status == Status.FINISHED)
     failed = tuple(run for run in ordered if run.status != Status.FINISHED)
     return Group(name, differing, finished, failed, budget(finished))

@@ -38,7 +38,7 @@ def _lines(comparison: Comparison, alpha: float) -> Iterator[str]:
     yield r"\midrule"
     for group in comparison.groups:
         cells = [_cell(group, metric, alpha) for metric in comparison.metrics]
-        yield rf"{escaped(group.name)} & {len({run.seed for run in group.runs})} & {' & '.join(cells)} \\"
+        yield rf"{escaped(group.name)} & {len({run.repeat for run in group.runs})} & {' & '.join(cells)} \\"
     yield r"\bottomrule"
     yield r"\end{tabular}"
     yield (

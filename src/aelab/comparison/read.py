@@ -73,6 +73,7 @@ def read_run(path: Path) -> Run:
     """
     folder = RunFolder(path)
     record, config = _record(folder), _configuration(folder)
+    settings = dict(_leaves(without_secrets(deciding(config)), ""))
     values, units = _values(folder, record)
     status = folder.status
     return Run(
@@ -81,13 +82,22 @@ def read_run(path: Path) -> Run:
         seed=int(config["seed"]),
         status=str(status),
         error=_error(status, record),
-        settings=dict(_leaves(without_secrets(deciding(config)), "")),
+        settings=settings,
         values=values,
         record=without_secrets(record),
         curves=Curves(folder.metrics),
         pictures=_pictures(path),
         units=units,
+        fold=_fold(settings, path),
     )
+
+
+def _fold(settings: dict[str, Any], path: Path) -> int:
+    """The fold of a run, taken out of the settings, where it would tell repetitions apart."""
+    fold = settings.pop("data.fold", 0)
+    if not isinstance(fold, int):
+        raise RunError(f"{path / 'config.yaml'} has the fold {str(fold)[:40]!r}, which is no whole number")
+    return fold
 
 
 def _record(folder: RunFolder) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+Repeat = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -23,10 +25,11 @@ class Metric:
 class Run:
     """One run's folder, as plain values.
 
-    settings: the configuration minus the seed and what decides nothing, by dotted key.
+    settings: the configuration minus seed, fold and what decides nothing, by dotted key.
     values: finite numbers by the metric's name. error: why it did not finish, None where it did.
     curves: (step, value) by the name of a logged metric, of metrics.jsonl.
     units: of values, where the folder says them.
+    fold: of the training images that were left to validation, where there are several; else 0.
     pictures: files by stable names, as "reconstructions", "samples", "traversals".
     """
 
@@ -41,6 +44,12 @@ class Run:
     curves: Mapping[str, tuple[tuple[int, float], ...]]
     pictures: Mapping[str, Path]
     units: Mapping[str, str] = field(default_factory=dict)
+    fold: int = 0
+
+    @property
+    def repeat(self) -> Repeat:
+        """Seed and fold: what tells the repetitions of one configuration apart."""
+        return self.seed, self.fold
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 from scipy.special import stdtr
 from scipy.stats import rankdata
 
-from aelab.comparison.records import Summary
+from aelab.comparison.records import Repeat, Summary
 
-Seeds = Mapping[int, float]
+Seeds = Mapping[Repeat, float]
 RESAMPLES = 5_000
 FEWEST = 3
 """Seeds below which no interval is given: the resamples of two are their two values and the middle."""

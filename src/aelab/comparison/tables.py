@@ -71,8 +71,8 @@ def _findings(comparison: Comparison, metrics: Sequence[Metric], alpha: float) -
 
 def seeds(group: Group) -> str:
     """How many seeds are finished, of how many where some failed."""
-    finished = len({run.seed for run in group.runs})
-    every = len({run.seed for run in (*group.runs, *group.failed)})
+    finished = len({run.repeat for run in group.runs})
+    every = len({run.repeat for run in (*group.runs, *group.failed)})
     return f"{finished}" if finished == every else f"{finished} of {every}"
 
 
@@ -83,7 +83,7 @@ def _cell(group: Group, metric: Metric, alpha: float) -> Text:
     star = "*" if found.p is not None and found.p < alpha else " "
     rank = "" if found.rank is None else f" #{found.rank:g}"
     best = " best" if found.best else ""
-    if len(found.values) < len({run.seed for run in group.runs}):
+    if len(found.values) < len({run.repeat for run in group.runs}):
         best += f" of {len(found.values)}"
     return Text(f"{mean_and_deviation(found)}{star}{rank}{best}", style="bold" if found.best else "")
 

@@ -10,8 +10,9 @@ import torch
 from pytorch_lightning import LightningDataModule
 
 from aelab.data.binarization import Binarization, Dynamic
+from aelab.data.held_out import HeldOut
 from aelab.data.loader import EvalLoader, TrainLoader
-from aelab.data.splits import Images, Source, Splits, cut
+from aelab.data.splits import Images, Source, Splits
 from aelab.errors import ConfigurationError, DataError
 from aelab.records import Batch
 
@@ -29,6 +30,8 @@ class DataModule(LightningDataModule):
     attribute_names: what figures and tables call them; None: numbers.
     validation: how many images, or which share in (0, 1), are cut from the source's training images; None:
         the validation split that was published with them.
+    folds, fold: instead, the equal parts that the source's training images are cut into, and which of them,
+        from 0, is validation.
     seed: the run's, for order and noise. split_seed: which images are validation, the same in all runs.
 
     `position` is the (epoch, batch) at which training begins, set to continue a run.
@@ -49,6 +52,8 @@ class DataModule(LightningDataModule):
         split_seed: int = 0,
         attributes: int | None = None,
         attribute_names: Sequence[str] | None = None,
+        folds: int | None = None,
+        fold: int = 0,
     ) -> None:
         super().__init__()
         if attribute_names is not None and len(attribute_names) != attributes:
@@ -64,10 +69,9 @@ class DataModule(LightningDataModule):
         self.attribute_names = list(attribute_names or (f"attribute {i}" for i in range(attributes or 0)))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
-        self.validation = validation
+        self.held_out = HeldOut(validation, folds, fold, split_seed)
         self.binarization = binarization
         self.seed = seed
-        self.split_seed = split_seed
         self.position = (0, 0)
         self.checksums: dict[str, str] = {}
         self._images: dict[str, Images] = {}
@@ -87,7 +91,8 @@ class DataModule(LightningDataModule):
             return
         splits = self.source.load()
         self._check(splits)
-        train, val = self._cut(splits)
+        published = None if splits.validation is None else self._prepared(splits.validation)
+        train, val = self.held_out.cut(self._prepared(splits.train), published, str(self.name))
         self._images = {"train": train, "val": val, "test": self._prepared(splits.test)}
         self.checksums = splits.checksums
 
@@ -198,30 +203,6 @@ class DataModule(LightningDataModule):
                 "choose binarization=grey or dynamic"
             )
         return images
-
-    def _cut(self, splits: Splits) -> tuple[Images, Images]:
-        """Training and validation images: as published, or cut from the training images."""
-        train, published = self._prepared(splits.train), splits.validation
-        if published is not None:
-            self._refuse_cut(len(published))
-            return train, self._prepared(published)
-        where = f"{len(train):,} training images of {self.name}"
-        if self.validation is None:
-            raise ConfigurationError(
-                f"data.validation=null asks for a published validation split, and {self.name} has none; "
-                f"a number or a share of the {where}, such as 0.1, would work"
-            )
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(self.split_seed))
-        size = cut(self.validation, len(train), "data.validation", where)
-        held_out, kept = order.tensor_split([size])
-        return train.take(kept), train.take(held_out)
-
-    def _refuse_cut(self, published: int) -> None:
-        if self.validation is not None:
-            raise ConfigurationError(
-                f"data.validation={self.validation}, but {self.name} was published with {published:,} "
-                "validation images; data.validation=null would use them"
-            )
 
     def _check(self, splits: Splits) -> None:
         if min(self.batch_size, self.eval_batch_size) < 1:

@@ -89,15 +89,10 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 def _try(training: Training, batch: Batch, monitor: str) -> int:
     """Train, measure and optimise once; the floating-point operations of the training step."""
     flops = _step(training, batch)
-    training.eval()
-    measure = training.measures["val"].clone()
-    with torch.no_grad():
-        measure.update(training.model(batch))
-    training.train()
-    measured = [f"val/{name}" for name in measure.compute()]
-    if monitor not in measured:
+    names = measured(training, batch)
+    if monitor not in names:
         raise ConfigurationError(
-            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(measured)}"
+            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(names)}"
         )
     try:
         training.make_optimizer(list(training.model.parameters()))
@@ -106,6 +101,16 @@ def _try(training: Training, batch: Batch, monitor: str) -> int:
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{error} (in optimizer)") from error
     return flops
+
+
+def measured(training: Training, batch: Batch) -> list[str]:
+    """The names of all numbers that are measured at a validation."""
+    training.eval()
+    measure = training.measures["val"].clone()
+    with torch.no_grad():
+        measure.update(training.model(batch))
+    training.train()
+    return [f"val/{name}" for name in measure.compute()]
 
 
 @torch.enable_grad()

@@ -62,7 +62,13 @@ def deciding(plain: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in plain.items() if key not in ELSEWHERE and key != "seed"}
     for node in ("data", "training"):
         kept[node] = {k: v for k, v in kept[node].items() if k not in ("seed", "root")}
-    return kept
+    return {**kept, "data": without_idle_folds(kept["data"])}
+
+
+def without_idle_folds(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The node `data` as runs have it that are older than folds, where none are asked for."""
+    idle = data.get("folds") is None
+    return {key: value for key, value in data.items() if not idle or key not in ("folds", "fold")}
 
 
 def _beside(folder: RunFolder) -> list[RunFolder]:

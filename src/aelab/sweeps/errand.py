@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,25 @@ from aelab.callbacks.signals import Signals
 from aelab.callbacks.study import Study
 from aelab.composition import compose
 from aelab.runs.session import quieten
+from aelab.sweeps.over import train_over
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.storage import open_storage
 from aelab.sweeps.streams import print_to, share_cores
-from aelab.sweeps.study import BEAT, Record
+from aelab.sweeps.study import BEAT, Record, earlier
 from aelab.sweeps.tell import Desk
-from aelab.sweeps.trial import Assignment, carry_out, told_how_it_ends
+from aelab.sweeps.trial import Assignment, assigned, carry_out, current, told_how_it_ends
 
 
 @dataclass(frozen=True)
 class Order:
     """A trial to be carried out, by its number in the study; all that it prints goes to the end of `log`.
 
-    continues: the run folder of an earlier attempt.
+    earlier: the run folders of earlier attempts.
     """
 
     number: int
     overrides: tuple[str, ...]
-    continues: str | None
+    earlier: tuple[str, ...]
     log: Path
 
 
@@ -50,15 +51,27 @@ class Errand:
     script: str
     hydra: tuple[str, ...]
 
-    def command(self, order: Order) -> list[str]:
-        """The command that trains what a trial trains."""
-        return [sys.executable, self.script, *self.plan.alone(order.overrides)]
+    def carry_out(
+        self, order: Order, assignment: Assignment, train: Callable[[Sequence[str], int], None]
+    ) -> None:
+        """Do a trial; train: does one training by its overrides and the trial's number."""
 
-    def assignment(self, study: Study, continues: str | None) -> Assignment:
+        def one(overrides: Sequence[str]) -> None:
+            # The run's record names the command of this training alone.
+            sys.orig_argv[:] = [sys.executable, self.script, *self.plan.alone(overrides)]
+            train(overrides, order.number)
+
+        if self.plan.over:
+            train_over(self.plan.trainings(order.overrides), assignment, one)
+            return
+        with assigned(assignment):
+            one(order.overrides)
+
+    def assignment(self, study: Study, earlier: tuple[str, ...]) -> Assignment:
         """What a trial's process is asked."""
         options = self.plan.options
         prunes = options["pruner"] is not None
-        return Assignment(study, self.plan.objectives, continues, options["repeat"], prunes)
+        return Assignment(study, self.plan.objectives, earlier, options["repeat"], prunes)
 
     def record(self) -> Record:
         """The study's record, for this process."""
@@ -91,12 +104,14 @@ def run(errand: Errand, order: Order, threads: int, worker: Mapping[str, Any]) -
 
 
 def _train(errand: Errand, order: Order, study: Desk, signals: Signals) -> None:
-    sys.orig_argv[:] = errand.command(order)
+    def train(overrides: Sequence[str], number: int) -> None:
+        config = compose([*errand.hydra, *errand.plan.alone(overrides)])
+        carry_out(current(), config, signals)
+
     # What was begun before a requeue is newer than what the order knows.
-    earlier = study.trial.user_attrs.get("run", order.continues)
+    known = earlier(study.trial) or order.earlier
     with told_how_it_ends(study):
-        config = compose([*errand.hydra, *errand.plan.alone(order.overrides)])
-        carry_out(errand.assignment(study, earlier), config, signals)
+        errand.carry_out(order, errand.assignment(study, known), train)
 
 
 @contextlib.contextmanager

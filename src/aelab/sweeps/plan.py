@@ -12,10 +12,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from aelab.composition import SWEEPS
-from aelab.errors import ConfigurationError
+from aelab.errors import AelabError, ConfigurationError
 from aelab.locations import from_user
 from aelab.sweeps.job import Composer
-from aelab.sweeps.search_space import Choice, Space, described, edges, grid, space_of
+from aelab.sweeps.over import Overrides, combinations
+from aelab.sweeps.search_space import Choice, Parameter, Space, described, edges, grid, is_whole, space_of
+from aelab.sweeps.trying import tried
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -25,6 +27,7 @@ class Plan:
     """A sweep that can begin.
 
     fixed: the overrides that all trials share.  space: what is varied.
+    over: the further overrides of each training of a trial; none where a trial is one training.
     objectives: direction of each validation number.  method: the choice of the group `sweep`.
     options: the group `sweep`.  launcher: the group `launcher`.  outputs: where run folders are made.
     compositions: configurations of trials, in which each choice occurs.
@@ -32,6 +35,7 @@ class Plan:
 
     fixed: tuple[str, ...]
     space: Space
+    over: tuple[Overrides, ...]
     objectives: Mapping[str, str]
     method: str
     options: Mapping[str, Any]
@@ -52,17 +56,33 @@ class Plan:
         """All overrides of a trial with these values."""
         return [*self.fixed, *(f"{name}={value}" for name, value in values.items())]
 
+    def trainings(self, overrides: Sequence[str]) -> list[Overrides]:
+        """The overrides of each training of a trial of these overrides."""
+        return [(*overrides, *more) for more in self.over or ((),)]
+
+    def chosen(self, overrides: Sequence[str]) -> list[str]:
+        """The overrides of what the best trial is found for: a training on all images, where it had folds."""
+        if not any(override.startswith("data.fold=") for more in self.over for override in more):
+            return self.alone(overrides)
+        return self.alone([*(o for o in overrides if not o.startswith("data.folds=")), "data.folds=null"])
+
     def alone(self, overrides: Sequence[str]) -> list[str]:
-        """The overrides that make a trial's training outside of the study."""
+        """The overrides that make one training outside of the study."""
         # An experiment may be a whole study, which begins without -m; this is one training of it.
         whole = any(o.startswith("experiment=") for o in self.fixed)
         return [*overrides, *(["hydra.mode=RUN"] if whole else [])]
 
     @property
+    def plotted(self) -> Parameter | None:
+        """The number that the objectives are drawn against."""
+        found = (p for p in self.space if p.name == self.options["plot"] and is_whole(p) is not None)
+        return next(found, None)
+
+    @property
     def question(self) -> dict[str, Any]:
         """What decides the values of the study's trials; a grid may grow."""
-        fixed = {"overrides": list(self.fixed), "objectives": dict(self.objectives)}
-        return fixed if self.is_grid else self.whole_question
+        whole = self.whole_question
+        return {key: whole[key] for key in whole if key != "space" or not self.is_grid}
 
     @property
     def whole_question(self) -> dict[str, Any]:
@@ -71,6 +91,7 @@ class Plan:
             "overrides": list(self.fixed),
             "objectives": dict(self.objectives),
             "space": described(self.space),
+            **({"over": [list(more) for more in self.over]} if self.over else {}),
         }
 
     def sampler(self) -> optuna.samplers.BaseSampler | None:
@@ -102,6 +123,7 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
     made = Plan(
         fixed,
         space,
+        combinations(options["over"] or {}, _names(space, fixed)),
         _objectives(options["objectives"], config),
         str(config.hydra.runtime.choices["sweep"]),
         options,
@@ -109,8 +131,17 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         from_user(str(config.outputs)),
     )
     _check(made)
-    tried = [_try(composer, made.overrides(values)) for values in (edges(space) if space else [{}])]
-    return replace(made, compositions=tuple(tried))
+    _check_plot(made)
+    points = [made.overrides(values) for values in edges(space)] or [made.overrides({})]
+    trainings = [*points, *made.trainings(points[0])]
+    made = replace(made, compositions=tuple(_try(composer, each) for each in trainings))
+    if options["objectives"]:
+        _check_measured(made, composer.check(made.trainings(points[0])[0]))
+    return made
+
+
+def _names(space: Space, fixed: Sequence[str]) -> list[str]:
+    return [*(parameter.name for parameter in space), *(override.partition("=")[0] for override in fixed)]
 
 
 def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
@@ -122,6 +153,20 @@ def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
             "run its lines one by one, or choose trainer.devices=1"
         )
     return config
+
+
+def _check_measured(made: Plan, config: DictConfig) -> None:
+    """Refuse an objective that the first trial would not measure; all else that is wrong it says itself."""
+    try:
+        (first,) = tried([config], fetch=not made.options["dry_run"])
+    except AelabError:
+        return
+    for name in made.objectives:
+        if name not in first.measured:
+            raise ConfigurationError(
+                f"sweep.objectives: {name} is not measured for this model: choose one of "
+                f"{', '.join(first.measured)}"
+            )
 
 
 def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:
@@ -167,6 +212,16 @@ def _check(made: Plan) -> None:
             kind()
         except HydraException as error:
             raise ConfigurationError(f"sweep={made.method}: {' '.join(str(error).split())}") from error
+
+
+def _check_plot(made: Plan) -> None:
+    name = made.options["plot"]
+    if name is not None and made.plotted is None:
+        numbers = [p.name for p in made.space if is_whole(p) is not None]
+        raise ConfigurationError(
+            f"sweep.plot={name} is no number that this study varies: "
+            + (f"choose one of {', '.join(numbers)}" if numbers else "leave it out")
+        )
 
 
 def _check_cmaes(made: Plan, several: bool) -> None:

@@ -55,7 +55,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, both included; integers where both are."""
+    """Numbers from low to high, both included; integers where both are.
+
+    grid: how many of them, evenly spread, a grid tries; samplers draw from all.
+    """
 
     name: str
     low: float
@@ -63,6 +66,7 @@ class Range:
     step: float | None = None
     log: bool = False
     when: When = field(default_factory=dict)
+    grid: int | None = None
 
     def __post_init__(self) -> None:
         where, numbers = f"sweep.space: {self.name}", (self.low, self.high, self.step or 1)
@@ -76,6 +80,10 @@ class Range:
             raise ConfigurationError(f"{where}: a logarithmic range begins above 0 and has no step")
         if self.step is not None and (self.step <= 0 or (self.integer and not isinstance(self.step, int))):
             raise ConfigurationError(f"{where}: step={self.step} must be above 0, and whole where low is")
+        if self.grid is not None and (type(self.grid) is not int or self.grid < 2 or self.step is not None):
+            raise ConfigurationError(
+                f"{where}: grid={self.grid} is how many values a grid tries, from 2, and instead of a step"
+            )
 
     @property
     def integer(self) -> bool:
@@ -99,14 +107,26 @@ class Range:
 
         Raises ConfigurationError for a continuous range.
         """
+        if self.grid is not None:
+            return self._spread(self.grid)
         if self.log or not (self.integer or self.step):
             raise ConfigurationError(
-                f"sweep.space: a grid cannot try every value of {self.name}: give a list, or a step; "
-                "sweep=random and sweep=tpe draw from a range"
+                f"sweep.space: a grid cannot try every value of {self.name}: give a list, a step, or grid, "
+                "the number of values; sweep=random and sweep=tpe draw from a range"
             )
         step = self.step or 1
         count = math.floor((self.high - self.low) / step + 1e-9) + 1
         return tuple(repr(self.low + i * step) for i in range(count))
+
+    def _spread(self, count: int) -> tuple[str, ...]:
+        """Values of which the first is low and the last high, each once."""
+        shares = [i / (count - 1) for i in range(count)]
+        if self.log:
+            between = [self.low * (self.high / self.low) ** share for share in shares[1:-1]]
+        else:
+            between = [self.low + (self.high - self.low) * share for share in shares[1:-1]]
+        values = [self.low, *(map(round, between) if self.integer else between), self.high]
+        return tuple(dict.fromkeys(map(repr, values)))
 
 
 Parameter = Choice | Range
@@ -170,7 +190,24 @@ def _around(parameter: Parameter, value: str, space: Space) -> dict[str, str]:
 
 def described(space: Space) -> dict[str, Any]:
     """The space as plain values, to be kept with a study and compared."""
-    return json.loads(json.dumps({p.name: {**vars(p), "when": dict(p.when)} for p in space}))
+    return json.loads(json.dumps({p.name: _described(p) for p in space}))
+
+
+def is_whole(parameter: Parameter) -> bool | None:
+    """Whether all values are whole numbers; None where some are no numbers."""
+    if isinstance(parameter, Range):
+        return parameter.integer
+    try:
+        values = [float(value) for value in parameter.values]
+    except ValueError:
+        return None
+    return all(value.is_integer() for value in values)
+
+
+def _described(parameter: Parameter) -> dict[str, Any]:
+    # A study that is older than `grid` goes on: a range without one is described as it was.
+    plain = {key: value for key, value in vars(parameter).items() if (key, value) != ("grid", None)}
+    return {**plain, "when": dict(parameter.when)}
 
 
 def text(value: Any) -> str:
@@ -197,11 +234,11 @@ def _from_yaml(name: str, options: Any) -> Parameter:
     when = {str(k): _texts(v) for k, v in (given.pop("when", None) or {}).items()}
     if set(given) == {"choices"}:
         return Choice(name, _texts(given["choices"]), when)
-    unknown = sorted(set(given) - {"low", "high", "step", "log"})
+    unknown = sorted(set(given) - {"low", "high", "step", "log", "grid"})
     if unknown or not {"low", "high"} <= set(given):
         raise ConfigurationError(
             f"sweep.space: {name} is described by {sorted(given)}: give either choices, or low and high "
-            "(and log or step), and when"
+            "(and log, step or grid), and when"
         )
     return Range(name, **given, when=when)
 

@@ -133,7 +133,7 @@ class Record:
     def _repeat(self, trial: FrozenTrial) -> None:
         own = trial.user_attrs.get("reason") != LOST
         kept: dict[str, Any] = {
-            k: trial.user_attrs[k] for k in ("point", "overrides", "run") if k in trial.user_attrs
+            k: trial.user_attrs[k] for k in ("point", "overrides", "run", "runs") if k in trial.user_attrs
         }
         attempt = self.attempts(trial) + own
         self.study.enqueue_trial(trial.params, {**kept, "retry_of": trial.number, "attempt": attempt})
@@ -189,6 +189,12 @@ def open_study(
 def default_name(method: str, question: Mapping[str, Any]) -> str:
     """A name that follows from what is asked: the same command continues the same study."""
     return f"{method}-{_hash(question)[:10]}"
+
+
+def earlier(trial: Trial | FrozenTrial) -> tuple[str, ...]:
+    """The run folders that a trial has made, its earlier attempts included."""
+    run = trial.user_attrs.get("run")
+    return tuple(trial.user_attrs.get("runs") or ([] if run is None else [run]))
 
 
 def _is_stale(trial: FrozenTrial, ended: Mapping[str, str] | None) -> bool:

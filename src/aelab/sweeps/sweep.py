@@ -20,10 +20,9 @@ from aelab.sweeps.launchers.launcher import Launcher, Message, Site
 from aelab.sweeps.plan import Plan, plan
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import BEAT, KILLED, Record, default_name, open_study
+from aelab.sweeps.study import BEAT, KILLED, Record, default_name, earlier, open_study
 from aelab.sweeps.table import progress, report, show_plan
 from aelab.sweeps.tell import ENDS, tell
-from aelab.sweeps.trial import assigned
 
 PATIENCE = 0.5
 """Seconds after which a process with nothing to do looks what the others left it."""
@@ -42,7 +41,7 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
     name = made.options["study"] or default_name(made.method, made.whole_question)
     folder = made.outputs / "sweeps" / name
     if made.options["dry_run"]:
-        show_plan(made, name)
+        show_plan(made, composer, name)
         return
     errand = Errand(made, name, folder, sys.argv[0], composer.hydra)
     launcher = launcher_of(errand, composer)
@@ -68,9 +67,7 @@ def launcher_of(errand: Errand, composer: Composer) -> Launcher:
     """What runs the trials of a plan; SweepError where it cannot run here."""
 
     def train(order: Order, study: Study) -> None:
-        sys.orig_argv[:] = errand.command(order)
-        with assigned(errand.assignment(study, order.continues)):
-            composer.run(order.overrides, order.number)
+        errand.carry_out(order, errand.assignment(study, order.earlier), composer.run)
 
     made = errand.plan
     site = Site(train, errand, made.options["workers"], made.is_grid, errand.folder)
@@ -119,7 +116,7 @@ class Worker:
             overrides = self.plan.overrides(suggest(trial, self.plan.space))
             trial.set_user_attr("overrides", overrides)
         log = self.folder.resolve() / f"trial-{trial.number:04d}.log"
-        return Order(trial.number, tuple(overrides), trial.user_attrs.get("run"), log)
+        return Order(trial.number, tuple(overrides), earlier(trial), log)
 
     def hear(self, number: int, message: Message) -> None:
         """Act on what is heard of a trial."""

@@ -20,6 +20,8 @@ def tell(record: Record, objectives: Iterable[str], trial: Trial, message: tuple
         record.note(trial, worker=rest[0])
     elif kind == "run":
         record.note(trial, run=rest[0])
+    elif kind == "note":
+        record.note(trial, **rest[0])
     elif kind == "known":
         record.note(trial, run=rest[0], known=True)
     elif kind == "report":

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import math
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -27,14 +28,14 @@ class Assignment:
 
     study: where to tell how it goes.
     objectives: direction of each validation number; empty: the run's own `monitor`.
-    continues: the run folder of an earlier attempt.
+    continues: the run folders of an earlier attempt.
     repeat: whether to run again what any other run has done.
     prunes: whether the study wants the number after every validation.
     """
 
     study: Study
     objectives: Mapping[str, str]
-    continues: str | None
+    continues: tuple[str, ...]
     repeat: bool
     prunes: bool
 
@@ -90,7 +91,10 @@ def carry_out(assignment: Assignment, config: DictConfig, signals: Signals) -> N
             assignment.study.send(("known", str(run.path)))
         else:
             run = _trained(assignment, config, run, signals)
-    assignment.study.send(("end", values_of(run, assignment.objectives, config)))
+    measured = measured_by(run, config)
+    values = values_of(measured, assignment.objectives, config)
+    assignment.study.send(("note", {"measured": {name: [value] for name, value in measured.items()}}))
+    assignment.study.send(("end", values))
 
 
 def _trained(
@@ -124,8 +128,9 @@ def _earlier(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder
 
     Raises SweepError where another process is at it still.
     """
-    if assignment.continues and (Path(assignment.continues) / "record.json").is_file():
-        return RunFolder.open(Path(assignment.continues))
+    for run in map(RunFolder, map(Path, assignment.continues)):
+        if run.record.is_file() and _is_of(run, mark):
+            return run
     return None if assignment.repeat else _newest(from_user(config.outputs), config, mark)
 
 
@@ -145,19 +150,30 @@ def _is_of(run: RunFolder, mark: str) -> bool:
     return False
 
 
-def values_of(run: RunFolder, objectives: Mapping[str, str], config: DictConfig) -> dict[str, float]:
-    """A finished run's objectives, at the validation whose weights were kept.
+def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:
+    """All finite validation numbers of a finished run, at the validation whose weights were kept.
 
-    Raises SweepError where one was not measured.
+    Raises SweepError where there was no validation that could choose weights.
     """
     monitor, sign = config.monitor.metric, 1 if config.monitor.mode == "max" else -1
     validations = [row for row in rows(run.metrics) if monitor in row and row[monitor] == row[monitor]]
     if not validations:
         raise SweepError(f"{run.path} has no validation with a finite {monitor}")
     best = max(validations, key=lambda row: sign * row[monitor])
-    wanted = list(objectives) or [monitor]
+    return {
+        name: float(value) for name, value in best.items() if name.startswith("val/") and math.isfinite(value)
+    }
+
+
+def values_of(
+    measured: Mapping[str, float], objectives: Mapping[str, str], config: DictConfig
+) -> dict[str, float]:
+    """The objectives among what was measured; SweepError where one is not there."""
+    wanted = list(objectives) or [config.monitor.metric]
     for name in wanted:
-        if name not in best:
-            measured = ", ".join(key for key in best if key.startswith("val/"))
-            raise SweepError(f"sweep.objectives: {name} is not measured for this model; there are {measured}")
-    return {name: float(best[name]) for name in wanted}
+        if name not in measured:
+            raise SweepError(
+                f"sweep.objectives: {name} is not measured for this model, or not finite; there are "
+                f"{', '.join(measured)}"
+            )
+    return {name: measured[name] for name in wanted}

@@ -1,0 +1,148 @@
+"""How long a study will take, by the speed of runs that were measured on this machine."""
+
+import contextlib
+import functools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
+
+from aelab.errors import AelabError
+from aelab.runs.folder import RunFolder, Status
+from aelab.runs.snapshot import hardware
+from aelab.runs.terminal import from_here
+from aelab.sweeps.job import Composer
+from aelab.sweeps.plan import Plan
+from aelab.sweeps.trying import Tried, spread, tried
+
+LOOKED_AT = 8
+"""Trainings of a study whose cost is worked out; the others are taken to cost as much on average."""
+NEWEST = 50
+"""Runs of one name that are looked at."""
+SHARE = 0.1
+"""Of the images to come: a run that has seen fewer says less of them than of its own start and end."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished run whose time was taken on this machine."""
+
+    folder: RunFolder
+    seconds: float
+    images: float
+    flops_per_image: float | None
+    threads: int
+
+    def seconds_of(self, training: Tried) -> float:
+        """What a training will take at this run's speed, in proportion to its images and operations."""
+        assert training.images is not None
+        return self.seconds / self.images * training.images * math.exp(self.distance(training))
+
+    def distance(self, training: Tried) -> float:
+        """The logarithm of how much more a training computes for an image; 0 where it is not known."""
+        if not (self.flops_per_image and training.flops_per_image):
+            return 0.0
+        return math.log(training.flops_per_image / self.flops_per_image)
+
+
+def cost(plan: Plan, composer: Composer, points: Sequence[Sequence[str]], trials: int) -> str:
+    """The time that `trials` like these take, in words with the run that it is concluded from; or why not."""
+    trainings = [training for overrides in points for training in plan.trainings(overrides)]
+    chosen = [composer.check(trainings[index]) for index in spread(len(trainings), LOOKED_AT)]
+    try:
+        found = tried(chosen, fetch=False)
+    except AelabError as error:
+        return f"unknown: the first trainings cannot be tried here ({' '.join(str(error).split())})"
+    seconds, by = [], {}
+    workers = min(plan.options["workers"], trials)
+    for config, training in zip(chosen, found, strict=True):
+        if training.images is None:
+            return "unknown: the trainings have no planned end"
+        run = _nearest(config, training, int(config.threads or _threads(workers)))
+        if run is None:
+            return f"unknown: no finished run of {config.name} below {plan.outputs} was timed on this machine"
+        seconds.append(run.seconds_of(training))
+        by[run.folder.path] = run.threads
+    each = sum(seconds) / len(seconds)
+    total = each * max(len(plan.over), 1) * math.ceil(trials / workers)
+    shared = f" with {workers} workers" if workers > 1 else ""
+    return f"{_bound(plan, chosen)} {duration(total)}{shared} ({_reason(by, chosen, workers)})"
+
+
+def duration(seconds: float) -> str:
+    """As a person would say it: 40 s, 12 min, 2 h 10 min, 3 d 4 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 60 * 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _bound(plan: Plan, configs: Sequence[DictConfig]) -> str:
+    stops = plan.options["pruner"] or any("early_stopping" in (c.get("callbacks") or {}) for c in configs)
+    return "at most about" if stops else "about"
+
+
+def _reason(by: Mapping[Path, int], configs: Sequence[DictConfig], workers: int) -> str:
+    run = from_here(next(iter(by)))
+    words = f"by the speed of {run}" + (f" and {len(by) - 1} more" if len(by) > 1 else "")
+    threads = {int(config.threads or _threads(workers)) for config in configs}
+    other = sorted(set(by.values()) - threads)
+    if other:
+        words += f", which had {other[0]} threads where these will have {min(threads)}"
+    return words
+
+
+def _nearest(config: DictConfig, training: Tried, threads: int) -> Measured | None:
+    """Of the runs of this name, data and device the one that is most like a training."""
+    assert training.images is not None
+    least = SHARE * training.images
+
+    def unlike(run: Measured) -> tuple[bool, bool, float]:
+        return run.images < least, run.threads != threads, round(abs(run.distance(training)), 1)
+
+    runs = RunFolder.named(Path(config.outputs), str(config.name))[:NEWEST]
+    timed = (found for run in runs if (found := _timed(run, config)) is not None)
+    return min(timed, key=unlike, default=None)
+
+
+def _timed(run: RunFolder, config: DictConfig) -> Measured | None:
+    """A run as a measurement; None where it is none, or of other data, another device or machine."""
+    with contextlib.suppress(AelabError, ValueError, TypeError, OSError, YAMLError):
+        record = run.read()
+        if run.status is not Status.FINISHED or not _is_here(record) or not _is_alike(run, config):
+            return None
+        seconds, images = float(record["seconds"]), float(record["samples_seen"])
+        return Measured(run, seconds, images, record.get("flops_per_image"), int(record["threads"]))
+    return None
+
+
+def _is_here(record: Mapping[str, Any]) -> bool:
+    ours, theirs = _machine(), record.get("hardware") or {}
+    timed = record.get("seconds") and record.get("samples_seen") and record.get("threads")
+    return bool(timed) and all(theirs.get(part) == ours[part] for part in ("cpu", "cpu_count", "gpus"))
+
+
+@functools.cache
+def _machine() -> dict[str, Any]:
+    return hardware()
+
+
+def _is_alike(run: RunFolder, config: DictConfig) -> bool:
+    theirs = OmegaConf.load(run.config)
+    alike = ("data.name", "trainer.accelerator", "trainer.precision")
+    return all(OmegaConf.select(theirs, key) == OmegaConf.select(config, key) for key in alike)
+
+
+def _threads(workers: int) -> int:
+    """What each trial has, as the pool deals them out."""
+    return max(1, len(os.sched_getaffinity(0)) // workers) if hasattr(os, "sched_getaffinity") else 1

@@ -1,0 +1,33 @@
+"""A sweep in the test's own process."""
+
+import sys
+
+import pytest
+from small import SMALL
+
+from aelab.composition import command
+from aelab.runs.folder import RunFolder
+from aelab.runs.train import main as train_main
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capsys):
+    """Run scripts/train.py -m in this process; what it printed and its exit code."""
+
+    def run(*overrides, flag=("-m",)):
+        monkeypatch.setattr(sys, "argv", ["train.py", *flag, *SMALL, f"outputs={tmp_path}", *overrides])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        code = 0
+        try:
+            command("train")(train_main)()
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return out + err, code
+
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return lambda: [RunFolder(path.parent) for path in tmp_path.glob("*/*/record.json")]
