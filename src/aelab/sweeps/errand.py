@@ -92,6 +92,7 @@ def run(errand: Errand, order: Order, threads: int, worker: Mapping[str, Any]) -
 
 def _train(errand: Errand, order: Order, study: Desk, signals: Signals) -> None:
     sys.orig_argv[:] = errand.command(order)
+    sys.argv[:] = sys.orig_argv[1:]
     # What was begun before a requeue is newer than what the order knows.
     earlier = study.trial.user_attrs.get("run", order.continues)
     with told_how_it_ends(study):
