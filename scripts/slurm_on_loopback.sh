@@ -78,7 +78,10 @@ start() {
     mkdir -p /run/munge /var/log/munge
     chown munge: /run/munge /var/log/munge /etc/munge/munge.key
     chmod 755 /run/munge
-    pgrep -x munged > /dev/null || runuser -u munge -- munged
+    if ! pgrep -x munged > /dev/null; then
+        runuser -u munge -- munged
+        cp /run/munge/munged.pid "$STATE/munged.pid"
+    fi
     slurmctld -c
     slurmd
     for _ in $(seq 60); do
@@ -91,7 +94,7 @@ start() {
 
 stop() {
     local daemon pid
-    for daemon in slurmd slurmctld; do
+    for daemon in slurmd slurmctld munged; do
         if pid=$(cat "$STATE/$daemon.pid" 2> /dev/null) && [ "$(cat "/proc/$pid/comm" 2> /dev/null)" = "$daemon" ]; then
             kill "$pid"
             while [ -e "/proc/$pid" ]; do sleep 0.1; done

@@ -1,5 +1,6 @@
 """What is made of Slurm's words, said here by scripts in the place of its commands."""
 
+import os
 import signal
 import socket
 import stat
@@ -119,6 +120,15 @@ def test_a_process_of_another_machine_is_gone_when_its_job_is(says, monkeypatch)
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert not alive({**there, "job": "7_1", "restarts": 0})
     assert alive({**there, "job": "7_1", "restarts": 1})
+
+
+def test_a_job_submitted_by_a_job_does_not_take_its_name(monkeypatch):
+    for name, value in {"ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "1", "JOB_ID": "8", "CONF": "/c"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with slurm.outside():
+        assert slurm.job() is None
+        assert {n for n in os.environ if n.startswith("SLURM")} == {"SLURM_CONF"}
+    assert slurm.job() == "7_1"
 
 
 JOB = "JobId=7 JobName=x\n   JobState={} Reason=None\n   PreemptTime={}\n"

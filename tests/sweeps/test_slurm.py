@@ -164,6 +164,23 @@ def test_a_training_at_its_time_limit_continues_its_own_run(submit, outputs, tra
     assert_bit_equal(run, train(base=LONG))
 
 
+def test_two_tasks_are_one_training_that_a_preemption_does_not_change(
+    submit, outputs, tmp_path, script_environment
+):
+    ddp = [*LONG, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=30"]
+    ddp += ["trainer.log_every_n_steps=5"]
+    submit(
+        " ".join(["srun", "-n", "2", sys.executable, str(SCRIPT), *ddp, f"outputs={outputs}"]), "--ntasks=2"
+    )
+    (run,) = until(lambda: trained(outputs))
+    submit("sleep 1", "--exclusive", partition="high")
+    until(lambda: run.status is Status.FINISHED)
+    assert (len(runs(outputs)), run.read()["resumes"], run.read()["process"]["restarts"]) == (1, 1, 1)
+    alone = [sys.executable, str(SCRIPT), *ddp, f"outputs={tmp_path / 'alone'}"]
+    subprocess.run(alone, env=script_environment, check=True, capture_output=True)
+    assert_bit_equal(run, runs(tmp_path / "alone")[0])
+
+
 def test_a_job_that_its_user_cancels_stays_cancelled(submit, outputs):
     job = submit(" ".join(["srun", sys.executable, str(SCRIPT), *LONG, f"outputs={outputs}"]))
     (run,) = until(lambda: trained(outputs))

@@ -43,6 +43,17 @@ def at_hand() -> bool:
     return all(shutil.which(name) for name in ("sbatch", "squeue", "scontrol"))
 
 
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """Without the job that this process may be in, whose name a job submitted here would take for its own."""
+    own = [n for n in os.environ if n.startswith(("SLURM_", "SUBMITIT_")) and n != "SLURM_CONF"]
+    kept = {name: os.environ.pop(name) for name in own}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
 @dataclass
 class Queue:
     """What `squeue` says of jobs, asked for all of them at once and at most every few seconds."""

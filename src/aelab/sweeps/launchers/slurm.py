@@ -64,7 +64,7 @@ class Slurm:
 
         executor = self._executor()
         try:
-            with executor.batch():
+            with slurm.outside(), executor.batch():
                 jobs = [executor.submit(_run, self.site.errand, o, self.cpus_per_task) for o in orders]
         except FailedJobError as error:
             raise SweepError(f"launcher=slurm: {_sentence(str(error))}") from error
@@ -98,8 +98,10 @@ class Slurm:
         )
 
     def _executor(self) -> Any:
-        from submitit import SlurmExecutor
-
+        try:
+            from submitit import SlurmExecutor
+        except ImportError as error:
+            raise SweepError("launcher=slurm needs submitit: pip install 'aelab[slurm]'") from error
         # max_num_timeout and submitit's handlers never act: the trial's own take the signals.
         executor = SlurmExecutor(self.site.folder.resolve() / "slurm")
         executor.update_parameters(**{key: value for key, value in self._options().items() if value})
@@ -127,7 +129,8 @@ def _run(shared: Errand, order: Order, threads: int) -> None:
 def _check(executor: Any) -> None:
     """SweepError where Slurm would refuse a job of these options."""
     text = executor._make_submission_file_text("true", "check")
-    answer = subprocess.run(["sbatch", "--test-only"], input=text, capture_output=True, text=True)
+    with slurm.outside():
+        answer = subprocess.run(["sbatch", "--test-only"], input=text, capture_output=True, text=True)
     if answer.returncode:
         raise SweepError(f"launcher=slurm: {_sentence(answer.stderr)}")
 
