@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from aelab.data.held_out import HeldOut
 from aelab.errors import AelabError, ConfigurationError
 from aelab.sweeps.job import Composer
 from aelab.sweeps.over import Overrides, combinations
@@ -139,7 +140,9 @@ def _names(space: Space, fixed: Sequence[str]) -> list[str]:
 
 
 def _try(composer: Composer, overrides: Sequence[str]) -> None:
-    devices = composer.check(overrides).trainer.devices
+    config = composer.check(overrides)
+    HeldOut(config.data.validation, config.data.get("folds"), config.data.get("fold", 0))
+    devices = config.trainer.devices
     if devices != 1:
         raise ConfigurationError(
             f"a sweep (-m) trains on one device and trainer.devices={devices}: "
