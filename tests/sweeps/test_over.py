@@ -9,6 +9,7 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from aelab.callbacks.study import Pruned
 from aelab.errors import ConfigurationError
@@ -71,6 +72,21 @@ def test_what_is_done_of_a_trial_is_not_done_again(sweep, runs, tmp_path):
     assert said.count("│ known") == 1
 
 
+def test_a_trial_that_was_killed_in_a_later_training_goes_on_there(sweep, runs, tmp_path):
+    long = ("latent=2", "data.folds=2", "sweep.over={data.fold: [0, 1]}", "resume_points.every_batches=1")
+    assert sweep(*long)[1] == 0
+    first, second = sorted(runs(), key=lambda run: OmegaConf.load(run.config).data.fold)
+    whole, before = second.metrics.read_bytes(), first.read()
+    sorted(second.checkpoints.glob("resume-*"))[-1].unlink()
+    second.update(status=Status.KILLED)
+    for journal in tmp_path.glob("sweeps/*/journal.log"):
+        journal.unlink()
+    assert sweep(*long)[1] == 0
+    assert len(runs()) == 2
+    assert (second.read()["resumes"], second.metrics.read_bytes()) == (1, whole)
+    assert first.read() == before
+
+
 def test_a_training_of_a_trial_has_the_bits_that_it_has_alone(sweep, runs):
     assert sweep("seed=7,8", "sweep.study=alone")[1] == 0
     alone = {run.read()["seed"]: run.metrics.read_bytes() for run in runs()}
@@ -111,6 +127,8 @@ def test_another_mean_is_another_study(sweep, runs):
         (["latent=2,4", "sweep.over={latent: [2, 4]}"], "latent has its values"),
         (["latent=2,4", "seed=1", "sweep.over={seed: [0, 1]}"], "seed has its values"),
         (["latent=2,4", "sweep.over={sede: [0, 1]}"], "did you mean seed"),
+        (["latent=2,4", "sweep.over={data.fold: [0, 1]}"], "data.fold=1 is one of data.folds: give both"),
+        (["latent=2,4", "data.folds=2", "sweep.over={data.fold: [0, 2]}"], "from 0 to 1"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused(sweep, tmp_path, overrides, sentence):

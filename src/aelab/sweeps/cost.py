@@ -20,7 +20,7 @@ from aelab.sweeps.job import Composer
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.trying import Tried, spread, tried
 
-LOOKED_AT = 8
+LOOKED_AT = 4
 """Trainings of a study whose cost is worked out; the others are taken to cost as much on average."""
 NEWEST = 50
 """Runs of one name that are looked at."""

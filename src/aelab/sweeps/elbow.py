@@ -1,6 +1,7 @@
 """What a study says of one number that it varies: the objective against it, and which value to take."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> tuple[Chos
         log=_is_log(parameter),
         choice=None if others else _marked(chosen, parameter.name),
     )
-    path, draft = folder / "elbow.png", folder / ".elbow.png"
+    path, draft = folder / "elbow.png", folder / f".elbow.{os.getpid()}.png"
     drawn.save(draft, format="png")
     draft.replace(path)
     return chosen, path

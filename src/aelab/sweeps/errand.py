@@ -57,7 +57,7 @@ class Errand:
         """Do a trial; train: does one training by its overrides and the trial's number."""
 
         def one(overrides: Sequence[str]) -> None:
-            # The run's record names the command of this training alone, and further processes are started by it.
+            # The run's record names the command of this training alone, by which further ranks start.
             sys.orig_argv[:] = [sys.executable, self.script, *self.plan.alone(overrides)]
             sys.argv[:] = sys.orig_argv[1:]
             train(overrides, order.number)

@@ -45,7 +45,8 @@ def standard_error(values: Sequence[float]) -> float | None:
 class Several:
     """Stands between a trial's trainings and its study: keeps what each has found.
 
-    runs: the folders of the trainings.  values: of the objectives, a mapping for each training that is done.
+    runs: the folders of the trainings, those of earlier attempts included.
+    values: of the objectives, a mapping for each training that is done.
     measured: all validation numbers by name, in the order of the trainings.
     """
 
@@ -65,7 +66,7 @@ class Several:
                 self.measured.setdefault(name, []).extend(found)
         else:
             self.known += kind == "known"
-            self.runs.append(content)
+            self.runs = list(dict.fromkeys([*self.runs, content]))
             self.study.send(("note", {"run": content, "runs": self.runs}))
 
     def recv(self) -> Any:
@@ -89,7 +90,7 @@ def train_over(
 
     Raises SweepError naming the training that failed, and Pruned where the study has seen enough after one.
     """
-    several = Several(assignment.study)
+    several = Several(assignment.study, list(assignment.continues))
     for done, overrides in enumerate(trainings, 1):
         print(f"training {done} of {len(trainings)}: {' '.join(overrides)}", flush=True)
         with assigned(replace(assignment, study=several, prunes=False)), _named(overrides):

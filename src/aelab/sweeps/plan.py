@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from aelab.composition import SWEEPS
+from aelab.data.held_out import HeldOut
 from aelab.errors import AelabError, ConfigurationError
 from aelab.locations import from_user
 from aelab.sweeps.job import Composer
@@ -146,6 +147,7 @@ def _names(space: Space, fixed: Sequence[str]) -> list[str]:
 
 def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
     config = composer.check(overrides)
+    HeldOut(config.data.validation, config.data.get("folds"), config.data.get("fold", 0))
     devices = config.trainer.devices
     if devices != 1:
         raise ConfigurationError(

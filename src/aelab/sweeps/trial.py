@@ -8,8 +8,9 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.callbacks.study import Pruned, Study, Tells
@@ -17,7 +18,7 @@ from aelab.errors import AelabError, SweepError
 from aelab.journal import rows
 from aelab.locations import from_user
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import resume, start
+from aelab.runs.train import resume, settings_of, start
 from aelab.runs.weights import fingerprint
 from aelab.training.checkpoints import resume_points, usable
 
@@ -129,14 +130,14 @@ def _earlier(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder
     Raises SweepError where another process is at it still.
     """
     for run in map(RunFolder, map(Path, assignment.continues)):
-        if run.record.is_file() and _is_of(run, mark):
+        if run.record.is_file() and _is_of(run, config, mark):
             return run
     return None if assignment.repeat else _newest(from_user(config.outputs), config, mark)
 
 
 def _newest(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
     """A finished run of this configuration, else the newest one."""
-    runs = [run for run in RunFolder.named(outputs, str(config.name)) if _is_of(run, mark)]
+    runs = [run for run in RunFolder.named(outputs, str(config.name)) if _is_of(run, config, mark)]
     at_work = [run for run in runs if run.status is Status.RUNNING]
     if at_work:
         raise SweepError(f"{at_work[0].path} trains the same at this moment: start the sweep again after it")
@@ -144,10 +145,23 @@ def _newest(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
     return next(iter(finished or runs), None)
 
 
-def _is_of(run: RunFolder, mark: str) -> bool:
-    with contextlib.suppress(AelabError, ValueError):
-        return run.read().get("fingerprint") == mark
+def _is_of(run: RunFolder, config: DictConfig, mark: str) -> bool:
+    """Whether a run is of a configuration, whose fingerprint is `mark`; false where that cannot be read."""
+    with contextlib.suppress(AelabError, ValueError, TypeError, AttributeError):
+        recorded = run.read().get("fingerprint")
+        return recorded == mark if recorded else _essence(settings_of(run)) == _essence(config)
     return False
+
+
+def _essence(config: DictConfig) -> str:
+    """The fingerprint without options that are null: a run that recorded none may be older than they are."""
+    return fingerprint(OmegaConf.create(_without_null(OmegaConf.to_container(config))))
+
+
+def _without_null(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    return {key: _without_null(value) for key, value in node.items() if value is not None}
 
 
 def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:
