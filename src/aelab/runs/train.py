@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from yaml import YAMLError
 
 from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals
+from aelab.callbacks.study import Follows, Pruned
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.locations import conf_dir
 from aelab.runs.build import Parts, build
@@ -23,7 +24,7 @@ from aelab.runs.folder import RunFolder, Status
 from aelab.runs.meeting import Meeting
 from aelab.runs.ranks import place_of
 from aelab.runs.report import report
-from aelab.runs.session import CHECKPOINT, RUN, fit, quieten, trainer_of
+from aelab.runs.session import CHECKPOINT, PRUNES, RUN, fit, quieten, trainer_of
 from aelab.runs.snapshot import changes_patch, command, git_state, hardware, packages
 from aelab.runs.weights import fingerprint
 from aelab.trackers import new_run_id
@@ -84,7 +85,8 @@ def take_part(run: str, checkpoint: str | None, signals: Signals) -> None:
     """Train beside the first process of a run, in the folder that it has made."""
     folder = RunFolder.open(Path(run))
     config = settings_of(folder)
-    fit(config, build(config), folder, checkpoint, signals)
+    with suppress(Pruned):  # the first process says so, and an exit in distress would end it before
+        fit(config, build(config), folder, checkpoint, signals, [Follows()] if PRUNES in os.environ else [])
 
 
 def _check_alone(overrides: Sequence[str]) -> None:

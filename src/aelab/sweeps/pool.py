@@ -18,6 +18,7 @@ from typing import Any
 from aelab.callbacks.signals import Terminated
 from aelab.callbacks.study import Pruned
 from aelab.errors import AelabError
+from aelab.sweeps.gpus import VISIBLE, Gpus
 
 PARENT_DEATH = 1  # Linux's prctl option: the signal that a process gets when its parent dies
 
@@ -27,12 +28,16 @@ Work = Callable[[Connection], None]
 
 @dataclass
 class Pool:
-    """At most `size` processes at a time, which share the machine's cores.
+    """At most `size` trials at a time, which share the machine's cores and GPUs.
+
+    ranks: the processes of a trial.  gpus: what is dealt out; None: trials compute on the CPU.
 
     Nothing may have started threads in this process, or they and their locks are lost in the forks.
     """
 
     size: int
+    ranks: int = 1
+    gpus: Gpus | None = None
     _running: dict[int, tuple[ForkProcess, Connection]] = field(default_factory=dict)
 
     @property
@@ -49,8 +54,9 @@ class Pool:
         """Fork a process that does `work`; all that it prints goes to the end of `log`."""
         ours, theirs = multiprocessing.Pipe()
         inherited = [ours, *(connection for _, connection in self._running.values())]
+        given = {} if self.gpus is None else {VISIBLE: ",".join(self.gpus.take(key))}
         process = multiprocessing.get_context("fork").Process(
-            target=_work, args=(work, theirs, inherited, log, self._threads(), os.getpid())
+            target=_work, args=(work, theirs, inherited, log, self._threads(), given, os.getpid())
         )
         process.start()
         theirs.close()
@@ -68,6 +74,8 @@ class Pool:
                 process.join()
                 connection.close()
                 del self._running[key]
+                if self.gpus is not None:
+                    self.gpus.give_back(key)
                 yield key, ("exit", process.exitcode)
 
     def answer(self, key: int, answer: Any) -> None:
@@ -84,11 +92,18 @@ class Pool:
             process.join()
 
     def _threads(self) -> int:
-        return max(1, len(os.sched_getaffinity(0)) // self.size) if hasattr(os, "sched_getaffinity") else 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        return max(1, cores // (self.size * self.ranks))
 
 
 def _work(
-    work: Work, study: Connection, inherited: list[Connection], log: Path, threads: int, parent: int
+    work: Work,
+    study: Connection,
+    inherited: list[Connection],
+    log: Path,
+    threads: int,
+    given: dict[str, str],
+    parent: int,
 ) -> None:
     """What a forked process does; nothing that it raises is lost."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,6 +112,7 @@ def _work(
         connection.close()
     _die_with(parent)
     _print_to(log)
+    os.environ.update(given)  # CUDA reads it when it is first used, which is later
     _share_cores(threads)
     try:
         work(study)

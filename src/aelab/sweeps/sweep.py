@@ -14,6 +14,7 @@ from optuna.trial import Trial, TrialState
 
 from aelab.callbacks.signals import Signals, Terminated
 from aelab.errors import SweepError
+from aelab.runs import ranks
 from aelab.runs.session import quieten
 from aelab.sweeps.job import Composer
 from aelab.sweeps.plan import Plan, plan
@@ -75,7 +76,7 @@ class Worker:
     beaten: float = 0.0
 
     def __post_init__(self) -> None:
-        self.pool = Pool(self.plan.options["workers"])
+        self.pool = Pool(self.plan.options["workers"], self.plan.ranks, self.plan.gpus())
 
     def work(self) -> None:
         """Until nothing of the study is open, or a signal asks to stop."""
@@ -104,7 +105,9 @@ class Worker:
 
     def _train(self, overrides: list[str], trial: Trial, study: Connection) -> None:
         """In the trial's process, whose record names the command of this training alone."""
-        sys.orig_argv[:] = [sys.executable, sys.argv[0], *self.plan.alone(overrides)]
+        sys.argv[1:] = self.plan.alone(overrides)  # by which Lightning starts its other ranks
+        sys.orig_argv[:] = [sys.executable, *sys.argv]
+        ranks.leave()
         assignment = Assignment(
             study,
             self.plan.objectives,
