@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from aelab.runs.snapshot import hardware
 from aelab.runs.terminal import from_here
 from aelab.sweeps.job import Composer
 from aelab.sweeps.plan import Plan
+from aelab.sweeps.streams import threads_each
 from aelab.sweeps.trying import Tried, spread, tried
 
 LOOKED_AT = 4
@@ -63,7 +63,7 @@ def cost(plan: Plan, composer: Composer, points: Sequence[Sequence[str]], trials
     for config, training in zip(chosen, found, strict=True):
         if training.images is None:
             return "unknown: the trainings have no planned end"
-        run = _nearest(config, training, int(config.threads or _threads(workers)))
+        run = _nearest(config, training, int(config.threads or threads_each(workers * plan.ranks)))
         if run is None:
             return f"unknown: no finished run of {config.name} below {plan.outputs} was timed on this machine"
         seconds.append(run.seconds_of(training))
@@ -71,7 +71,7 @@ def cost(plan: Plan, composer: Composer, points: Sequence[Sequence[str]], trials
     each = sum(seconds) / len(seconds)
     total = each * max(len(plan.over), 1) * math.ceil(trials / workers)
     shared = f" with {workers} workers" if workers > 1 else ""
-    return f"{_bound(plan, chosen)} {duration(total)}{shared} ({_reason(by, chosen, workers)})"
+    return f"{_bound(plan, chosen)} {duration(total)}{shared} ({_reason(by, chosen, workers * plan.ranks)})"
 
 
 def duration(seconds: float) -> str:
@@ -92,10 +92,10 @@ def _bound(plan: Plan, configs: Sequence[DictConfig]) -> str:
     return "at most about" if stops else "about"
 
 
-def _reason(by: Mapping[Path, int], configs: Sequence[DictConfig], workers: int) -> str:
+def _reason(by: Mapping[Path, int], configs: Sequence[DictConfig], processes: int) -> str:
     run = from_here(next(iter(by)))
     words = f"by the speed of {run}" + (f" and {len(by) - 1} more" if len(by) > 1 else "")
-    threads = {int(config.threads or _threads(workers)) for config in configs}
+    threads = {int(config.threads or threads_each(processes)) for config in configs}
     other = sorted(set(by.values()) - threads)
     if other:
         words += f", which had {other[0]} threads where these will have {min(threads)}"
@@ -141,8 +141,3 @@ def _is_alike(run: RunFolder, config: DictConfig) -> bool:
     theirs = OmegaConf.load(run.config)
     alike = ("data.name", "trainer.accelerator", "trainer.precision")
     return all(OmegaConf.select(theirs, key) == OmegaConf.select(config, key) for key in alike)
-
-
-def _threads(workers: int) -> int:
-    """What each trial has, as the pool deals them out."""
-    return max(1, len(os.sched_getaffinity(0)) // workers) if hasattr(os, "sched_getaffinity") else 1

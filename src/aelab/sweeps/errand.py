@@ -14,6 +14,7 @@ from optuna.trial import Trial
 from aelab.callbacks.signals import Signals
 from aelab.callbacks.study import Study
 from aelab.composition import compose
+from aelab.runs import ranks
 from aelab.runs.session import quieten
 from aelab.sweeps.over import train_over
 from aelab.sweeps.plan import Plan
@@ -60,6 +61,7 @@ class Errand:
             # The run's record names the command of this training alone, by which further ranks start.
             sys.orig_argv[:] = [sys.executable, self.script, *self.plan.alone(overrides)]
             sys.argv[:] = sys.orig_argv[1:]
+            ranks.leave()
             train(overrides, order.number)
 
         if self.plan.over:

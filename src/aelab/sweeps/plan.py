@@ -15,6 +15,7 @@ from aelab.composition import SWEEPS
 from aelab.data.held_out import HeldOut
 from aelab.errors import AelabError, ConfigurationError
 from aelab.locations import from_user
+from aelab.runs.devices import processes, uses_gpus
 from aelab.sweeps.job import Composer
 from aelab.sweeps.over import Overrides, combinations
 from aelab.sweeps.search_space import Choice, Parameter, Space, described, edges, grid, is_whole, space_of
@@ -43,6 +44,17 @@ class Plan:
     launcher: Mapping[str, Any]
     outputs: Path
     compositions: tuple[DictConfig, ...] = ()
+
+    @property
+    def ranks(self) -> int:
+        """The most processes of a trial."""
+        return max(processes(config.trainer) for config in self.compositions)
+
+    @property
+    def gpus_each(self) -> int:
+        """The most GPUs of a trial; 0 where all compute on the CPU."""
+        on_gpus = (config.trainer for config in self.compositions if uses_gpus(config.trainer))
+        return max(map(processes, on_gpus), default=0)
 
     @property
     def is_grid(self) -> bool:
@@ -148,12 +160,12 @@ def _names(space: Space, fixed: Sequence[str]) -> list[str]:
 def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
     config = composer.check(overrides)
     HeldOut(config.data.validation, config.data.get("folds"), config.data.get("fold", 0))
-    devices = config.trainer.devices
-    if devices != 1:
+    if config.trainer.num_nodes != 1:
         raise ConfigurationError(
-            f"a sweep (-m) trains on one device and trainer.devices={devices}: "
-            "run its lines one by one, or choose trainer.devices=1"
+            f"a trial trains on one machine and trainer.num_nodes={config.trainer.num_nodes}: choose "
+            "trainer.num_nodes=1, and start the same sweep on each machine"
         )
+    processes(config.trainer)
     return config
 
 

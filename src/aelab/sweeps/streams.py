@@ -25,6 +25,7 @@ def share_cores(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+def threads_each(processes: int) -> int:
+    """How many threads each of so many processes has, for this one's cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return max(1, cores // processes)

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import math
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from aelab.errors import AelabError, SweepError
 from aelab.journal import rows
 from aelab.locations import from_user
 from aelab.runs.folder import RunFolder, Status
+from aelab.runs.session import PRUNES
 from aelab.runs.train import resume, settings_of, start
 from aelab.runs.weights import fingerprint
 from aelab.training.checkpoints import resume_points, usable
@@ -103,6 +105,8 @@ def _trained(
 ) -> RunFolder:
     metric = next(iter(assignment.objectives), config.monitor.metric) if assignment.prunes else None
     tells = Tells(assignment.study, metric)
+    if assignment.prunes:
+        os.environ[PRUNES] = "1"
     if earlier is not None and next(usable(resume_points(earlier.checkpoints)), None):
         resume(earlier.path, signals, [tells])
     else:

@@ -11,11 +11,12 @@ from typing import Any
 
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
+from aelab.errors import SweepError
 from aelab.runs.process import this_process
 from aelab.sweeps import errand
 from aelab.sweeps.errand import Errand, Order
 from aelab.sweeps.launchers.launcher import Message, Site
-from aelab.sweeps.streams import cores
+from aelab.sweeps.streams import threads_each
 
 
 @dataclass
@@ -23,11 +24,17 @@ class Joblib:
     """At most `workers` processes at a time, each of which does one trial after another.
 
     Every process has an executor of its own: a death breaks an executor and all that runs in it.
+
+    Raises SweepError where trials at once would compute on the same GPUs.
     """
 
     site: Site
     _busy: dict[int, tuple[ProcessPoolExecutor, Future]] = field(default_factory=dict)
     _idle: list[ProcessPoolExecutor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.site.workers > 1 and self.site.errand.plan.gpus_each:
+            raise SweepError("launcher=joblib deals out no GPUs: take launcher=local, or sweep.workers=1")
 
     @property
     def room(self) -> int:
@@ -36,7 +43,7 @@ class Joblib:
 
     def start(self, orders: Sequence[Order]) -> None:
         """Hand each trial to a process."""
-        threads = max(1, cores() // self.site.workers)
+        threads = threads_each(self.site.workers * self.site.errand.plan.ranks)
         for order in orders:
             executor = self._idle.pop() if self._idle else ProcessPoolExecutor(max_workers=1)
             future = executor.submit(_run, self.site.errand, order, threads)

@@ -20,9 +20,10 @@ from aelab.runs.build import read_data_ahead
 from aelab.runs.snapshot import packages
 from aelab.runs.train import changes, tree
 from aelab.sweeps.errand import Order
+from aelab.sweeps.gpus import VISIBLE, gpus_for
 from aelab.sweeps.launchers.launcher import Message, Site
 from aelab.sweeps.plan import Plan
-from aelab.sweeps.streams import cores, print_to, share_cores
+from aelab.sweeps.streams import print_to, share_cores, threads_each
 from aelab.sweeps.trial import told_how_it_ends
 from aelab.trackers import Tracker
 
@@ -33,7 +34,9 @@ Train = Callable[[Order, Study], None]
 
 @dataclass
 class Local:
-    """Forks at most `workers` processes at a time, which share the machine's cores and end with this one.
+    """Forks at most `workers` trials at a time, which share cores and GPUs and end with this process.
+
+    Raises ConfigurationError where the machine has too few GPUs for all of them.
 
     Nothing may have started threads in this process, or they and their locks are lost in the forks.
     """
@@ -41,6 +44,10 @@ class Local:
     site: Site
     _running: dict[int, tuple[ForkProcess, Connection]] = field(default_factory=dict)
     _has_read: bool = False
+
+    def __post_init__(self) -> None:
+        each = self.site.errand.plan.gpus_each
+        self.gpus = gpus_for(self.site.workers, each) if each else None
 
     @property
     def room(self) -> int:
@@ -58,9 +65,10 @@ class Local:
     def _fork(self, order: Order) -> None:
         ours, theirs = multiprocessing.Pipe()
         inherited = [ours, *(connection for _, connection in self._running.values())]
-        threads = max(1, cores() // self.site.workers)
+        threads = threads_each(self.site.workers * self.site.errand.plan.ranks)
+        given = {} if self.gpus is None else {VISIBLE: ",".join(self.gpus.take(order.number))}
         process = multiprocessing.get_context("fork").Process(
-            target=_work, args=(self.site.train, order, theirs, inherited, threads, os.getpid())
+            target=_work, args=(self.site.train, order, theirs, inherited, threads, given, os.getpid())
         )
         process.start()
         theirs.close()
@@ -78,6 +86,8 @@ class Local:
                 process.join()
                 connection.close()
                 del self._running[key]
+                if self.gpus is not None:
+                    self.gpus.give_back(key)
                 yield key, ("gone", _death(process.exitcode or 0))
 
     def answer(self, number: int, answer: Any) -> None:
@@ -107,7 +117,13 @@ def _read_once(plan: Plan) -> None:
 
 
 def _work(
-    train: Train, order: Order, study: Connection, inherited: list[Connection], threads: int, parent: int
+    train: Train,
+    order: Order,
+    study: Connection,
+    inherited: list[Connection],
+    threads: int,
+    given: dict[str, str],
+    parent: int,
 ) -> None:
     """What a forked process does."""
     for number in ENDING:
@@ -116,6 +132,7 @@ def _work(
         connection.close()
     _die_with(parent)
     print_to(order.log)
+    os.environ.update(given)  # CUDA reads it when it is first used, which is later
     share_cores(threads)
     with told_how_it_ends(study):
         train(order, study)
