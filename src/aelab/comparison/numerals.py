@@ -4,7 +4,7 @@ import math
 
 from aelab.comparison.records import Summary
 
-FINEST = 5  # decimals; smaller deviations are written by their power of ten
+FINEST = 6  # decimals; smaller deviations are written by their power of ten
 
 
 def mean_and_deviation(summary: Summary, between: str = " ± ", grouped: bool = False) -> str:
