@@ -15,7 +15,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from aelab.comparison.numerals import mean_and_deviation
+from aelab.comparison.records import Summary
 from aelab.errors import AelabError, RunError
+from aelab.runs.chosen import runs_below
 from aelab.runs.folder import RunFolder
 from aelab.runs.peers import spaces_of, without_seed
 from aelab.runs.trusted import trusted_settings
@@ -83,8 +86,9 @@ def evaluated(folder: Path, suite: str) -> dict[tuple[str, str], Seeds]:
 def _readable(
     folder: Path, suite: str
 ) -> Iterator[tuple[Path, DictConfig, dict[str, Any], dict[str, float]]]:
-    for path in sorted(folder.rglob("evaluation.json")):
-        run = RunFolder(path.parent)
+    for run in map(RunFolder, runs_below(folder)):
+        if not run.evaluations.exists():
+            continue
         try:
             settings, found, values = trusted_settings(run), run.suite(suite), run.estimates(suite)
             if OmegaConf.select(settings, "data.binarization._target_") is None:
@@ -129,13 +133,12 @@ def table(runs: Mapping[str, Seeds], columns: Mapping[str, str]) -> Iterator[str
 
 
 def cell(seeds: Seeds, key: str) -> str:
-    """Mean ± standard deviation to two digits of the latter; a dash for what is undefined."""
+    """Mean ± standard deviation; a dash for what is undefined."""
     values = [estimates[key] for estimates in seeds if key in estimates]
-    if len(values) < 2:
-        return f"{values[0]:.4g}" if values else "–"
-    spread = stdev(values)
-    digits = max(0, 1 - int(f"{spread:e}".partition("e")[2])) if spread else 0
-    return f"{mean(values):.{digits}f} ± {spread:.{digits}f}"
+    if not values:
+        return "–"
+    spread = stdev(values) if len(values) > 1 else None
+    return mean_and_deviation(Summary(tuple(values), mean(values), spread))
 
 
 if __name__ == "__main__":

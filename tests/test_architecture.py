@@ -17,6 +17,7 @@ MATHEMATICS = {"distributions", "evidence", *PARTS, "models", "structures", "sch
 SEES = {
     "": {"trained"},
     "locations": set(),
+    "numbers": set(),
     "records": set(),
     "seeds": set(),
     "errors": set(),

@@ -106,6 +106,20 @@ def test_a_configuration_of_many_aliases_does_not_fill_the_memory(tmp_path):
     assert "settings" in compare([str(tmp_path)]).skipped[str(path)]
 
 
+def test_numbers_that_no_float_can_hold_are_passed_over(tmp_path):
+    huge = 10**400
+    for seed in (0, 1):
+        path = make_run(tmp_path / f"{seed}", seed, steps=huge, metrics={"test/elbo": -1.0, "test/mse": huge})
+        (path / "metrics.jsonl").write_text(json.dumps({"step": 1, "val/elbo": huge, "val/kl": 1.0}) + "\n")
+        estimates = {"a": {"value": huge, "unit": ""}, "b": {"value": 1.0, "unit": ""}}
+        (path / "evaluation.json").write_text(json.dumps({"quick": {"estimates": estimates}}))
+    (group,) = compare([str(tmp_path)], metric=["test/elbo"]).groups
+    for run in group.runs:
+        assert run.values == {"test/elbo": -1.0, "quick/b": 1.0}
+        assert dict(run.curves) == {"val/kl": ((1, 1.0),)}
+    assert group.budget.steps == ()
+
+
 def test_nothing_to_read_is_one_sentence(tmp_path):
     with pytest.raises(ConfigurationError, match="matches no run"):
         compare([str(tmp_path / "nothing*")])

@@ -10,6 +10,7 @@ import pytest
 from comparison_examples import comparison, group, picture
 from PIL import Image
 
+from aelab.comparison.numerals import mean_and_deviation
 from aelab.comparison.page import pictures
 from aelab.comparison.page.curves import band
 from aelab.comparison.page.formats import duration, estimate, interval, number, p_value, spread, standing
@@ -62,12 +63,18 @@ def test_a_number_has_four_digits(value, text):
     [
         (-112.4915, 0.2134, "−112.49 ± 0.21"),
         (0.0375972, 0.0003, "0.03760 ± 0.00030"),
-        (16.0, 0.0, "16"),
-        (16.0, None, "16"),
+        (12345.6, 123.4, "12,346 ± 123"),
+        (-12345.6, 0.0996, "−12,345.60 ± 0.10"),
+        (0.5, 1e-9, "0.5 ± 1.0e-09"),
+        (16.0, 0.0, "16 ± 0"),
+        (-16.0, None, "−16"),
+        (12345.6, None, "12,346"),
     ],
 )
 def test_an_estimate_ends_where_its_deviation_does(mean, deviation, text):
-    assert estimate(Summary((mean,), mean, deviation)) == text
+    summary = Summary((mean,), mean, deviation)
+    assert estimate(summary) == text
+    assert mean_and_deviation(summary) == text.replace("−", "-").replace(",", "")
 
 
 def test_standing_names_only_what_is_known():

@@ -52,7 +52,7 @@ class ImportanceSampling(Callback):
         loader = trainer.datamodule.test_dataloader()  # type: ignore[attr-defined]
         # The same batches as the other test metrics see.
         batches = islice(loader, int(trainer.num_test_batches[0]))
-        for batch_idx, batch in enumerate(tqdm(batches, "nll", disable=not sys.stderr.isatty(), leave=False)):
+        for batch_idx, batch in enumerate(tqdm(batches, "nll", disable=None, leave=False)):
             index = batch_idx * trainer.world_size + trainer.global_rank
             wanted = max(0, (self.images or sys.maxsize) - index * loader.batch_size)
             kept = _rows(batch, slice(0, wanted))

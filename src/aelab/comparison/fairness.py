@@ -9,6 +9,7 @@ from aelab.comparison.metrics import of_likelihood
 from aelab.comparison.records import Budget, Group, Metric, Run
 from aelab.comparison.text import listed, printable
 from aelab.errors import DataError
+from aelab.numbers import is_number
 
 UNEQUAL = 0.01  # relative difference of a budget above which it is another one
 COUNTED = {"steps": "optimisation steps", "samples_seen": "training images seen", "flops": "FLOPs"}
@@ -36,7 +37,7 @@ def _distinct(runs: Iterable[Run], fact: Callable[[Run], Any]) -> tuple[Any, ...
 
 def _count(run: Run, name: str) -> Any:
     value = run.record.get(name)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if is_number(value) else None
 
 
 def flops(run: Run) -> float | None:

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from aelab.numbers import is_number
+
 LONG = 2_000_000
 """Bytes of a journal above which only the lines with validation numbers, and some others, are parsed."""
 
@@ -40,11 +42,6 @@ class Curves(Mapping[str, Points]):
 
     def __len__(self) -> int:
         return len(self._points)
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

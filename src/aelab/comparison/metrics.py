@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from aelab.comparison.records import Metric, Run
 from aelab.comparison.text import listed
 from aelab.errors import ConfigurationError
+from aelab.metrics.units import UNITS
 
 DEFAULT = (
     "test/elbo",
@@ -32,17 +33,6 @@ LOWER = {
     "mse_increase_bfloat16", "mse_increase_input_noise",
 }  # fmt: skip
 OF_LIKELIHOOD = {"elbo", "nll", "distortion", "bits_per_dim", "nll_bits_per_dim", "loss"}
-UNITS = {
-    "elbo": "nats per image",
-    "distortion": "nats per image",
-    "kl": "nats per image",
-    "nll": "nats per image",
-    "bits_per_dim": "bits per value",
-    "mse": "squared error per value",
-    "squared_error": "squared error per image",
-    "psnr": "dB",
-    "active_units": "latent dimensions",
-}
 
 
 def of_likelihood(name: str) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
-from aelab.comparison.logged import Curves, is_number
+from aelab.comparison.logged import Curves
 from aelab.comparison.records import Run
 from aelab.comparison.text import printable, without_secrets
 from aelab.errors import AelabError, ConfigurationError, RunError
+from aelab.numbers import is_number
 from aelab.runs.chosen import matching, runs_below
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.peers import deciding

@@ -12,9 +12,10 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.metrics.aggregate import kl_per_dimension, rate_parts
-from aelab.metrics.estimands import ACTIVE, UNITS, bits_per_dim
+from aelab.metrics.estimands import ACTIVE, bits_per_dim
 from aelab.metrics.estimate import Estimate, bootstrap, mean
 from aelab.metrics.importance import NO_BOUND, importance_sampled
+from aelab.metrics.units import UNITS
 from aelab.records import Trace
 
 NATS = UNITS["elbo"]

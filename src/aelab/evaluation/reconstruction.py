@@ -12,9 +12,10 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures import bands
-from aelab.metrics.estimands import RECONSTRUCTION, UNITS
+from aelab.metrics.estimands import RECONSTRUCTION
 from aelab.metrics.estimate import mean
 from aelab.metrics.structure import ms_ssim, ssim
+from aelab.metrics.units import UNITS
 
 SHOWN = 16
 

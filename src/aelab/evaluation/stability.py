@@ -13,8 +13,9 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
 from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
-from aelab.metrics.estimands import UNITS, reconstruction
+from aelab.metrics.estimands import reconstruction
 from aelab.metrics.estimate import Estimate, mean
+from aelab.metrics.units import UNITS
 
 
 @dataclass

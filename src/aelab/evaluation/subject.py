@@ -1,6 +1,5 @@
 """A trained model with its data, as every part of an evaluation sees it."""
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -195,5 +194,5 @@ class Subject:
         """The same steps, shown by a bar while they are under way, on a terminal."""
         from tqdm import tqdm
 
-        bar: Any = tqdm(steps, what, total, leave=False, disable=not sys.stderr.isatty())
+        bar: Any = tqdm(steps, what, total, leave=False, disable=None)
         return bar

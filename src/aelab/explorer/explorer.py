@@ -3,20 +3,24 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from aelab.conditions import batch_of, shows_images
 from aelab.data.sources.decoding import decode
+from aelab.data.splits import Images
 from aelab.distributions.divergence import space
+from aelab.distributions.spherical import spherical
 from aelab.errors import InapplicableError
-from aelab.evaluation.interpretability import spherical
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures import grid
 from aelab.metrics.aggregate import kl_per_dimension
-from aelab.records import Batch
+from aelab.networks.conditioning import Attributes, OneHot
+from aelab.trained import Trained
 
 REACH = 3.0  # standard deviations of the codes, to either side
 SHORTEST = 0.1  # half of a slider for a dimension that stands still
@@ -39,9 +43,13 @@ class Choice:
 
 @dataclass
 class Explorer:
-    """A model with its test images. `sliders` are the dimensions of a code worth moving, the best first."""
+    """A trained model, and as a subject the same model with its test images.
+
+    `sliders` are the dimensions of a code worth moving, the best first.
+    """
 
     subject: Subject
+    trained: Trained
 
     @cached_property
     def examples(self) -> int:
@@ -89,37 +97,32 @@ class Explorer:
         middle, half = float(column.mean()), max(REACH * float(column.std()), SHORTEST)
         return round(middle - half, 2), round(middle + half, 2)
 
-    def batch(self, choice: Choice) -> Batch:
-        """The chosen image as a batch of one, binarised as in training, with the same draw at every call.
+    def image(self, choice: Choice) -> Tensor:
+        """The chosen image as the model sees it, (1, C, H, W); DataError for an upload that is no picture."""
+        if choice.upload is None:
+            return self.trained.values(self._example(choice).x)
+        picture = decode(Path(choice.upload), self.trained.shape, "the uploaded file")
+        return self.trained.values(torch.from_numpy(picture.copy()))
 
-        The attributes of an upload are those of the test image. DataError for an upload that is no picture,
-        InapplicableError for one without a label where the model is told it.
+    def told(self, choice: Choice) -> dict[str, Any]:
+        """What the model is told of it, as options of `Trained`; the attributes of an upload are the image's.
+
+        InapplicableError for an upload without a label, where the model is told it.
         """
-        data = self.subject.data
-        shown = data.images("test").at(torch.tensor([choice.place]))
-        pixels, y = shown.x, shown.y
-        if choice.upload is not None:
-            if self.subject.label_conditional and choice.label is None:
+        example, conditioner = self._example(choice), self.trained.model.conditioner
+        if isinstance(conditioner, OneHot):
+            if choice.upload is not None and choice.label is None:
                 raise InapplicableError("the model is told an image's label: choose that of the upload")
-            picture = decode(Path(choice.upload), data.shape, "the uploaded file")
-            pixels = data.binarization.prepare(torch.from_numpy(picture.copy())[None])
-        x = data.binarization(pixels.cpu(), torch.Generator().manual_seed(self.subject.seed))
-        y = y if choice.label is None else torch.tensor([choice.label])
-        return Batch(x, y, shown.attributes).map(lambda value: value.to(self.subject.device))
+            return {"y": _one(example.y) if choice.label is None else choice.label}
+        return {"attributes": _one(example.attributes)} if isinstance(conditioner, Attributes) else {}
 
-    @torch.no_grad()
     def code(self, choice: Choice) -> Tensor:
         """The posterior's mean, (latent,)."""
-        batch = self.batch(choice)
-        self.subject.fix_noise("explorer")
-        return self.subject.model(batch, shown=batch.x).posterior.mean[0].flatten().float().cpu()
+        return self.trained.encode(self.image(choice), **self.told(choice))[0]
 
-    @torch.no_grad()
     def decoded(self, codes: Tensor, choice: Choice) -> Tensor:
         """Means of p(x|z,c) for codes (K, latent) under the condition of the choice: (K, C, H, W)."""
-        batch, model = self.batch(choice), self.subject.model
-        z = codes[:, None].to(self.subject.device)
-        return model.likelihood_of(batch.x, z, model.context(batch)).mean[:, 0].cpu()
+        return self.trained.decode(codes, **self._shown(choice))
 
     @torch.no_grad()
     def interpolation(self, a: Choice, b: Choice, steps: int, on_the_arc: bool) -> Image.Image:
@@ -130,21 +133,32 @@ class Explorer:
         if not self.real:
             raise InapplicableError("codes are no real vectors, between which there would be a way")
         between = spherical if on_the_arc else torch.lerp
-        way, model = torch.linspace(0, 1, steps)[:, None], self.subject.model
-        path = between(self.code(a), self.code(b), way).to(self.subject.device)
-        start, end = self.batch(a), self.batch(b)
-        first, last = model.context(start), model.context(end)
+        way, model = torch.linspace(0, 1, steps)[:, None], self.trained.model
+        path = between(self.code(a), self.code(b), way).to(self.trained.device)
+        first, last = self._context(a), self._context(b)
         told = None if first is None or last is None else torch.lerp(first, last, way.to(path.device))
-        x = start.x.expand(steps, *start.x.shape[1:])
+        x = self.image(a).to(path.device).expand(steps, -1, -1, -1)
         return grid([model.likelihood_of(x, path[None], told).mean[0].cpu()], [""])
 
-    @torch.no_grad()
     def samples(self, count: int, choice: Choice, seed: int) -> Image.Image:
         """Means of p(x|z,c) for codes of the prior; InapplicableError without one."""
-        if self.subject.model.prior is None:
-            raise InapplicableError("the model has no prior to sample from")
-        self.subject.fix_noise(f"explorer samples {seed}")
-        given = self.batch(choice).map(lambda value: value.expand(count, *value.shape[1:]))
-        told = None if self.subject.model.conditioner is None else given
-        drawn = self.subject.model.sample(count, told).cpu()
-        return grid(drawn.split(COLUMNS), [""] * len(drawn.split(COLUMNS)))
+        rows = self.trained.sample(count, **self._shown(choice), seed=seed).split(COLUMNS)
+        return grid(rows, [""] * len(rows))
+
+    def _example(self, choice: Choice) -> Images:
+        """The chosen test image."""
+        return self.subject.data.images("test").at(torch.tensor([choice.place]))
+
+    def _shown(self, choice: Choice) -> dict[str, Any]:
+        """What the decoder is told, and shown of the image itself."""
+        seen = {"given": self.image(choice)} if shows_images(self.trained.model) else {}
+        return {**self.told(choice), **seen}
+
+    def _context(self, choice: Choice) -> Tensor | None:
+        batch = batch_of(self.trained.model, self.image(choice), **self.told(choice))
+        return self.trained.model.context(batch.map(lambda value: value.to(self.trained.device)))
+
+
+def _one(values: Tensor | None) -> Tensor | None:
+    """What is known of one image, in the form that is told of any number of them."""
+    return None if values is None else values[0]

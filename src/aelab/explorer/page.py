@@ -129,7 +129,7 @@ def _chosen(values: Sequence[Any]) -> Choice:
 
 def _beside(explorer: Explorer, choice: Choice, z: Tensor) -> Image.Image:
     """The input and what the decoder makes of a code, enlarged."""
-    shown = torch.cat([explorer.batch(choice).x.cpu(), explorer.decoded(z[None], choice)])
+    shown = torch.cat([explorer.image(choice), explorer.decoded(z[None], choice)])
     picture = grid([shown], [""])
     return picture.resize((picture.width * LARGE, picture.height * LARGE), Image.Resampling.NEAREST)
 

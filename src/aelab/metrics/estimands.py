@@ -18,20 +18,6 @@ from aelab.distributions import divergence, has_density, values_described
 from aelab.records import Trace
 
 GREY_LEVELS = 256
-UNITS = {
-    "elbo": "nats per image",
-    "distortion": "nats per image",
-    "kl": "nats per image",
-    "bits_per_dim": "bits per value",
-    "mse": "squared error per value",
-    "squared_error": "squared error per image",
-    "psnr": "dB",
-    "nll": "nats per image",
-    "nll_standard_error": "nats per image",
-    "nll_bits_per_dim": "bits per value",
-    "nll_effective_samples": "codes",
-    "active_units": "latent dimensions",
-}
 ACTIVE = 0.01  # variance over images of the posterior mean of a unit in use (Burda et al. 2016)
 
 

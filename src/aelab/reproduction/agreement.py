@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from aelab.errors import RunError
+from aelab.numbers import is_number
 from aelab.reproduction.environment import printable
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import is_whole, load, resume_points
@@ -107,7 +108,8 @@ def _verdict(
     if tolerance is None or not before or before.keys() != after.keys():
         return Verdict.DIFFERENT
     close = all(
-        after[name] == value or (_finite(value, after[name]) and tolerance.holds(value, after[name]))
+        after[name] == value
+        or (is_number(value) and is_number(after[name]) and tolerance.holds(value, after[name]))
         for name, value in before.items()
     )
     return Verdict.WITHIN if close else Verdict.DIFFERENT
@@ -191,14 +193,10 @@ def _numbers(run: RunFolder) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         return {}
     plain = {printable(name): value for name, value in metrics.items()}
-    return {name: value if _finite(value) else None for name, value in plain.items()}
-
-
-def _finite(*values: Any) -> bool:
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    return {name: value if is_number(value) else None for name, value in plain.items()}
 
 
 def _relative(recorded: Any, again: Any) -> float:
-    if not _finite(recorded, again) or recorded == 0:
+    if not (is_number(recorded) and is_number(again)) or recorded == 0:
         return math.inf
     return abs(again - recorded) / abs(recorded)

@@ -11,7 +11,7 @@ from aelab.explorer.explorer import Explorer
 from aelab.runs.datasets import data_of
 from aelab.runs.folder import RunFolder
 from aelab.runs.trusted import trusted_settings
-from aelab.runs.weights import device_of, model_of
+from aelab.trained import load
 
 
 def main(config: DictConfig) -> None:
@@ -52,11 +52,10 @@ def main(config: DictConfig) -> None:
 
 def explorer_of(folder: RunFolder, config: DictConfig) -> Explorer:
     """A run's model, with its test images."""
-    settings = trusted_settings(folder)
-    device = device_of(config.device)
+    settings, trained = trusted_settings(folder), load(folder.path, config.device)
     data = data_of(folder, settings, config.data.root)
     name = f"{settings.name}, {folder.path.name}"
-    return Explorer(Subject(model_of(folder, settings).to(device), data, name, int(settings.seed), device))
+    return Explorer(Subject(trained.model, data, name, int(settings.seed), trained.device), trained)
 
 
 def free_port(host: str, port: int) -> int:

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import Any, Self
 
 from aelab.errors import ConfigurationError, ResumeError, RunError
 from aelab.locations import from_user
+from aelab.numbers import is_number
 from aelab.runs.process import alive, this_process
 
 
@@ -29,6 +29,9 @@ class Status(StrEnum):
     FAILED = "failed"
     KILLED = "killed"
     PRUNED = "pruned"
+
+
+NUMBER = int | float | None  # of a record: what was not finite is null
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +182,13 @@ class RunFolder:
         """
         found = self.suite(name).get("estimates", {})
         entries = found.values() if isinstance(found, dict) else [found]
-        if not all(isinstance(each, dict) and _number_or_null(each.get("value")) for each in entries):
+        if not all(isinstance(each, dict) and isinstance(each.get("value"), NUMBER) for each in entries):
             raise RunError(
                 f"{self.evaluations} holds estimates of suite={name} that are no numbers: evaluate the run "
                 "again"
             )
         values = {key: each.get("value") for key, each in found.items()}
-        # A comparison, for an integer of JSON may be too large for a float.
-        finite = {key: v for key, v in values.items() if v is not None and abs(v) <= sys.float_info.max}
-        return {key: float(value) for key, value in finite.items()}
+        return {key: float(value) for key, value in values.items() if is_number(value)}
 
     def update_evaluations(self, **suites: Any) -> None:
         """Put what suites found in the place of what they found before, as `update` does."""
@@ -275,10 +276,6 @@ def _sanitised(name: str) -> str:
     if not re.search(r"[^\W_]", kept):
         raise ConfigurationError(f"The run's name {name!r} makes no folder name: give it a letter or digit.")
     return kept
-
-
-def _number_or_null(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _plain(value: Any) -> Any:

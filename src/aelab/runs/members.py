@@ -1,7 +1,6 @@
 """The members of a vectorised training: which options may differ, and what each would be if it ran alone."""
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from aelab.composition import recompose
 from aelab.errors import ConfigurationError
+from aelab.numbers import is_number
 from aelab.runs.build import make
 from aelab.training.loop import overrides
 
@@ -76,18 +76,14 @@ def _check_list(config: DictConfig, key: str, values: object) -> None:
             f"{place}: members may differ in {', '.join(MAY_DIFFER)} and what is below them; vary {key} by a "
             "sweep (-m) instead"
         )
-    if not (isinstance(values, list) and values and all(map(_is_number, values))):
+    if not (isinstance(values, list) and values and all(map(is_number, values))):
         raise ConfigurationError(f"{place}={values}: a list of numbers is expected here, as [1,2]")
     if len(set(values)) < len(values):
         raise ConfigurationError(f"{place}={values} names a value twice, and both members would be the same")
     missing = OmegaConf.select(config, key, default="missing") == "missing"
     known = None if missing else OmegaConf.select(config, key)
-    if missing or not (known is None or _is_number(known)):
+    if missing or not (known is None or is_number(known)):
         raise ConfigurationError(f"{place}: there is no number {key} in this composition to vary")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_supported(config: DictConfig) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.table import Table
 
 from aelab.evaluation.findings import Findings
-from aelab.metrics.estimands import UNITS
 from aelab.metrics.estimate import Estimate
+from aelab.metrics.units import UNITS
 from aelab.runs.folder import RunFolder
 from aelab.runs.terminal import console, from_here
 

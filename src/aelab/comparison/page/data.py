@@ -6,8 +6,9 @@ from typing import Any
 
 from aelab.comparison.naming import shown
 from aelab.comparison.page.curves import Band, band
-from aelab.comparison.page.importance import importances, is_number, swept
+from aelab.comparison.page.importance import importances, swept
 from aelab.comparison.records import Budget, Comparison, Group, Metric, Summary
+from aelab.numbers import is_number
 
 POINTS = 120_000  # of all curves of a page
 WEIGHED = 8  # metrics that settings are weighed for

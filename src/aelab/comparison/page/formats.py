@@ -1,8 +1,10 @@
-"""Numbers as a reader wants them: no more digits than the seeds support, a true minus sign."""
+"""Numbers as a reader of a page wants them, with a true minus sign."""
 
-import math
+import re
 from collections.abc import Sequence
 
+from aelab.comparison import numerals
+from aelab.comparison.numerals import rounded
 from aelab.comparison.records import Summary
 
 NOTHING = "–"
@@ -10,25 +12,20 @@ NOTHING = "–"
 
 def number(value: float, digits: int = 4) -> str:
     """1081345 -> 1,081,345; 0.037597 -> 0.0376; 6.1e11 -> 6.1e+11."""
-    if value == 0 or 1e-4 <= abs(value) < 1e7:
-        decimals = max(0, digits - 1 - _magnitude(value))
-        text = f"{value:,.{decimals}f}"
-        return _minus(text.rstrip("0").rstrip(".") if "." in text else text)
-    return _minus(f"{value:.{digits - 2}e}")
+    return _minus(numerals.number(value, digits, grouped=True))
 
 
 def estimate(summary: Summary) -> str:
     """Mean ± standard deviation, cut at the second digit of the deviation."""
-    if not summary.deviation:
-        return number(summary.mean)
-    return f"{_cut(summary.mean, summary.deviation)} ± {_cut(summary.deviation, summary.deviation)}"
+    return _minus(numerals.mean_and_deviation(summary, grouped=True))
 
 
 def interval(summary: Summary) -> str:
     """[low, high] of the mean, to the same digit; nothing where it is not known."""
     if summary.interval is None:
         return ""
-    return "[{}, {}]".format(*(_cut(end, summary.deviation) for end in summary.interval))
+    low, high = (rounded(end, summary.deviation, grouped=True) for end in summary.interval)
+    return _minus(f"[{low}, {high}]")
 
 
 def standing(summary: Summary, seeds: int) -> str:
@@ -63,15 +60,5 @@ def duration(seconds: Sequence[float]) -> str:
     return f"{spread([round(s, 2) for s in seconds])} s"
 
 
-def _cut(value: float, deviation: float | None) -> str:
-    """Rounded at the second digit of the deviation, where such digits are few enough to write out."""
-    decimals = 1 - _magnitude(deviation) if deviation else -1
-    return _minus(f"{value:,.{decimals}f}") if 0 <= decimals <= 6 else number(value)
-
-
-def _magnitude(value: float) -> int:
-    return math.floor(math.log10(abs(value))) if value else 0
-
-
 def _minus(text: str) -> str:
-    return text.replace("-", "−") if "e" not in text else text.replace("-", "−", text.startswith("-"))
+    return re.sub(r"(?<!e)-", "−", text)

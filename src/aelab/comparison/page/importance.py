@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from aelab.numbers import is_number
+
 Predict = Callable[[np.ndarray], np.ndarray]
 
 FEWEST = 8  # configurations, below which a forest learns nothing
@@ -88,10 +90,6 @@ def column(values: Sequence[Any]) -> np.ndarray:
     texts = [text(value) for value in values]
     places = {name: i for i, name in enumerate(sorted(set(texts)))}
     return np.array([places[name] for name in texts], dtype=float)
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def text(value: object) -> str:

@@ -33,6 +33,11 @@ def folder_of(name: str) -> Path:
     return cache_folder() / plain(name)
 
 
+def below(root: Path, name: str) -> Path:
+    """Where the files of a data set are that a user has under `root`: there, or in a folder `name` of it."""
+    return root / name if (root / name).is_dir() else root
+
+
 def plain(name: str) -> str:
     """A file's or folder's name as it is; ConfigurationError where it is a path, as in a forged run."""
     if not name or name.startswith(".") or set(name) & set("/\\\0"):

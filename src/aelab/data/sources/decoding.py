@@ -1,6 +1,5 @@
 """From encoded pictures of any size to pixels of one shape."""
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -55,6 +54,5 @@ def decoded(
     """Each of `count` pictures, given with its place for messages, decoded; with a bar on a terminal."""
     from tqdm import tqdm
 
-    silent = not sys.stderr.isatty()
-    for picture, where in tqdm(pictures, f"decoding {name}", count, unit=" images", disable=silent):
+    for picture, where in tqdm(pictures, f"decoding {name}", count, unit=" images", disable=None):
         yield decode(picture, shape, where)

@@ -4,7 +4,6 @@ The factors, their values and their order are the published ones; the pixels are
 form of each shape are ours. Numbers on these images compare only with numbers on these images.
 """
 
-import sys
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -51,9 +50,7 @@ class DSprites(Drawn):
     def blocks(self, ingredients: Ingredients) -> Iterable[np.ndarray]:
         from tqdm import tqdm
 
-        silent = not sys.stderr.isatty()
-        placed = _placed(ingredients["forms"])
-        return tqdm(placed, f"drawing {self.name}", unit=" forms", disable=silent)
+        return tqdm(_placed(ingredients["forms"]), f"drawing {self.name}", unit=" forms", disable=None)
 
 
 def forms() -> np.ndarray:

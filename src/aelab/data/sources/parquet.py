@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.data.sources.cache import fingerprint, memory_map
+from aelab.data.sources.cache import below, fingerprint, memory_map
 from aelab.data.sources.decoding import VERSION, check_shape, decoded
 from aelab.data.splits import Images, Splits, checksum, checksums_of_rows
 from aelab.errors import ConfigurationError, DataError
@@ -78,7 +78,7 @@ class Parquet:
     @property
     def _folder(self) -> Path:
         assert self.root is not None
-        return self.root / self.name if (self.root / self.name).is_dir() else self.root
+        return below(self.root, self.name)
 
     def _matching(self, pattern: str) -> list[Path]:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from aelab.data.sources.cache import folder_of, plain
+from aelab.data.sources.cache import below, folder_of, plain
 from aelab.data.sources.idx_format import GZIP_MAGIC, unpack
 from aelab.data.splits import Splits, checksum
 from aelab.errors import DataError
@@ -86,9 +86,7 @@ class PublishedSource(ABC):
     @property
     def folder(self) -> Path:
         """Where the files are, or shall be."""
-        if self.root is None:
-            return folder_of(self.name)
-        return self.root / self.name if (self.root / self.name).is_dir() else self.root
+        return folder_of(self.name) if self.root is None else below(self.root, self.name)
 
     def _content(self, file: PublishedFile) -> bytes:
         """The verified bytes of a file."""

@@ -7,7 +7,6 @@ images.
 
 import colorsys
 import math
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -66,8 +65,8 @@ class Shapes3D(Drawn):
     def blocks(self, ingredients: Ingredients) -> Iterable[np.ndarray]:
         from tqdm import tqdm
 
-        silent, index = not sys.stderr.isatty(), torch.arange(math.prod(SIZES))
-        for part in tqdm(index.split(CHUNK), f"drawing {self.name}", unit=" blocks", disable=silent):
+        parts = torch.arange(math.prod(SIZES)).split(CHUNK)
+        for part in tqdm(parts, f"drawing {self.name}", unit=" blocks", disable=None):
             yield draw(ingredients["forms"], part).numpy()
 
 
