@@ -41,6 +41,7 @@ def test_the_key_that_tells_most_apart_is_enough():
 
 def test_long_names_are_cut_and_numbered():
     found = names([{"x": "long " * 20 + end} for end in "abc"])
+    assert len(set(found)) == 3
     assert [len(name) for name in found] == [LONGEST, LONGEST + 4, LONGEST + 4]
     assert all("…" in name for name in found)
 
