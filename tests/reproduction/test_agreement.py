@@ -72,6 +72,24 @@ def test_one_bit_of_one_tensor_is_found_and_named(compared, other):
     assert f"1 of 3 tensors differ, most {next(iter(other))}" in found.why[0]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            {"b": torch.tensor(3.0)},
+            {"b": torch.tensor(4.0)},
+            "1 of 1 tensors differ, most b (relative distance 0.33)",
+        ),
+        ({"b": torch.tensor(0.0)}, {"b": torch.tensor(4.0)}, "most b (relative distance inf)"),
+        ({**WEIGHTS, "n": 3}, {**WEIGHTS, "n": 4}, "1 of 4 tensors differ, most n (relative distance inf)"),
+        (WEIGHTS, {**WEIGHTS, "a": torch.ones(3), "b": torch.tensor(4)}, "2 of 3 tensors differ, most a"),
+    ],
+)
+def test_the_tensor_that_is_farthest_off_is_named_with_its_distance(tmp_path, before, after, words):
+    runs = folder(tmp_path / "recorded", before), folder(tmp_path / "again", after)
+    assert words in compare(*runs, None).why[0]
+
+
 def test_a_tensor_that_one_run_lacks_is_named(compared):
     found = compared(weights={**WEIGHTS, "extra": torch.zeros(1)})
     assert "extra" in found.why[0]
