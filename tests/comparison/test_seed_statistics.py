@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from aelab.comparison.statistics import best_of, holm, interval, paired, ranked, summaries
+from aelab.comparison.statistics import (
+    _resamples,
+    against,
+    best_of,
+    holm,
+    interval,
+    paired,
+    ranked,
+    summaries,
+)
 
 NOISE = (0.1, -0.2, 0.05, 0.15, -0.1)
 
@@ -35,8 +44,8 @@ def test_equal_values_do_not_differ_and_constant_differences_are_not_tested():
 
 
 def test_holm_by_hand():
-    # 0.01 * 4, then max(0.04, 0.02 * 3), 0.03 * 2 below that, and 0.5 * 1.
-    assert holm({"d": 0.5, "a": 0.01, "c": 0.03, "b": 0.02}) == pytest.approx(
+    # 0.01 * 4, then max(0.04, 0.02 * 3), 0.025 * 2 below that, and 0.5 * 1.
+    assert holm({"d": 0.5, "a": 0.01, "c": 0.025, "b": 0.02}) == pytest.approx(
         {"a": 0.04, "b": 0.06, "c": 0.06, "d": 0.5}
     )
 
@@ -55,6 +64,35 @@ def test_the_interval_is_scipys_percentile_bootstrap():
     ).confidence_interval
     assert interval(tuple(values)) == pytest.approx(expected, abs=0.05)
     assert interval((1.0, 2.0)) is None
+
+
+def test_an_interval_is_the_same_in_each_process():
+    first = interval(NOISE)
+    _resamples.cache_clear()
+    assert interval(NOISE) == first
+
+
+def test_a_summary_is_of_all_values_in_the_order_of_their_seeds():
+    found = summaries({"a": {2: 3.0, 0: 1.0, 1: 2.5}}, "a", True)["a"]
+    assert found.values == (1.0, 2.5, 3.0)
+    assert found.interval == interval((1.0, 2.5, 3.0)) is not None
+    assert found.note == ""
+    assert not found.best  # of one group nobody is the best
+
+
+def test_a_summary_has_the_corrected_p_value_against_the_baseline():
+    groups = {"base": seeds(1), "near": seeds(1.1, NOISE[::-1]), "far": seeds(2, NOISE[::-1])}
+    tested = {name: paired(groups[name], groups["base"]) for name in ("near", "far")}
+    found = summaries(groups, "base", True)
+    assert {name: summary.p for name, summary in found.items()} == {"base": None, **holm(tested)}
+    assert found["far"].p == 2 * tested["far"] < found["near"].p
+    untested = summaries({"a": seeds(1), "base": {}}, "base", True)
+    assert untested["a"].p is None
+
+
+def test_the_smallest_p_value_is_none_the_less_one():
+    certain = {seed: 1 + 1e-10 * (seed % 2) for seed in range(60)}
+    assert against({"a": certain, "b": dict.fromkeys(range(60), 0.0)}, "b") == {"a": 0.0}
 
 
 def test_mean_deviation_and_rank():
@@ -85,6 +123,23 @@ def test_nobody_is_best_among_equals_or_ahead_of_some_only():
     assert not any(s.best for s in summaries(equal, "a", True).values())
     close = {"a": seeds(9), "b": seeds(9.01, NOISE[::-1]), "c": seeds(1, NOISE[::-1])}
     assert not any(s.best for s in summaries(close, "a", True).values())
+
+
+def test_more_groups_ask_for_more_of_the_best():
+    groups = {"a": seeds(1.25, NOISE[::-1]), "b": seeds(1)}
+    means = {name: float(np.mean(list(values.values()))) for name, values in groups.items()}
+    p = paired(groups["a"], groups["b"])
+    assert best_of(groups, means, True, 1.5 * p) == "a"
+    assert (
+        best_of({**groups, "c": seeds(-9, NOISE[::2] + NOISE[::3])}, {**means, "c": -9}, True, 1.5 * p)
+        is None
+    )
+
+
+def test_who_leads_only_by_seeds_of_its_own_is_not_best():
+    groups = {"a": {0: 1.0, 1: 1.1, 2: 0.9, 9: 100.0}, "b": {0: 2.0, 1: 2.2, 2: 1.9}}
+    assert paired(groups["a"], groups["b"]) < 0.01
+    assert not any(s.best for s in summaries(groups, "b", True).values())
 
 
 def test_one_seed_makes_nobody_best():

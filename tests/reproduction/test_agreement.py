@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.errors import AelabError
-from aelab.reproduction.agreement import Tolerance, Verdict, compare
+from aelab.errors import AelabError, RunError
+from aelab.reproduction.agreement import Tolerance, Verdict, check_comparable, compare
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 
@@ -72,6 +72,24 @@ def test_one_bit_of_one_tensor_is_found_and_named(compared, other):
     assert f"1 of 3 tensors differ, most {next(iter(other))}" in found.why[0]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            {"b": torch.tensor(3.0)},
+            {"b": torch.tensor(4.0)},
+            "1 of 1 tensors differ, most b (relative distance 0.33)",
+        ),
+        ({"b": torch.tensor(0.0)}, {"b": torch.tensor(4.0)}, "most b (relative distance inf)"),
+        ({**WEIGHTS, "n": 3}, {**WEIGHTS, "n": 4}, "1 of 4 tensors differ, most n (relative distance inf)"),
+        (WEIGHTS, {**WEIGHTS, "a": torch.ones(3), "b": torch.tensor(4)}, "2 of 3 tensors differ, most a"),
+    ],
+)
+def test_the_tensor_that_is_farthest_off_is_named_with_its_distance(tmp_path, before, after, words):
+    runs = folder(tmp_path / "recorded", before), folder(tmp_path / "again", after)
+    assert words in compare(*runs, None).why[0]
+
+
 def test_a_tensor_that_one_run_lacks_is_named(compared):
     found = compared(weights={**WEIGHTS, "extra": torch.zeros(1)})
     assert "extra" in found.why[0]
@@ -112,6 +130,40 @@ def test_a_tolerance_is_for_the_test_metrics_and_is_kept(compared):
 )
 def test_beyond_the_tolerance_is_different(compared, metrics):
     assert compared(Tolerance(0.01, 0), metrics=metrics).verdict is Verdict.DIFFERENT
+
+
+def test_a_metric_that_was_not_recorded_is_a_difference(compared):
+    found = compared(Tolerance(1, 1), metrics={**METRICS, "test/mse": 0.1})
+    assert found.why == ["test/mse: None recorded, 0.1 here"]
+    assert found.verdict is Verdict.DIFFERENT
+
+
+def test_what_was_not_finite_in_both_runs_is_no_difference(tmp_path):
+    metrics = {**METRICS, "test/nll": None}
+    runs = [
+        folder(tmp_path / name, metrics={**metrics, "test/kl": kl}) for name, kl in (("a", 0.5), ("b", 0.51))
+    ]
+    found = compare(*runs, Tolerance(0.1, 0))
+    assert found.verdict is Verdict.WITHIN
+    assert [sentence.partition(":")[0] for sentence in found.why] == ["test/kl"]
+
+
+def test_other_weights_without_a_test_metric_are_within_no_tolerance(tmp_path):
+    other = {**WEIGHTS, "b": torch.tensor(4)}
+    runs = [folder(tmp_path / name, w, metrics={}) for name, w in (("a", WEIGHTS), ("b", other))]
+    assert compare(*runs, Tolerance(1, 1)).verdict is Verdict.DIFFERENT
+
+
+def test_weights_that_the_new_run_lacks_are_named(recorded, tmp_path):
+    again = folder(tmp_path / "again")
+    (again.checkpoints / "best.ckpt").unlink()
+    assert compare(recorded, again, None).why == ["best.ckpt: the new run has none"]
+
+
+def test_a_damaged_checkpoint_is_named_before_anything_is_trained(recorded):
+    (recorded.checkpoints / "best.ckpt").write_bytes(b"damage")
+    with pytest.raises(RunError, match=r"best\.ckpt is damaged: restore it, or remove it"):
+        check_comparable(recorded)
 
 
 def test_bits_are_asked_for_where_no_tolerance_is_given(compared):

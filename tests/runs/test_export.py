@@ -76,17 +76,43 @@ def test_weights_carry_what_makes_a_model_of_them(run, tmp_path):
     [
         ("hvae", ["format=torch_export"], "follows a gradient"),
         ("hyperspherical_vae", ["format=torch_export"], "encoder of 'hyperspherical_vae_digits' cannot be"),
+        ("vae condition=image", ["format=torch_export"], "decoder is shown a part of the image"),
         ("vae", ["format=pickle"], "choose onnx"),
         ("vae", ["part=prior"], "choose all"),
         ("vae", ["format=safetensors", "part=encoder"], "part=all"),
     ],
 )
 def test_what_cannot_be_exported_leaves_nothing(train, tmp_path, variant, overrides, sentence):
-    run = train(f"variant={variant}")
+    run = train(*f"variant={variant}".split())
     with pytest.raises(AelabError, match=sentence) as refusal:
         export(run, tmp_path / "out" / "to", *overrides)
     assert len(str(refusal.value).splitlines()) == 1
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_part_is_exported_alone_and_takes_what_the_model_is_told(train, tmp_path):
+    hamiltonian = train("variant=hvae")
+    alone = ["format=torch_export", "part=decoder"]
+    to = export(hamiltonian, tmp_path / "to", *alone)
+    assert [path.name for path in to.iterdir()] == ["decoder.pt2"]
+    with pytest.raises(AelabError, match="overwrite=true"):
+        export(hamiltonian, to, *alone)
+    told = ["data=dsprites", "data.source.count=600", "data.validation=50", "condition=attributes"]
+    attributed = train(*told)
+    model = aelab.load(attributed.path)
+    z, given = torch.randn(4, model.latent), torch.rand(4, model.model.conditioner.features)
+    export(attributed, to, *alone, "overwrite=true")
+    images = torch.export.load(to / "decoder.pt2").module()(z, given)
+    torch.testing.assert_close(images, model.decode(z, attributes=given), atol=1e-5, rtol=0)
+
+
+def test_weights_that_come_back_otherwise_are_not_kept(run, tmp_path, monkeypatch):
+    safetensors = pytest.importorskip("safetensors.torch")
+    load = safetensors.load_file
+    monkeypatch.setattr(safetensors, "load_file", lambda path: {k: v + 1e-3 for k, v in load(path).items()})
+    with pytest.raises(AelabError, match="is not kept"):
+        export(run, tmp_path / "to", "format=safetensors")
+    assert not list(tmp_path.glob("*to*"))
 
 
 def test_what_comes_back_otherwise_is_not_kept(run, tmp_path, monkeypatch):

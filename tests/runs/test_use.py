@@ -16,9 +16,11 @@ from aelab.composition import compose
 from aelab.errors import AelabError
 from aelab.runs.drafts import draft, safe_names
 from aelab.runs.encode import main as encode
+from aelab.runs.evaluate import data_of
 from aelab.runs.pictures import pictures_in
 from aelab.runs.reconstruct import main as reconstruct
 from aelab.runs.sample import main as sample
+from aelab.runs.trusted import trusted_settings
 
 HOSTILE = [
     "<script>.png",
@@ -91,6 +93,116 @@ def test_codes_of_a_split_and_of_a_folder(run, pictures, tmp_path, suffix):
     else:
         table = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "folder.parquet")
         assert {"z0", "z15", "deviation0", "file"} <= set(table.column_names)
+
+
+@pytest.fixture(scope="module")
+def told(train_once):
+    """A model of labels, and one of attributes."""
+    attributes = ["data=dsprites", "data.source.count=600", "data.validation=50", "condition=attributes"]
+    return train_once("variant=cvae"), train_once(*attributes)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_codes_of_a_split_are_told_what_the_model_is_told(told, tmp_path, split):
+    for place, run in enumerate(told):
+        encode(configured("encode", run, tmp_path / f"{place}.npz", f"split={split}"))
+        found, model = np.load(tmp_path / f"{place}.npz"), aelab.load(run.path)
+        (batch,) = data_of(run, trusted_settings(run)).batches(split, 500)
+        condition = {"attributes": batch.attributes} if place else {"y": batch.y}
+        posterior = model.posterior(batch.x, **condition)
+        torch.testing.assert_close(torch.from_numpy(found["codes"]), posterior.mean)
+        torch.testing.assert_close(torch.from_numpy(found["deviations"]), posterior.stddev)
+        if batch.y is not None:
+            assert np.array_equal(found["labels"], batch.y)
+
+
+def test_codes_of_a_folder_are_told_what_is_given(told, pictures, tmp_path):
+    (labelled, attributed), images = told, f"images={pictures}"
+    encode(configured("encode", labelled, tmp_path / "a.npz", images, "label=3"))
+    expected = aelab.load(labelled.path).encode(
+        [Image.open(path) for path in pictures_in(str(pictures))], y=3
+    )
+    torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "a.npz")["codes"]), expected)
+    given = [0.5, *[0.0] * (aelab.load(attributed.path).model.conditioner.features - 1)]
+    encode(configured("encode", attributed, tmp_path / "b.npz", images, f"attributes={given}", "resize=true"))
+    found = np.load(tmp_path / "b.npz")
+    assert len(found["codes"]) == len(HOSTILE) + 1
+    assert {"A.png", "sub/a.png"} < set(found["files"])
+    with pytest.raises(AelabError, match="give attributes"):
+        encode(configured("encode", attributed, tmp_path / "c.npz", images, "resize=true"))
+
+
+def test_a_parquet_file_holds_the_same_columns(run, tmp_path):
+    table = pytest.importorskip("pyarrow.parquet")
+    for suffix in ("npz", "parquet"):
+        encode(configured("encode", run, tmp_path / f"codes.{suffix}"))
+    arrays, columns = np.load(tmp_path / "codes.npz"), table.read_table(tmp_path / "codes.parquet")
+    for name, column in (("z3", arrays["codes"][:, 3]), ("deviation15", arrays["deviations"][:, 15])):
+        assert np.array_equal(columns[name], column)
+    assert np.array_equal(columns["label"], arrays["labels"])
+
+
+def test_a_posterior_without_a_closed_form_has_no_deviations(train, tmp_path):
+    encode(configured("encode", train("variant=planar_vae"), tmp_path / "codes.npz"))
+    assert set(np.load(tmp_path / "codes.npz")) == {"codes", "labels"}
+
+
+def test_samples_are_of_the_label_that_is_asked_for_else_of_all_in_turn(told, tmp_path):
+    model = aelab.load(told[0].path)
+    for to, asked, labels in (("a", "label=2", 2), ("b", "label=null", [place % 10 for place in range(12)])):
+        sample(configured("sample", told[0], tmp_path / to, "count=12", asked))
+        found = np.stack([np.asarray(Image.open(file)) for file in sorted((tmp_path / to).iterdir())])
+        expected = (model.sample(12, y=labels, seed=0) * 255).round()[:, 0]
+        assert np.array_equal(found, expected.numpy().astype(np.uint8))
+
+
+def test_samples_are_of_the_attributes_that_are_given(told, tmp_path):
+    model = aelab.load(told[1].path)
+    given = [0.5] * model.model.conditioner.features
+    sample(configured("sample", told[1], tmp_path / "to", "count=1", f"attributes={given}"))
+    (file,) = (tmp_path / "to").iterdir()
+    expected = (model.sample(1, attributes=given, seed=0) * 255).round()[0, 0]
+    assert np.array_equal(np.asarray(Image.open(file)), expected.numpy().astype(np.uint8))
+
+
+def test_samples_show_the_part_of_each_picture_that_is_given(train, pictures, tmp_path):
+    run = train("condition=image")
+    files = pictures_in(str(pictures))
+    sample(configured("sample", run, tmp_path / "to", f"count={len(files) + 1}", f"images={pictures}"))
+    seen = (aelab.load(run.path).model.conditioner.hidden == 0).numpy().squeeze()
+    made = [np.asarray(Image.open(file)) for file in sorted((tmp_path / "to").iterdir())]
+    for file, image in zip([*files, files[0]], made, strict=True):
+        assert np.array_equal(image[seen], np.asarray(Image.open(file))[seen])
+
+
+def test_a_grid_has_the_columns_that_are_asked_for(run, tmp_path):
+    sizes = []
+    for columns in (2, 6):
+        sample(
+            configured("sample", run, tmp_path / f"{columns}", "count=6", "grid=true", f"columns={columns}")
+        )
+        sizes.append(Image.open(tmp_path / f"{columns}" / "samples.png").size)
+    assert sizes[1][0] > 2 * sizes[0][0]
+    assert sizes[0][1] > 2 * sizes[1][1]
+
+
+@pytest.mark.parametrize(
+    ("command", "to", "override", "sentence"),
+    [
+        (encode, "codes.csv", "split=test", r"codes.csv' ends in neither .npz nor .parquet"),
+        (encode, "codes.npz", "split=all", "split=all: choose one of train, val, test"),
+        (encode, "codes.npz", "data.root=/nowhere", "data.root=/nowhere: digits is read from no files"),
+        (encode, "codes.npz", "device=foo", "device=foo is not at hand"),
+        (sample, "to", "count=0", "count=0, columns=8: both are at least 1"),
+        (sample, "to", "columns=0", "columns=0: both are at least 1"),
+        (sample, "to", "device=foo", "device=foo is not at hand"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(run, tmp_path, command, to, override, sentence):
+    name = "encode" if command is encode else "sample"
+    with pytest.raises(AelabError, match=sentence):
+        command(configured(name, run, tmp_path / to, override))
+    assert not list(tmp_path.glob("*"))
 
 
 def test_nothing_is_replaced_unless_asked(run, tmp_path):

@@ -13,10 +13,8 @@ ABSENT = object()
 
 
 def plain(value: Any) -> Hashable:
-    """A setting's value as something to compare and to sort by."""
-    if value is ABSENT or isinstance(value, str):
-        return value
-    return json.dumps(value, sort_keys=True, default=str)
+    """A setting's value as something to compare by: the word `16` is not the number."""
+    return value if value is ABSENT else json.dumps(value, sort_keys=True, default=str)
 
 
 def differing(settings: Sequence[Settings]) -> list[str]:
@@ -68,8 +66,6 @@ def _telling(settings: Sequence[Settings]) -> list[str]:
     while len(set(labels)) < len(settings) and len(chosen) < len(candidates):
         ways = {key: [(*a, b) for a, b in zip(labels, values[key], strict=True)] for key in candidates}
         best = max(candidates, key=lambda key: len(set(ways[key])))
-        if len(set(ways[best])) == len(set(labels)):
-            break
         chosen.append(best)
         labels = ways[best]
     return chosen

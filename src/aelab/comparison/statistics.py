@@ -89,7 +89,7 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
     for rank, name in enumerate(sorted(p, key=p.__getitem__)):
         largest = max(largest, min(1.0, (len(p) - rank) * p[name]))
         adjusted[name] = largest
-    return {name: adjusted[name] for name in p}
+    return adjusted
 
 
 def against(groups: Mapping[str, Seeds], baseline: str) -> dict[str, float]:

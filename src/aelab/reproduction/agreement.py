@@ -151,7 +151,7 @@ def _distance(a: Any, b: Any) -> float | None:
     if torch.equal(_bits(a), _bits(b)):
         return None
     distance = (a.double() - b.double()).norm() / a.double().norm()
-    return distance.nan_to_num(math.inf).item()
+    return distance.nan_to_num(math.inf, posinf=math.inf).item()
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
