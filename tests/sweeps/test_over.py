@@ -139,7 +139,7 @@ def test_what_cannot_be_averaged_is_refused(sweep, tmp_path, overrides, sentence
 
 
 def test_combinations_are_all_and_different():
-    assert combinations({}, []) == ()
+    assert combinations({}, []) == combinations({"a": None}, ["a"]) == ()
     assert combinations({"a": [0, 1], "b": ["x"]}, []) == (("a=0", "b=x"), ("a=1", "b=x"))
     with pytest.raises(ConfigurationError, match="a has its values"):
         combinations({"a": [1]}, ["a"])

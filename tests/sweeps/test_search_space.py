@@ -1,5 +1,6 @@
 """Search spaces: what is drawn lies in them, a grid has every point once, nonsense is refused."""
 
+import numpy as np
 import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.errors import ConfigurationError
-from aelab.sweeps.search_space import edges, grid, space_of, suggest
+from aelab.sweeps.search_space import described, edges, grid, space_of, suggest
 
 CONDITIONAL = {
     "variant": ["vae", "beta_vae", "iwae"],
@@ -40,6 +41,23 @@ def test_what_is_drawn_lies_in_the_grid():
 def test_a_range_of_integers_is_python_s(low, width, step):
     (parameter,) = space_of({"n": {"low": low, "high": low + width, "step": step}})
     assert parameter.points() == tuple(map(str, range(low, low + width + 1, step)))
+
+
+@given(st.integers(1, 50), st.integers(1, 500), st.integers(2, 9), st.booleans())
+def test_a_grid_of_a_range_goes_from_end_to_end(low, width, count, log):
+    for ends in ((low, low + width), (float(low), float(low + width))):
+        (parameter,) = space_of({"n": {"low": ends[0], "high": ends[1], "log": log, "grid": count}})
+        values = [float(value) for value in parameter.points()]
+        assert (values[0], values[-1]) == ends
+        assert values == sorted(set(values))
+        assert len(values) <= count
+    scale = np.log(values) if log else np.array(values)
+    assert np.diff(scale) == pytest.approx((scale[-1] - scale[0]) / (count - 1))
+
+
+def test_a_study_from_before_there_were_grids_of_ranges_asks_the_same():
+    (plain,) = described(space_of({"n": {"low": 1, "high": 9}})).values()
+    assert set(plain) == {"name", "low", "high", "step", "log", "when"}
 
 
 def test_a_logarithmic_range_is_drawn_evenly_in_the_logarithm():
@@ -88,6 +106,8 @@ def test_the_edges_show_every_choice_with_its_condition_fulfilled():
         ({"n": {"low": 1}}, "give either choices"),
         ({"n": {"low": 1, "high": 2, "lgo": True}}, "give either choices"),
         ({"n": 3}, "list of values"),
+        ({"n": {"low": 1, "high": 9, "grid": 1}}, "grid=1 is how many values a grid tries, from 2"),
+        ({"n": {"low": 1, "high": 9, "step": 2, "grid": 3}}, "instead of a step"),
         ({"n": {"choices": [1], "when": {"m": 1}}, "m": [1]}, "must be a parameter above it"),
         ({"m": [1, 2], "n": {"choices": [1], "when": {"m": 3}}}, "never chosen"),
     ],

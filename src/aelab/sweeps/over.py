@@ -19,10 +19,12 @@ Overrides = tuple[str, ...]
 def combinations(node: Mapping[str, Any], taken: Sequence[str]) -> tuple[Overrides, ...]:
     """The overrides of each training of a trial, from `sweep.over`; none where that is empty.
 
+    node: values by option; null takes an option out again that an experiment has.
     taken: options that have their values already.
 
     Raises ConfigurationError for what is no list of different values, and for an option in `taken`.
     """
+    node = {name: values for name, values in node.items() if values is not None}
     for name, values in node.items():
         if not isinstance(values, list | tuple) or not values:
             raise ConfigurationError(f"sweep.over: {name}={values}: give a list of values, as [0, 1, 2]")

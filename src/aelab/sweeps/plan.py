@@ -12,14 +12,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from aelab.composition import SWEEPS
-from aelab.data.held_out import HeldOut
-from aelab.errors import AelabError, ConfigurationError
+from aelab.errors import ConfigurationError
 from aelab.locations import from_user
 from aelab.runs.devices import processes, uses_gpus
+from aelab.sweeps.first import check_first
 from aelab.sweeps.job import Composer
 from aelab.sweeps.over import Overrides, combinations
 from aelab.sweeps.search_space import Choice, Parameter, Space, described, edges, grid, is_whole, space_of
-from aelab.sweeps.trying import tried
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -132,11 +131,12 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
     if any(o.startswith("resume=") for o in (*fixed, *(s.get_key_element() + "=" for s in swept))):
         raise ConfigurationError("resume= continues one run: start a sweep again and it continues its own")
     space = space_of(options["space"], swept)
+    taken = [*(p.name for p in space), *(o.partition("=")[0] for o in fixed)]
     config = composer.config
     made = Plan(
         fixed,
         space,
-        combinations(options["over"] or {}, _names(space, fixed)),
+        combinations(options["over"] or {}, taken),
         _objectives(options["objectives"], config),
         str(config.hydra.runtime.choices["sweep"]),
         options,
@@ -144,22 +144,15 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         from_user(str(config.outputs)),
     )
     _check(made)
-    _check_plot(made)
     points = [made.overrides(values) for values in edges(space)] or [made.overrides({})]
     trainings = [*points, *made.trainings(points[0])]
     made = replace(made, compositions=tuple(_try(composer, each) for each in trainings))
-    if options["objectives"]:
-        _check_measured(made, composer.check(made.trainings(points[0])[0]))
+    check_first(made, composer)
     return made
-
-
-def _names(space: Space, fixed: Sequence[str]) -> list[str]:
-    return [*(parameter.name for parameter in space), *(override.partition("=")[0] for override in fixed)]
 
 
 def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
     config = composer.check(overrides)
-    HeldOut(config.data.validation, config.data.get("folds"), config.data.get("fold", 0))
     if config.trainer.num_nodes != 1:
         raise ConfigurationError(
             f"a trial trains on one machine and trainer.num_nodes={config.trainer.num_nodes}: choose "
@@ -167,20 +160,6 @@ def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
         )
     processes(config.trainer)
     return config
-
-
-def _check_measured(made: Plan, config: DictConfig) -> None:
-    """Refuse an objective that the first trial would not measure; all else that is wrong it says itself."""
-    try:
-        (first,) = tried([config], fetch=not made.options["dry_run"])
-    except AelabError:
-        return
-    for name in made.objectives:
-        if name not in first.measured:
-            raise ConfigurationError(
-                f"sweep.objectives: {name} is not measured for this model: choose one of "
-                f"{', '.join(first.measured)}"
-            )
 
 
 def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:
@@ -226,16 +205,6 @@ def _check(made: Plan) -> None:
             kind()
         except HydraException as error:
             raise ConfigurationError(f"sweep={made.method}: {' '.join(str(error).split())}") from error
-
-
-def _check_plot(made: Plan) -> None:
-    name = made.options["plot"]
-    if name is not None and made.plotted is None:
-        numbers = [p.name for p in made.space if is_whole(p) is not None]
-        raise ConfigurationError(
-            f"sweep.plot={name} is no number that this study varies: "
-            + (f"choose one of {', '.join(numbers)}" if numbers else "leave it out")
-        )
 
 
 def _check_cmaes(made: Plan, several: bool) -> None:
