@@ -4,18 +4,18 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Any
 
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from aelab.runs.process import this_process
 from aelab.sweeps import errand
 from aelab.sweeps.errand import Errand, Order
-from aelab.sweeps.launchers.launcher import Message, Site
+from aelab.sweeps.launchers.launcher import Hear, Site
 from aelab.sweeps.streams import cores
+from aelab.sweeps.study import KILLED
 
 
 @dataclass
@@ -42,8 +42,8 @@ class Joblib:
             future = executor.submit(_run, self.site.errand, order, threads)
             self._busy[order.number] = (executor, future)
 
-    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
-        """("gone", why) for each trial that has ended within a time; it has told the storage how."""
+    def listen(self, seconds: float, hear: Hear) -> None:
+        """Tell which trials have ended within a time."""
         wait([future for _, future in self._busy.values()], seconds, FIRST_COMPLETED)
         for number, (executor, future) in list(self._busy.items()):
             if not future.done():
@@ -54,11 +54,7 @@ class Joblib:
                 executor.shutdown(kill_workers=True)
             else:
                 self._idle.append(executor)
-            yield number, ("gone", _death(error))
-
-    def answer(self, number: int, answer: Any) -> None:
-        """Nothing is asked: trials tell the storage themselves."""
-        raise NotImplementedError
+            hear(number, ("gone", _death(error), KILLED))
 
     def stop(self) -> str:
         """End all by SIGTERM, at which a training saves where it stands, and wait for them."""

@@ -1,6 +1,6 @@
 """What a sweep asks of whatever runs its trials."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from aelab.callbacks.study import Study
 from aelab.sweeps.errand import Errand, Order
 
 Message = tuple[Any, ...]
+Hear = Callable[[int, Message], bool | None]
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,12 @@ class Launcher(Protocol):
         """Begin trials; all that they print goes to the end of their logs."""
         ...
 
-    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
-        """What is heard of the trials within a time, by number.
+    def listen(self, seconds: float, hear: Hear) -> None:
+        """Hand on what trials say within a time, by number, and what is answered back to them.
 
-        A trial that tells the storage itself is heard of in the end alone: ("gone", why), once for each.
+        Once for each, in the end: ("gone", why, reason), where reason is one of `study` in case that the
+        trial has not said how it ended. A trial that tells the storage itself is heard of then alone.
         """
-        ...
-
-    def answer(self, number: int, answer: Any) -> None:
-        """Answer a message of a trial that waits for it."""
         ...
 
     def stop(self) -> str:

@@ -6,17 +6,17 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from typing import Any
 
 from aelab.callbacks.signals import ENDING
 from aelab.callbacks.study import Study
 from aelab.sweeps.errand import Order
-from aelab.sweeps.launchers.launcher import Message, Site
+from aelab.sweeps.launchers.launcher import Hear, Site
 from aelab.sweeps.streams import cores, print_to, share_cores
+from aelab.sweeps.study import KILLED
 from aelab.sweeps.trial import told_how_it_ends
 
 PARENT_DEATH = 1  # Linux's prctl option: the signal that a process gets when its parent dies
@@ -55,24 +55,23 @@ class Local:
         theirs.close()
         self._running[order.number] = (process, ours)
 
-    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
-        """What the processes send within a time, and ("gone", why) once when one has ended."""
+    def listen(self, seconds: float, hear: Hear) -> None:
+        """Hand on what the processes send within a time."""
         ready = set(wait([connection for _, connection in self._running.values()], seconds))
         for key, (process, connection) in list(self._running.items()):
             if connection not in ready:
                 continue
             try:
-                yield key, connection.recv()
+                message = connection.recv()
             except (EOFError, OSError):  # the process is gone: a kill may cut a message
                 process.join()
                 connection.close()
                 del self._running[key]
-                yield key, ("gone", _death(process.exitcode or 0))
-
-    def answer(self, number: int, answer: Any) -> None:
-        """Send to a process; one that has died meanwhile is told of by `messages`."""
-        with contextlib.suppress(OSError):
-            self._running[number][1].send(answer)
+                hear(key, ("gone", _death(process.exitcode or 0), KILLED))
+                continue
+            if (answer := hear(key, message)) is not None:
+                with contextlib.suppress(OSError):  # it has died meanwhile, which is heard of next
+                    connection.send(answer)
 
     def stop(self) -> str:
         """End all by SIGTERM, at which a training saves where it stands, and wait for them."""
