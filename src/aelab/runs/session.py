@@ -202,3 +202,5 @@ def quieten() -> None:
         logging.getLogger(f"{name}.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning.*")
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
+    # A process without a share of a validation measures nothing, and its sums are zero.
+    warnings.filterwarnings("ignore", "The ``compute`` method of metric", module="torchmetrics.*")

@@ -20,6 +20,7 @@ from aelab.callbacks.study import Follows, Pruned
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.locations import conf_dir
 from aelab.runs.build import Parts, build
+from aelab.runs.devices import world_size
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.meeting import Meeting
 from aelab.runs.ranks import place_of
@@ -149,6 +150,7 @@ def circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
         "packages": packages(),
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
+        "processes": world_size(config.trainer),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "data": {"name": parts.data.name, "checksums": parts.data.checksums},
         "parameters": sum(p.numel() for p in parts.training.model.parameters()),
@@ -181,11 +183,22 @@ def resume(
     config = settings_of(folder)
     if load(checkpoint)["callbacks"][ResumePoints.__qualname__]["fingerprint"] != fingerprint(config):
         raise ResumeError(f"{checkpoint} belongs to another configuration than the run's own {folder.config}")
+    _check_processes(record.get("processes"), config)
     torch.set_num_threads(record["threads"])
     parts = build(config)
     folder.resume()
     folder.update(resumes=record.get("resumes", 0) + 1)
     return fit(config, parts, folder, str(checkpoint), signals, callbacks, meeting)
+
+
+def _check_processes(had: int | None, config: DictConfig) -> None:
+    """Batches and noise are dealt out to processes: with fewer or more of them no bit would be the same."""
+    now = world_size(config.trainer)
+    if had not in (None, now):
+        raise ResumeError(
+            f"the run was trained by {had} processes, and its trainer.devices={config.trainer.devices} makes "
+            f"{now} here: continue it where as many devices are"
+        )
 
 
 def settings_of(folder: RunFolder) -> DictConfig:
