@@ -169,6 +169,15 @@ def test_a_trial_that_is_preempted_before_it_takes_signals_is_submitted_again(sw
     assert [trial.state for trial in study(outputs).trials] == [TrialState.FAIL, TrialState.COMPLETE]
 
 
+def test_a_trial_of_two_processes_is_one_run(sweep, outputs):
+    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "launcher.cpus_per_task=2"]
+    begun = sweep(*SMALL, *ddp, "seed=0")
+    said, _ = begun.communicate(timeout=300)
+    assert begun.returncode == 0, said
+    (run,) = runs(outputs)
+    assert (run.status, run.read()["processes"]) == (Status.FINISHED, 2)
+
+
 def test_a_training_at_its_time_limit_continues_its_own_run(submit, outputs, train):
     command = " ".join(["srun", sys.executable, str(SCRIPT), *LONG, f"outputs={outputs}"])
     job = submit(command)

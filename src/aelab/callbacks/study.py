@@ -18,6 +18,14 @@ class Study(Protocol):
     def recv(self) -> Any: ...
 
 
+class Follows(Callback):
+    """Ends the other processes of a run where `Tells` ends the first one."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking and trainer.strategy.broadcast(False):
+            raise Pruned("the study has seen enough of this run")
+
+
 class Tells(Callback):
     """Sends the run's folder and, where `metric` is given, its value after every validation.
 
@@ -50,7 +58,7 @@ class Tells(Callback):
             return
         value = trainer.callback_metrics[self.metric].item()
         self._tell("report", self.validations, value)
-        if self._is_enough():
+        if trainer.strategy.broadcast(self._is_enough()):
             raise Pruned(f"{self.metric}={value:.6g} at validation {self.validations} is not promising")
 
     # A study that is gone has sent a signal before, at which the run ends where it can be continued.

@@ -17,6 +17,7 @@ from aelab.distributions import check_same_space
 from aelab.errors import AelabError, ConfigurationError
 from aelab.matmul import choose_matmul
 from aelab.records import Batch
+from aelab.runs.devices import processes
 from aelab.training.base import Training
 from aelab.training.loop import EpochLoop
 
@@ -154,6 +155,7 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
         raise ConfigurationError(
             "trainer.accelerator=gpu, and torch finds no GPU on this machine: choose trainer=cpu"
         )
+    processes(chosen)
     if precision not in PRECISIONS:
         raise ConfigurationError(f"trainer.precision={precision}: choose one of {', '.join(PRECISIONS)}")
     if chosen.accelerator == "cpu" and precision == "16-mixed":

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from aelab.errors import ConfigurationError
 
@@ -31,6 +31,11 @@ def processes(chosen: DictConfig) -> int:
     return count
 
 
+def world_size(chosen: DictConfig) -> int:
+    """Processes on all nodes; raises as `processes`."""
+    return processes(chosen) * int(chosen.num_nodes)
+
+
 def uses_gpus(chosen: DictConfig) -> bool:
     """Whether a training computes on CUDA devices; other accelerators have one device and are not counted."""
     asked = chosen.accelerator in ("gpu", "cuda", "auto")
@@ -38,20 +43,26 @@ def uses_gpus(chosen: DictConfig) -> bool:
 
 
 def _count(asked: Any) -> int:
-    if isinstance(asked, int) and not isinstance(asked, bool) and asked >= 1:
-        return asked
-    names = asked.split(",") if isinstance(asked, str) else asked
     try:
-        indices = [int(name) for name in names]
-    except (TypeError, ValueError):
-        indices = []
-    if isinstance(asked, str) and len(indices) == 1 and indices[0] >= 1:
-        return indices[0]  # as Lightning reads it: "2" are two devices, "2," is the third
+        named = _read(asked)
+    except ValueError:
+        named = []
+    indices = named if isinstance(named, list) else range(named)
     if not indices or min(indices) < 0 or len(set(indices)) < len(indices):
         raise ConfigurationError(
             f"trainer.devices={asked}: give how many, from 1, or auto for all, or a list of GPUs as [0,1]"
         )
     return len(indices)
+
+
+def _read(asked: Any) -> int | list[int]:
+    """How many, or which; read as Lightning does: "2" are two devices, and "2," is the third."""
+    if isinstance(asked, str):
+        names = asked.split(",")
+        return int(asked) if len(names) == 1 else [int(name) for name in names if name]
+    if isinstance(asked, int) and not isinstance(asked, bool):
+        return asked
+    return [int(index) for index in asked] if isinstance(asked, list | ListConfig) else []
 
 
 def _check_nodes(nodes: Any) -> None:

@@ -18,7 +18,7 @@ from lightning_fabric.plugins.environments import (
 from omegaconf import DictConfig
 
 from aelab.errors import ConfigurationError
-from aelab.runs.devices import processes
+from aelab.runs.devices import processes, world_size
 
 ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 TORCHRUN = ("TORCHELASTIC_RUN_ID", *ADDRESS, "TORCHELASTIC_RESTART_COUNT")
@@ -58,11 +58,11 @@ def place_of(trainer: DictConfig, given: Mapping[str, str] = os.environ) -> Plac
         return _by_address(trainer, given)
     else:
         return None
-    each, nodes = processes(trainer), trainer.num_nodes
-    if each * nodes != place.size:
+    asked, nodes = world_size(trainer), trainer.num_nodes
+    if asked != place.size:
         raise ConfigurationError(
             f"{starter} started {place.size} processes, and trainer.devices={trainer.devices} on "
-            f"trainer.num_nodes={nodes} makes {each * nodes}: give trainer=ddp, and a device to each process"
+            f"trainer.num_nodes={nodes} makes {asked}: give trainer=ddp, and a device to each process"
         )
     return place if place.size > 1 else None
 

@@ -31,8 +31,9 @@ from aelab.trackers import Tracker
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 
-# Set for the processes that Lightning starts beside the first one: the run that they take part in.
-RUN, CHECKPOINT = "AELAB_RUN", "AELAB_CHECKPOINT"
+# Set for the processes that Lightning starts beside the first one: the run that they take part in, where it
+# continues, and whether a study may end it.
+RUN, CHECKPOINT, PRUNES = "AELAB_RUN", "AELAB_CHECKPOINT", "AELAB_PRUNES"
 
 
 def fit(
@@ -201,3 +202,5 @@ def quieten() -> None:
         logging.getLogger(f"{name}.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning.*")
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
+    # A process without a share of a validation measures nothing, and its sums are zero.
+    warnings.filterwarnings("ignore", "The ``compute`` method of metric", module="torchmetrics.*")

@@ -17,16 +17,18 @@ from yaml import YAMLError
 
 from aelab.callbacks.resume import ResumePoints
 from aelab.callbacks.signals import Signals
+from aelab.callbacks.study import Follows, Pruned
 from aelab.composition import SWEEPS
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.locations import conf_dir
 from aelab.runs import slurm
 from aelab.runs.build import Parts, build
+from aelab.runs.devices import world_size
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.meeting import Meeting
 from aelab.runs.ranks import place_of
 from aelab.runs.report import report
-from aelab.runs.session import CHECKPOINT, RUN, fit, quieten, trainer_of
+from aelab.runs.session import CHECKPOINT, PRUNES, RUN, fit, quieten, trainer_of
 from aelab.runs.snapshot import changes_patch, command, git_state, hardware, packages
 from aelab.runs.weights import fingerprint
 from aelab.trackers import new_run_id
@@ -89,7 +91,8 @@ def take_part(run: str, checkpoint: str | None, signals: Signals) -> None:
     """Train beside the first process of a run, in the folder that it has made."""
     folder = RunFolder.open(Path(run))
     config = settings_of(folder)
-    fit(config, build(config), folder, checkpoint, signals)
+    with suppress(Pruned):  # the first process says so, and an exit in distress would end it before
+        fit(config, build(config), folder, checkpoint, signals, [Follows()] if PRUNES in os.environ else [])
 
 
 def _requeued() -> AbstractContextManager[None]:
@@ -172,6 +175,7 @@ def circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
         "packages": packages(),
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
+        "processes": world_size(config.trainer),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "data": {"name": parts.data.name, "checksums": parts.data.checksums},
         "parameters": sum(p.numel() for p in parts.training.model.parameters()),
@@ -204,11 +208,22 @@ def resume(
     config = settings_of(folder)
     if load(checkpoint)["callbacks"][ResumePoints.__qualname__]["fingerprint"] != fingerprint(config):
         raise ResumeError(f"{checkpoint} belongs to another configuration than the run's own {folder.config}")
+    _check_processes(record.get("processes"), config)
     torch.set_num_threads(record["threads"])
     parts = build(config)
     folder.resume()
     folder.update(resumes=record.get("resumes", 0) + 1)
     return fit(config, parts, folder, str(checkpoint), signals, callbacks, meeting)
+
+
+def _check_processes(had: int | None, config: DictConfig) -> None:
+    """Batches and noise are dealt out to processes: with fewer or more of them no bit would be the same."""
+    now = world_size(config.trainer)
+    if had not in (None, now):
+        raise ResumeError(
+            f"the run was trained by {had} processes, and its trainer.devices={config.trainer.devices} makes "
+            f"{now} here: continue it where as many devices are"
+        )
 
 
 def settings_of(folder: RunFolder) -> DictConfig:

@@ -14,6 +14,7 @@ from optuna.trial import Trial
 from aelab.callbacks.signals import Signals
 from aelab.callbacks.study import Study
 from aelab.composition import compose
+from aelab.runs import ranks
 from aelab.runs.session import quieten
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.storage import open_storage
@@ -50,9 +51,15 @@ class Errand:
     script: str
     hydra: tuple[str, ...]
 
-    def command(self, order: Order) -> list[str]:
-        """The command that trains what a trial trains."""
-        return [sys.executable, self.script, *self.plan.alone(order.overrides)]
+    def pose_as_command(self, order: Order) -> None:
+        """Make this process what a command for this training alone would be.
+
+        The run's record names that command, and Lightning starts further ranks by it.
+        """
+        sys.argv[:] = [self.script, *self.plan.alone(order.overrides)]
+        sys.orig_argv[:] = [sys.executable, *sys.argv]
+        sys.modules["__main__"].__spec__ = None  # else Lightning starts the module that started this
+        ranks.leave()
 
     def assignment(self, study: Study, continues: str | None) -> Assignment:
         """What a trial's process is asked."""
@@ -91,8 +98,7 @@ def run(errand: Errand, order: Order, threads: int, worker: Mapping[str, Any]) -
 
 
 def _train(errand: Errand, order: Order, study: Desk, signals: Signals) -> None:
-    sys.orig_argv[:] = errand.command(order)
-    sys.argv[:] = sys.orig_argv[1:]
+    errand.pose_as_command(order)
     # What was begun before a requeue is newer than what the order knows.
     earlier = study.trial.user_attrs.get("run", order.continues)
     with told_how_it_ends(study):

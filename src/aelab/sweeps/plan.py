@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from omegaconf import DictConfig
 
 from aelab.composition import SWEEPS
 from aelab.errors import ConfigurationError
+from aelab.runs.devices import processes, uses_gpus
+from aelab.sweeps.gpus import Gpus, gpus_for
 from aelab.sweeps.job import Composer
 from aelab.sweeps.search_space import Choice, Space, described, edges, grid, space_of
 
@@ -26,6 +28,7 @@ class Plan:
     fixed: the overrides that all trials share.  space: what is varied.
     objectives: direction of each validation number.  method: the choice of the group `sweep`.
     options: the group `sweep`.  launcher: the group `launcher`.  outputs: where run folders are made.
+    ranks: the most processes of a trial.  gpus_each: the most GPUs of a trial.
     """
 
     fixed: tuple[str, ...]
@@ -35,6 +38,8 @@ class Plan:
     options: Mapping[str, Any]
     launcher: Mapping[str, Any]
     outputs: Path
+    ranks: int = 1
+    gpus_each: int = 0
 
     @property
     def is_grid(self) -> bool:
@@ -74,6 +79,13 @@ class Plan:
         """The sampler; None for a grid."""
         return instantiate(self.options["sampler"])
 
+    def gpus(self) -> Gpus | None:
+        """This machine's GPUs to deal out to trials, a fresh hand; None where they compute on the CPU.
+
+        Raises ConfigurationError where there are too few for all workers.
+        """
+        return gpus_for(self.options["workers"], self.gpus_each) if self.gpus_each else None
+
     def pruner(self) -> optuna.pruners.BasePruner:
         """The pruner, or one that lets every trial run."""
         return instantiate(self.options["pruner"]) or optuna.pruners.NopPruner()
@@ -106,18 +118,21 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         Path(str(config.outputs)),
     )
     _check(made)
-    for values in edges(space) if space else [{}]:
-        _try(composer, made.overrides(values))
-    return made
+    points = edges(space) if space else [{}]
+    trainers = [composer.check(made.overrides(values)).trainer for values in points]
+    ranks = [_ranks(trainer) for trainer in trainers]
+    on_gpus = [count for count, trainer in zip(ranks, trainers, strict=True) if uses_gpus(trainer)]
+    return replace(made, ranks=max(ranks), gpus_each=max(on_gpus, default=0))
 
 
-def _try(composer: Composer, overrides: Sequence[str]) -> None:
-    devices = composer.check(overrides).trainer.devices
-    if devices != 1:
+def _ranks(trainer: DictConfig) -> int:
+    """The processes of a trial."""
+    if trainer.num_nodes != 1:
         raise ConfigurationError(
-            f"a sweep (-m) trains on one device and trainer.devices={devices}: "
-            "run its lines one by one, or choose trainer.devices=1"
+            f"a trial trains on one machine and trainer.num_nodes={trainer.num_nodes}: choose "
+            "trainer.num_nodes=1, and start the same sweep on each machine"
         )
+    return processes(trainer)
 
 
 def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:

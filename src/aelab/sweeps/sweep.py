@@ -68,7 +68,7 @@ def launcher_of(errand: Errand, composer: Composer) -> Launcher:
     """What runs the trials of a plan; SweepError where it cannot run here."""
 
     def train(order: Order, study: Study) -> None:
-        sys.orig_argv[:] = errand.command(order)
+        errand.pose_as_command(order)
         with assigned(errand.assignment(study, order.continues)):
             composer.run(order.overrides, order.number)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from aelab.callbacks.study import Pruned, Study, Tells
 from aelab.errors import AelabError, SweepError
 from aelab.journal import rows
 from aelab.runs.folder import RunFolder, Status
+from aelab.runs.session import PRUNES
 from aelab.runs.train import resume, start
 from aelab.runs.weights import fingerprint
 from aelab.training.checkpoints import resume_points, usable
@@ -97,6 +99,8 @@ def _trained(
 ) -> RunFolder:
     metric = next(iter(assignment.objectives), config.monitor.metric) if assignment.prunes else None
     tells = Tells(assignment.study, metric)
+    if assignment.prunes:
+        os.environ[PRUNES] = "1"
     if earlier is not None and next(usable(resume_points(earlier.checkpoints)), None):
         resume(earlier.path, signals, [tells])
     else:

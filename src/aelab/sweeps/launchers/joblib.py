@@ -1,10 +1,11 @@
 """Trials in fresh processes of joblib's (loky's), for machines on which a fork is not safe."""
 
 import contextlib
+import itertools
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
@@ -13,8 +14,8 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor, Terminat
 from aelab.runs.process import this_process
 from aelab.sweeps import errand
 from aelab.sweeps.errand import Errand, Order
+from aelab.sweeps.gpus import VISIBLE
 from aelab.sweeps.launchers.launcher import Hear, Site
-from aelab.sweeps.streams import cores
 from aelab.sweeps.study import KILLED
 
 
@@ -28,6 +29,11 @@ class Joblib:
     site: Site
     _busy: dict[int, tuple[ProcessPoolExecutor, Future]] = field(default_factory=dict)
     _idle: list[ProcessPoolExecutor] = field(default_factory=list)
+    _made: dict[ProcessPoolExecutor, int] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self._gpus = self.site.errand.plan.gpus()
 
     @property
     def room(self) -> int:
@@ -36,11 +42,18 @@ class Joblib:
 
     def start(self, orders: Sequence[Order]) -> None:
         """Hand each trial to a process."""
-        threads = max(1, cores() // self.site.workers)
         for order in orders:
-            executor = self._idle.pop() if self._idle else ProcessPoolExecutor(max_workers=1)
-            future = executor.submit(_run, self.site.errand, order, threads)
+            executor = self._idle.pop() if self._idle else self._executor()
+            future = executor.submit(_run, self.site.errand, order, self.site.threads)
             self._busy[order.number] = (executor, future)
+
+    def _executor(self) -> ProcessPoolExecutor:
+        """A process with GPUs of its own, which it keeps: CUDA asks once which ones it may use."""
+        number = next(self._numbers)
+        given = {} if self._gpus is None else {VISIBLE: ",".join(self._gpus.take(number))}
+        executor = ProcessPoolExecutor(max_workers=1, env=given)
+        self._made[executor] = number
+        return executor
 
     def listen(self, seconds: float, hear: Hear) -> None:
         """Tell which trials have ended within a time."""
@@ -52,6 +65,8 @@ class Joblib:
             error = future.exception()
             if isinstance(error, TerminatedWorkerError):
                 executor.shutdown(kill_workers=True)
+                if self._gpus is not None:
+                    self._gpus.give_back(self._made[executor])
             else:
                 self._idle.append(executor)
             hear(number, ("gone", _death(error), KILLED))

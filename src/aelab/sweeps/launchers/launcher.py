@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aelab.callbacks.study import Study
 from aelab.sweeps.errand import Errand, Order
+from aelab.sweeps.streams import cores
 
 Message = tuple[Any, ...]
 Hear = Callable[[int, Message], bool | None]
@@ -28,6 +29,11 @@ class Site:
     workers: int
     at_once: bool
     folder: Path
+
+    @property
+    def threads(self) -> int:
+        """The share of a process where all that run at a time share this machine's cores."""
+        return max(1, cores() // (self.workers * self.errand.plan.ranks))
 
 
 class Launcher(Protocol):

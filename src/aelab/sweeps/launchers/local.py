@@ -6,33 +6,34 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 
 from aelab.callbacks.signals import ENDING
-from aelab.callbacks.study import Study
 from aelab.sweeps.errand import Order
+from aelab.sweeps.gpus import VISIBLE
 from aelab.sweeps.launchers.launcher import Hear, Site
-from aelab.sweeps.streams import cores, print_to, share_cores
+from aelab.sweeps.streams import print_to, share_cores
 from aelab.sweeps.study import KILLED
 from aelab.sweeps.trial import told_how_it_ends
 
 PARENT_DEATH = 1  # Linux's prctl option: the signal that a process gets when its parent dies
 
-Train = Callable[[Order, Study], None]
-
 
 @dataclass
 class Local:
-    """Forks at most `workers` processes at a time, which share the machine's cores and end with this one.
+    """Forks at most `workers` trials at a time, which share the cores and the GPUs and end with this process.
 
     Nothing may have started threads in this process, or they and their locks are lost in the forks.
     """
 
     site: Site
     _running: dict[int, tuple[ForkProcess, Connection]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._gpus = self.site.errand.plan.gpus()
 
     @property
     def room(self) -> int:
@@ -47,9 +48,9 @@ class Local:
     def _fork(self, order: Order) -> None:
         ours, theirs = multiprocessing.Pipe()
         inherited = [ours, *(connection for _, connection in self._running.values())]
-        threads = max(1, cores() // self.site.workers)
+        given = {} if self._gpus is None else {VISIBLE: ",".join(self._gpus.take(order.number))}
         process = multiprocessing.get_context("fork").Process(
-            target=_work, args=(self.site.train, order, theirs, inherited, threads, os.getpid())
+            target=_work, args=(self.site, order, theirs, inherited, given, os.getpid())
         )
         process.start()
         theirs.close()
@@ -67,6 +68,8 @@ class Local:
                 process.join()
                 connection.close()
                 del self._running[key]
+                if self._gpus is not None:
+                    self._gpus.give_back(key)
                 hear(key, ("gone", _death(process.exitcode or 0), KILLED))
                 continue
             if (answer := hear(key, message)) is not None:
@@ -84,7 +87,12 @@ class Local:
 
 
 def _work(
-    train: Train, order: Order, study: Connection, inherited: list[Connection], threads: int, parent: int
+    site: Site,
+    order: Order,
+    study: Connection,
+    inherited: list[Connection],
+    given: dict[str, str],
+    parent: int,
 ) -> None:
     """What a forked process does."""
     for number in ENDING:
@@ -93,9 +101,10 @@ def _work(
         connection.close()
     _die_with(parent)
     print_to(order.log)
-    share_cores(threads)
+    os.environ.update(given)  # CUDA reads it when it is first used, which is later
+    share_cores(site.threads)
     with told_how_it_ends(study):
-        train(order, study)
+        site.train(order, study)
 
 
 def _die_with(parent: int) -> None:

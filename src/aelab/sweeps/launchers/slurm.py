@@ -69,9 +69,10 @@ class Slurm:
         from submitit.core.utils import FailedJobError
 
         executor = self._executor()
+        threads = max(1, self.cpus_per_task // self.site.errand.plan.ranks)
         try:
             with slurm.outside(), executor.batch():
-                jobs = [executor.submit(_run, self.site.errand, o, self.cpus_per_task) for o in orders]
+                jobs = [executor.submit(_run, self.site.errand, o, threads) for o in orders]
         except FailedJobError as error:
             raise SweepError(f"launcher=slurm: {_sentence(str(error))}") from error
         for order, job in zip(orders, jobs, strict=True):
