@@ -58,6 +58,14 @@ def test_a_job_is_over_that_ended_or_that_the_queue_forgot(says):
     assert len(says.called("squeue")) == 1
 
 
+def test_a_job_that_exits_while_it_is_preempted_has_not_failed_by_itself(says):
+    says("squeue", "7 FAILED")
+    says("scontrol", JOB.format("FAILED", "None"))
+    assert Queue().ended(["7"]) == {"7": "FAILED"}
+    says("scontrol", JOB.format("FAILED", TIME))
+    assert Queue().ended(["7"]) == {"7": "PREEMPTED"}
+
+
 def test_no_job_is_over_while_the_controller_does_not_answer(says):
     says("squeue", err="slurm_load_jobs error: Unable to contact slurm controller", code=1)
     assert Queue().ended(["7_2"]) == {}

@@ -16,7 +16,8 @@ def sweep(tmp_path, monkeypatch, capsys):
 
     def run(*overrides, flag=("-m",)):
         monkeypatch.setattr(sys, "argv", ["train.py", *flag, *SMALL, f"outputs={tmp_path}", *overrides])
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that what the command sets is undone, too
+        monkeypatch.delenv("HYDRA_FULL_ERROR")
         code = 0
         try:
             command("train")(train_main)()

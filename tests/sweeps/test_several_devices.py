@@ -17,6 +17,7 @@ from aelab.runs.folder import RunFolder, Status
 from aelab.sweeps import gpus
 from aelab.sweeps.errand import Order
 from aelab.sweeps.gpus import VISIBLE, Gpus, gpus_for, visible
+from aelab.sweeps.launchers.launcher import Site
 from aelab.sweeps.launchers.local import Local
 from aelab.training.checkpoints import load
 
@@ -129,32 +130,36 @@ def test_more_trials_at_once_than_gpus_are_refused(monkeypatch):
         gpus_for(5, 2)
 
 
-def test_a_trial_sees_its_own_gpus_and_share_of_cores(tmp_path, monkeypatch):
-    monkeypatch.setenv(VISIBLE, "2,5")
-    monkeypatch.setattr(gpus.torch.cuda, "device_count", lambda: 2)
+def test_a_sweep_on_gpus_that_are_not_there_is_refused_at_once(sweep, runs):
+    said, code = sweep("seed=0,1", "trainer=gpu")
+    assert code == 1
+    assert "error: trainer.accelerator=gpu, and torch finds no GPU" in said
+    assert not runs()
 
+
+def test_a_trial_sees_its_own_gpus_and_share_of_cores(tmp_path):
     def work(order, study):
         study.send((os.environ[VISIBLE], os.environ["OMP_NUM_THREADS"]))
         study.recv()
 
-    plan = SimpleNamespace(gpus_each=1, ranks=1, compositions=())
-    local = Local(SimpleNamespace(train=work, workers=2, errand=SimpleNamespace(plan=plan)))
+    plan = SimpleNamespace(ranks=1, compositions=(), gpus=lambda: Gpus(["2", "5"], each=1))
+    launcher = Local(Site(work, SimpleNamespace(plan=plan), 2, True, tmp_path))
+    seen, gone = {}, []
 
-    def heard():
-        return dict(local.messages(5.0))
+    def hear(number, message):
+        if message[0] == "gone":
+            gone.append(number)
+            return None
+        seen[number] = message
+        return True if number == 0 else None  # the second one goes on
 
-    def order(number):
-        return Order(number, (), (), tmp_path / f"{number}.log")
-
-    local.start([order(0), order(1)])
-    seen = {}
-    while len(seen) < 2:
-        seen |= heard()
+    launcher.start([Order(number, (), (), tmp_path / "log") for number in (0, 1)])
+    while not gone:
+        launcher.listen(5.0, hear)
     threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
-    assert seen == {0: ("2", threads), 1: ("5", threads)}
-    local.answer(0, None)
-    while not local.room:
-        heard()
-    local.start([order(2)])
-    assert heard()[2][0] == "2"
-    local.stop()
+    assert (seen, gone) == ({0: ("2", threads), 1: ("5", threads)}, [0])
+    launcher.start([Order(2, (), (), tmp_path / "log")])
+    while 2 not in seen:
+        launcher.listen(5.0, hear)
+    assert seen[2][0] == "2"
+    launcher.stop()

@@ -91,6 +91,11 @@ def jobs():
     return subprocess.run(["squeue", "-h", "-r", "-o", "%i"], capture_output=True, text=True).stdout.split()
 
 
+def running():
+    shown = ["squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i"]
+    return subprocess.run(shown, capture_output=True, text=True).stdout.split()
+
+
 def until(condition, seconds=240):
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -151,6 +156,26 @@ def test_a_trial_outlives_its_submitter_and_a_preemption_bit_for_bit(sweep, outp
     (trial,) = study(outputs).trials
     assert trial.state is TrialState.COMPLETE
     assert_bit_equal(run, train(base=LONG))
+
+
+def test_a_trial_that_is_preempted_before_it_takes_signals_is_submitted_again(sweep, outputs, submit):
+    begun = sweep(*SMALL, "seed=0", "launcher.partition=low")
+    job = until(lambda: next(iter(running()), None))
+    time.sleep(2)  # it imports now
+    submit("sleep 1", "--exclusive", partition="high")
+    said, _ = begun.communicate(timeout=300)
+    assert begun.returncode == 0, said
+    assert f"trial 0 failed its Slurm job {job} ended as PREEMPTED" in said
+    assert [trial.state for trial in study(outputs).trials] == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_trial_of_two_processes_is_one_run(sweep, outputs):
+    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "launcher.cpus_per_task=2"]
+    begun = sweep(*SMALL, *ddp, "seed=0")
+    said, _ = begun.communicate(timeout=300)
+    assert begun.returncode == 0, said
+    (run,) = runs(outputs)
+    assert (run.status, run.read()["processes"]) == (Status.FINISHED, 2)
 
 
 def test_a_training_at_its_time_limit_continues_its_own_run(submit, outputs, train):
@@ -214,6 +239,6 @@ def test_what_slurm_refuses_is_one_sentence_before_anything_starts(sweep, output
     begun = sweep(*SMALL, "seed=0,1", "launcher.partition=nowhere")
     said, _ = begun.communicate(timeout=120)
     assert begun.returncode == 1
-    assert said.startswith("error: launcher=slurm: Slurm refuses these options: invalid partition specified")
+    assert said.startswith("error: launcher=slurm: Slurm refuses the job: invalid partition specified")
     assert len(said.splitlines()) == 1
     assert not outputs.exists()

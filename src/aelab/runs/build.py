@@ -18,7 +18,7 @@ from aelab.distributions import check_same_space
 from aelab.errors import AelabError, ConfigurationError
 from aelab.matmul import choose_matmul
 from aelab.records import Batch
-from aelab.runs.devices import processes
+from aelab.runs.devices import check_there, processes
 from aelab.training.base import Training
 from aelab.training.loop import EpochLoop
 
@@ -172,10 +172,7 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
     Raises ConfigurationError for hardware or a precision that is not there, and for no training at all.
     """
     chosen, precision = config.trainer, str(config.trainer.precision)
-    if chosen.accelerator == "gpu" and not torch.accelerator.is_available():
-        raise ConfigurationError(
-            "trainer.accelerator=gpu, and torch finds no GPU on this machine: choose trainer=cpu"
-        )
+    check_there(chosen)
     processes(chosen)
     if precision not in PRECISIONS:
         raise ConfigurationError(f"trainer.precision={precision}: choose one of {', '.join(PRECISIONS)}")

@@ -36,6 +36,16 @@ def world_size(chosen: DictConfig) -> int:
     return processes(chosen) * int(chosen.num_nodes)
 
 
+def check_there(chosen: DictConfig) -> None:
+    """ConfigurationError where a training needs a GPU and this machine has none, of CUDA or of Apple's."""
+    there = torch.cuda.device_count() or torch.backends.mps.is_available()
+    if chosen.accelerator in ("gpu", "cuda") and not there:
+        raise ConfigurationError(
+            f"trainer.accelerator={chosen.accelerator}, and torch finds no GPU on this machine: choose "
+            "trainer=cpu"
+        )
+
+
 def uses_gpus(chosen: DictConfig) -> bool:
     """Whether a training computes on CUDA devices; other accelerators have one device and are not counted."""
     asked = chosen.accelerator in ("gpu", "cuda", "auto")

@@ -21,8 +21,8 @@ ENDED = {
     *("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"),
 }
 """The states from which a job does not come back by itself; in every other it is under way or waits."""
-OWN_FAULT = {"COMPLETED", "FAILED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY"}
-"""Those of them for which neither a user nor the cluster is to blame."""
+BLAMELESS = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "UNKNOWN"}
+"""Those that say nothing against what the job did; UNKNOWN is one that the queue has forgotten."""
 SECONDS = 60
 """How long a command of Slurm's may take; a busy controller answers late."""
 
@@ -76,7 +76,12 @@ class Queue:
         if states is None:
             return {}
         found = {name: states.get(name, "UNKNOWN") for name in jobs}
-        return {name: state for name, state in found.items() if state in ENDED | {"UNKNOWN"}}
+        return {name: _verdict(name, state) for name, state in found.items() if state in ENDED | BLAMELESS}
+
+
+def ending(name: str, state: str) -> str:
+    """In words, that a job ended in a state with its work undone."""
+    return f"its Slurm job {name} ended as {state} before it was done"
 
 
 def is_over(name: str, restart: int) -> bool:
@@ -116,6 +121,12 @@ def _requeue(name: str, signum: int) -> None:
         print(f"warning: Slurm does not requeue job {name} ({said}): submit it again", file=sys.stderr)
     else:
         print(f"Slurm's job {name} is in the queue again and continues from here", file=sys.stderr)
+
+
+def _verdict(name: str, state: str) -> str:
+    """One that exits within the grace of a preemption, as before it takes signals, has failed for Slurm."""
+    was_preempted = state == "FAILED" and _facts(name).get("PreemptTime", "None") != "None"
+    return "PREEMPTED" if was_preempted else state
 
 
 def _facts(name: str) -> dict[str, str]:

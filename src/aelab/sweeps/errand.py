@@ -58,10 +58,7 @@ class Errand:
         """Do a trial; train: does one training by its overrides and the trial's number."""
 
         def one(overrides: Sequence[str]) -> None:
-            # The run's record names the command of this training alone, by which further ranks start.
-            sys.orig_argv[:] = [sys.executable, self.script, *self.plan.alone(overrides)]
-            sys.argv[:] = sys.orig_argv[1:]
-            ranks.leave()
+            self._pose_as_command(overrides)
             train(overrides, order.number)
 
         if self.plan.over:
@@ -69,6 +66,16 @@ class Errand:
             return
         with assigned(assignment):
             one(order.overrides)
+
+    def _pose_as_command(self, overrides: Sequence[str]) -> None:
+        """Make this process what a command for one training alone would be.
+
+        The run's record names that command, and Lightning starts further ranks by it.
+        """
+        sys.argv[:] = [self.script, *self.plan.alone(overrides)]
+        sys.orig_argv[:] = [sys.executable, *sys.argv]
+        sys.modules["__main__"].__spec__ = None  # else Lightning starts the module that started this
+        ranks.leave()
 
     def assignment(self, study: Study, earlier: tuple[str, ...]) -> Assignment:
         """What a trial's process is asked."""

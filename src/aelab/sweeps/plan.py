@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 from aelab.composition import SWEEPS
 from aelab.errors import ConfigurationError
 from aelab.locations import from_user
-from aelab.runs.devices import processes, uses_gpus
+from aelab.runs.devices import check_there, processes, uses_gpus
 from aelab.sweeps.first import check_first
+from aelab.sweeps.gpus import Gpus, gpus_for
 from aelab.sweeps.job import Composer
 from aelab.sweeps.over import Overrides, combinations
 from aelab.sweeps.search_space import Choice, Parameter, Space, described, edges, grid, is_whole, space_of
@@ -109,6 +110,15 @@ class Plan:
     def sampler(self) -> optuna.samplers.BaseSampler | None:
         """The sampler; None for a grid."""
         return instantiate(self.options["sampler"])
+
+    def gpus(self) -> Gpus | None:
+        """This machine's GPUs to deal out to trials, a fresh hand; None where they compute on the CPU.
+
+        Raises ConfigurationError where there are none, or too few for all workers.
+        """
+        for config in self.compositions:
+            check_there(config.trainer)
+        return gpus_for(self.options["workers"], self.gpus_each) if self.gpus_each else None
 
     def pruner(self) -> optuna.pruners.BasePruner:
         """The pruner, or one that lets every trial run."""

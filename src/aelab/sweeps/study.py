@@ -218,8 +218,9 @@ def _loss(trial: FrozenTrial, ended: Mapping[str, str] | None) -> tuple[str, str
     job = _job(trial)
     if job is None or ended is None:
         return LOST, "the process that ran it is gone"
-    reason = KILLED if ended[job] in slurm.OWN_FAULT else LOST
-    return reason, f"its Slurm job {job} ended as {ended[job]} before it was done"
+    # Its user may cancel a job of a sweep that was stopped, and start the sweep again.
+    reason = LOST if ended[job] in slurm.BLAMELESS | {"CANCELLED"} else KILLED
+    return reason, slurm.ending(job, ended[job])
 
 
 def _job(trial: FrozenTrial) -> str | None:

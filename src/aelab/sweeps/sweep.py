@@ -20,7 +20,7 @@ from aelab.sweeps.launchers.launcher import Launcher, Message, Site
 from aelab.sweeps.plan import Plan, plan
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import BEAT, KILLED, Record, default_name, earlier, open_study
+from aelab.sweeps.study import BEAT, Record, default_name, earlier, open_study
 from aelab.sweeps.table import progress, report, show_plan
 from aelab.sweeps.tell import ENDS, tell
 
@@ -91,8 +91,7 @@ class Worker:
         """Until nothing of the study is open, or a signal asks to stop."""
         while self.record.open() or self.trials:
             self.begin()
-            for number, message in self.launcher.messages(PATIENCE):
-                self.hear(number, message)
+            self.launcher.listen(PATIENCE, self.hear)
             if not self.trials:
                 time.sleep(PATIENCE if self.record.open() else 0)
             self.beat()
@@ -118,22 +117,21 @@ class Worker:
         log = self.folder.resolve() / f"trial-{trial.number:04d}.log"
         return Order(trial.number, tuple(overrides), earlier(trial), log)
 
-    def hear(self, number: int, message: Message) -> None:
-        """Act on what is heard of a trial."""
+    def hear(self, number: int, message: Message) -> bool | None:
+        """Act on what is heard of a trial; the answer to it, where it waits for one."""
         trial, (kind, *rest) = self.trials[number], message
         if kind == "gone":
-            self.gone(trial, rest[0])
-            return
+            self.gone(trial, *rest)
+            return None
         answer = tell(self.record, self.plan.objectives, trial, message)
-        if kind == "report":
-            self.launcher.answer(number, answer)
         if kind in ENDS:
             self.show(trial)
+        return answer
 
-    def gone(self, trial: Trial, why: str) -> None:
-        """A trial's process has ended; where nothing is recorded of how, it was killed."""
+    def gone(self, trial: Trial, why: str, reason: str) -> None:
+        """A trial's process has ended; why and for which reason, where it had not said how."""
         if trial.number not in self.ended and self.signals.received is None:
-            self.record.end(trial, TrialState.FAIL, reason=KILLED, error=why)
+            self.record.end(trial, TrialState.FAIL, reason=reason, error=why)
             self.show(trial)
         del self.trials[trial.number]
 

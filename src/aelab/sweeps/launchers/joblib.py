@@ -1,22 +1,22 @@
 """Trials in fresh processes of joblib's (loky's), for machines on which a fork is not safe."""
 
 import contextlib
+import itertools
 import os
 import re
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Any
 
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
-from aelab.errors import SweepError
 from aelab.runs.process import this_process
 from aelab.sweeps import errand
 from aelab.sweeps.errand import Errand, Order
-from aelab.sweeps.launchers.launcher import Message, Site
-from aelab.sweeps.streams import threads_each
+from aelab.sweeps.gpus import VISIBLE
+from aelab.sweeps.launchers.launcher import Hear, Site
+from aelab.sweeps.study import KILLED
 
 
 @dataclass
@@ -24,17 +24,16 @@ class Joblib:
     """At most `workers` processes at a time, each of which does one trial after another.
 
     Every process has an executor of its own: a death breaks an executor and all that runs in it.
-
-    Raises SweepError where trials at once would compute on the same GPUs.
     """
 
     site: Site
     _busy: dict[int, tuple[ProcessPoolExecutor, Future]] = field(default_factory=dict)
     _idle: list[ProcessPoolExecutor] = field(default_factory=list)
+    _made: dict[ProcessPoolExecutor, int] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        if self.site.workers > 1 and self.site.errand.plan.gpus_each:
-            raise SweepError("launcher=joblib deals out no GPUs: take launcher=local, or sweep.workers=1")
+        self._gpus = self.site.errand.plan.gpus()
 
     @property
     def room(self) -> int:
@@ -43,14 +42,21 @@ class Joblib:
 
     def start(self, orders: Sequence[Order]) -> None:
         """Hand each trial to a process."""
-        threads = threads_each(self.site.workers * self.site.errand.plan.ranks)
         for order in orders:
-            executor = self._idle.pop() if self._idle else ProcessPoolExecutor(max_workers=1)
-            future = executor.submit(_run, self.site.errand, order, threads)
+            executor = self._idle.pop() if self._idle else self._executor()
+            future = executor.submit(_run, self.site.errand, order, self.site.threads)
             self._busy[order.number] = (executor, future)
 
-    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
-        """("gone", why) for each trial that has ended within a time; it has told the storage how."""
+    def _executor(self) -> ProcessPoolExecutor:
+        """A process with GPUs of its own, which it keeps: CUDA asks once which ones it may use."""
+        number = next(self._numbers)
+        given = {} if self._gpus is None else {VISIBLE: ",".join(self._gpus.take(number))}
+        executor = ProcessPoolExecutor(max_workers=1, env=given)
+        self._made[executor] = number
+        return executor
+
+    def listen(self, seconds: float, hear: Hear) -> None:
+        """Tell which trials have ended within a time."""
         wait([future for _, future in self._busy.values()], seconds, FIRST_COMPLETED)
         for number, (executor, future) in list(self._busy.items()):
             if not future.done():
@@ -59,13 +65,11 @@ class Joblib:
             error = future.exception()
             if isinstance(error, TerminatedWorkerError):
                 executor.shutdown(kill_workers=True)
+                if self._gpus is not None:
+                    self._gpus.give_back(self._made[executor])
             else:
                 self._idle.append(executor)
-            yield number, ("gone", _death(error))
-
-    def answer(self, number: int, answer: Any) -> None:
-        """Nothing is asked: trials tell the storage themselves."""
-        raise NotImplementedError
+            hear(number, ("gone", _death(error), KILLED))
 
     def stop(self) -> str:
         """End all by SIGTERM, at which a training saves where it stands, and wait for them."""

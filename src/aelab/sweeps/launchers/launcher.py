@@ -1,14 +1,16 @@
 """What a sweep asks of whatever runs its trials."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from aelab.callbacks.study import Study
 from aelab.sweeps.errand import Errand, Order
+from aelab.sweeps.streams import threads_each
 
 Message = tuple[Any, ...]
+Hear = Callable[[int, Message], bool | None]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Site:
     at_once: bool
     folder: Path
 
+    @property
+    def threads(self) -> int:
+        """The share of a process where all that run at a time share this machine's cores."""
+        return threads_each(self.workers * self.errand.plan.ranks)
+
 
 class Launcher(Protocol):
     """Runs trials, each in a process of its own, so that a death stays alone.
@@ -44,15 +51,12 @@ class Launcher(Protocol):
         """Begin trials; all that they print goes to the end of their logs."""
         ...
 
-    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
-        """What is heard of the trials within a time, by number.
+    def listen(self, seconds: float, hear: Hear) -> None:
+        """Hand on what trials say within a time, by number, and what is answered back to them.
 
-        A trial that tells the storage itself is heard of in the end alone: ("gone", why), once for each.
+        Once for each, in the end: ("gone", why, reason), where reason is one of `study` in case that the
+        trial has not said how it ended. A trial that tells the storage itself is heard of then alone.
         """
-        ...
-
-    def answer(self, number: int, answer: Any) -> None:
-        """Answer a message of a trial that waits for it."""
         ...
 
     def stop(self) -> str:

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -15,39 +15,34 @@ from typing import Any
 from hydra.utils import get_class
 
 from aelab.callbacks.signals import ENDING
-from aelab.callbacks.study import Study
 from aelab.runs.build import read_data_ahead
 from aelab.runs.snapshot import packages
 from aelab.runs.train import changes, tree
 from aelab.sweeps.errand import Order
-from aelab.sweeps.gpus import VISIBLE, gpus_for
-from aelab.sweeps.launchers.launcher import Message, Site
+from aelab.sweeps.gpus import VISIBLE
+from aelab.sweeps.launchers.launcher import Hear, Site
 from aelab.sweeps.plan import Plan
-from aelab.sweeps.streams import print_to, share_cores, threads_each
+from aelab.sweeps.streams import print_to, share_cores
+from aelab.sweeps.study import KILLED
 from aelab.sweeps.trial import told_how_it_ends
 from aelab.trackers import Tracker
 
 PARENT_DEATH = 1  # Linux's prctl option: the signal that a process gets when its parent dies
 
-Train = Callable[[Order, Study], None]
-
 
 @dataclass
 class Local:
-    """Forks at most `workers` trials at a time, which share cores and GPUs and end with this process.
-
-    Raises ConfigurationError where the machine has too few GPUs for all of them.
+    """Forks at most `workers` trials at a time, which share the cores and the GPUs and end with this process.
 
     Nothing may have started threads in this process, or they and their locks are lost in the forks.
     """
 
     site: Site
     _running: dict[int, tuple[ForkProcess, Connection]] = field(default_factory=dict)
-    _has_read: bool = False
 
     def __post_init__(self) -> None:
-        each = self.site.errand.plan.gpus_each
-        self.gpus = gpus_for(self.site.workers, each) if each else None
+        self._gpus = self.site.errand.plan.gpus()
+        self._has_read = False
 
     @property
     def room(self) -> int:
@@ -65,35 +60,33 @@ class Local:
     def _fork(self, order: Order) -> None:
         ours, theirs = multiprocessing.Pipe()
         inherited = [ours, *(connection for _, connection in self._running.values())]
-        threads = threads_each(self.site.workers * self.site.errand.plan.ranks)
-        given = {} if self.gpus is None else {VISIBLE: ",".join(self.gpus.take(order.number))}
+        given = {} if self._gpus is None else {VISIBLE: ",".join(self._gpus.take(order.number))}
         process = multiprocessing.get_context("fork").Process(
-            target=_work, args=(self.site.train, order, theirs, inherited, threads, given, os.getpid())
+            target=_work, args=(self.site, order, theirs, inherited, given, os.getpid())
         )
         process.start()
         theirs.close()
         self._running[order.number] = (process, ours)
 
-    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
-        """What the processes send within a time, and ("gone", why) once when one has ended."""
+    def listen(self, seconds: float, hear: Hear) -> None:
+        """Hand on what the processes send within a time."""
         ready = set(wait([connection for _, connection in self._running.values()], seconds))
         for key, (process, connection) in list(self._running.items()):
             if connection not in ready:
                 continue
             try:
-                yield key, connection.recv()
+                message = connection.recv()
             except (EOFError, OSError):  # the process is gone: a kill may cut a message
                 process.join()
                 connection.close()
                 del self._running[key]
-                if self.gpus is not None:
-                    self.gpus.give_back(key)
-                yield key, ("gone", _death(process.exitcode or 0))
-
-    def answer(self, number: int, answer: Any) -> None:
-        """Send to a process; one that has died meanwhile is told of by `messages`."""
-        with contextlib.suppress(OSError):
-            self._running[number][1].send(answer)
+                if self._gpus is not None:
+                    self._gpus.give_back(key)
+                hear(key, ("gone", _death(process.exitcode or 0), KILLED))
+                continue
+            if (answer := hear(key, message)) is not None:
+                with contextlib.suppress(OSError):  # it has died meanwhile, which is heard of next
+                    connection.send(answer)
 
     def stop(self) -> str:
         """End all by SIGTERM, at which a training saves where it stands, and wait for them."""
@@ -117,11 +110,10 @@ def _read_once(plan: Plan) -> None:
 
 
 def _work(
-    train: Train,
+    site: Site,
     order: Order,
     study: Connection,
     inherited: list[Connection],
-    threads: int,
     given: dict[str, str],
     parent: int,
 ) -> None:
@@ -133,9 +125,9 @@ def _work(
     _die_with(parent)
     print_to(order.log)
     os.environ.update(given)  # CUDA reads it when it is first used, which is later
-    share_cores(threads)
+    share_cores(site.threads)
     with told_how_it_ends(study):
-        train(order, study)
+        site.train(order, study)
 
 
 def _die_with(parent: int) -> None:

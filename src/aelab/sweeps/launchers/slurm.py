@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,8 @@ from aelab.runs import slurm
 from aelab.runs.slurm import Queue
 from aelab.sweeps import errand
 from aelab.sweeps.errand import Errand, Order
-from aelab.sweeps.launchers.launcher import Message, Site
+from aelab.sweeps.launchers.launcher import Hear, Site
+from aelab.sweeps.study import KILLED, LOST
 
 ARRAY = 1000
 """How many jobs may be in the queue at a time: clusters take arrays of up to 1001 unless set otherwise."""
@@ -41,15 +42,20 @@ class Slurm:
     gpus_per_node: int | None = None
     setup: Sequence[str] = ()
     additional_parameters: Mapping[str, Any] = field(default_factory=dict)
-    queue: Queue = field(default_factory=Queue)
-    _jobs: dict[int, str] = field(default_factory=dict)
-    _news: list[tuple[int, Message]] = field(default_factory=list)
+    _queue: Queue = field(default_factory=Queue, init=False)
+    _jobs: dict[int, str] = field(default_factory=dict, init=False)
+    _news: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         if not slurm.at_hand():
             raise SweepError(
                 "launcher=slurm: this machine has no Slurm (no sbatch, squeue and scontrol on the PATH): "
                 "start the sweep where jobs are submitted, or take launcher=local"
+            )
+        if self.timeout_min * 60 < 2 * self.signal_delay_s:
+            raise SweepError(
+                f"launcher.timeout_min={self.timeout_min} leaves no time to train when it is told to save "
+                f"launcher.signal_delay_s={self.signal_delay_s} before that: give a longer or a shorter one"
             )
         _check(self._executor())
 
@@ -63,29 +69,28 @@ class Slurm:
         from submitit.core.utils import FailedJobError
 
         executor = self._executor()
+        threads = max(1, self.cpus_per_task // self.site.errand.plan.ranks)
         try:
             with slurm.outside(), executor.batch():
-                jobs = [executor.submit(_run, self.site.errand, o, self.cpus_per_task) for o in orders]
+                jobs = [executor.submit(_run, self.site.errand, o, threads) for o in orders]
         except FailedJobError as error:
             raise SweepError(f"launcher=slurm: {_sentence(str(error))}") from error
         for order, job in zip(orders, jobs, strict=True):
             self._jobs[order.number] = job.job_id
-            self._news.append((order.number, ("worker", {"slurm": job.job_id})))
+            self._news.append(order.number)
 
-    def messages(self, seconds: float) -> Iterator[tuple[int, Message]]:
-        """The job of each new trial, and ("gone", why) for one whose job has left the queue."""
+    def listen(self, seconds: float, hear: Hear) -> None:
+        """Tell the job of each new trial, and which ones have ended."""
         while self._news:
-            yield self._news.pop()
+            number = self._news.pop()
+            hear(number, ("worker", {"slurm": self._jobs[number]}))
         time.sleep(seconds)
-        ended = self.queue.ended(self._jobs.values()) if self._jobs else {}
+        ended = self._queue.ended(self._jobs.values()) if self._jobs else {}
         for number, job in list(self._jobs.items()):
             if job in ended:
                 del self._jobs[number]
-                yield number, ("gone", f"its Slurm job {job} ended as {ended[job]} before it was done")
-
-    def answer(self, number: int, answer: Any) -> None:
-        """Nothing is asked: trials tell the storage themselves."""
-        raise NotImplementedError
+                reason = LOST if ended[job] in slurm.BLAMELESS else KILLED
+                hear(number, ("gone", slurm.ending(job, ended[job]), reason))
 
     def stop(self) -> str:
         """Leave the jobs where they are."""
@@ -138,4 +143,4 @@ def _check(executor: Any) -> None:
 def _sentence(said: str) -> str:
     """What sbatch says, in one line."""
     lines = [line.partition("error: ")[2] or line for line in said.splitlines() if line.strip()]
-    return "Slurm refuses these options: " + "; ".join(dict.fromkeys(lines))
+    return "Slurm refuses the job: " + "; ".join(dict.fromkeys(lines))
