@@ -4,6 +4,7 @@ import pytest
 from folders import make_run
 
 from aelab.comparison.compare import compare
+from aelab.comparison.sheets import runs_sheet
 from aelab.errors import ConfigurationError, DataError
 
 
@@ -94,6 +95,10 @@ def test_folds_repeat_a_configuration_as_seeds_do(tmp_path):
     found = comparison.groups[0].summaries["test/elbo"]
     assert found.values == pytest.approx([-8.0, -8.1, -8.2, -9.0, -9.1, -9.2])
     assert not any("pools" in flag or "again" in flag for flag in comparison.flags)
+    head, *each = runs_sheet(comparison)
+    assert {(row[head.index("seed")], row[head.index("fold")]) for row in each} == {
+        (seed, fold) for seed in (0, 1) for fold in range(3)
+    }
     assert any("fold of data.folds" in flag and "too small" in flag for flag in comparison.flags)
 
 

@@ -47,18 +47,19 @@ def groups_sheet(comparison: Comparison) -> Iterator[Row]:
 def runs_sheet(comparison: Comparison) -> Iterator[Row]:
     """A head, and a row for each run, failed ones and why included, and for each folder that was skipped."""
     names = sorted({name for group in comparison.groups for run in group.runs for name in run.values})
-    yield ("group", "name", "seed", "status", "error", "path", "steps", "samples_seen", "flops", *names)
+    head = ("group", "name", "seed", "fold", "status", "error", "path", "steps", "samples_seen", "flops")
+    yield (*head, *names)
     for group in comparison.groups:
         for run in (*group.runs, *group.failed):
             yield _run(group, run, names)
     for path, reason in comparison.skipped.items():
-        yield (None, None, None, "skipped", reason, path, *[None] * (3 + len(names)))
+        yield (None, None, None, None, "skipped", reason, path, *[None] * (3 + len(names)))
 
 
 def _run(group: Group, run: Run, names: Sequence[str]) -> Row:
     spent = (run.record.get("steps"), run.record.get("samples_seen"), flops(run))
     values = (run.values.get(name) for name in names)
-    return (group.name, run.name, run.seed, run.status, run.error, str(run.path), *spent, *values)
+    return (group.name, run.name, *run.repeat, run.status, run.error, str(run.path), *spent, *values)
 
 
 def csv_text(rows: Iterator[Row]) -> str:
