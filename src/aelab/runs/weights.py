@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from aelab.errors import ConfigurationError, RunError
 from aelab.models import Autoencoder
 from aelab.runs.construction import construct
+from aelab.runs.deciding import ELSEWHERE
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import load, resume_points, usable
 
@@ -55,8 +56,7 @@ def checkpoint_of(folder: RunFolder) -> Path:
 
 def fingerprint(config: DictConfig) -> str:
     """A hash of all that decides a training's bits."""
-    apart = ("outputs", "resume", "logger", "tags", "pictures")
-    deciding = {k: v for k, v in config.items() if k not in apart}
+    deciding = {k: v for k, v in config.items() if k not in ELSEWHERE}
     return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
 
 
