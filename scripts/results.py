@@ -19,8 +19,9 @@ from aelab.comparison.numerals import mean_and_deviation
 from aelab.comparison.records import Summary
 from aelab.errors import AelabError, RunError
 from aelab.runs.chosen import runs_below
+from aelab.runs.deciding import without_seed
 from aelab.runs.folder import RunFolder
-from aelab.runs.peers import spaces_of, without_seed
+from aelab.runs.peers import spaces_of
 from aelab.runs.trusted import trusted_settings
 
 Seeds = Sequence[Mapping[str, float]]

@@ -15,8 +15,8 @@ from aelab.comparison.text import printable, without_secrets
 from aelab.errors import AelabError, ConfigurationError, RunError
 from aelab.numbers import is_number
 from aelab.runs.chosen import matching, runs_below
+from aelab.runs.deciding import deciding
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.peers import deciding
 from aelab.runs.trusted import NEEDED
 
 # libyaml reads a configuration in a tenth of the time; either makes plain values alone.

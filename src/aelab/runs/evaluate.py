@@ -2,13 +2,11 @@
 
 import hashlib
 import shutil
-import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,18 +18,16 @@ from aelab.callbacks.signals import Signals
 from aelab.errors import AelabError, ConfigurationError, InapplicableError, NonFiniteError, RunError
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.options import at_least
-from aelab.evaluation.subject import BLOCK, Subject
-from aelab.matmul import choose_matmul
+from aelab.evaluation.subject import Subject
 from aelab.runs.build import make
-from aelab.runs.datasets import data_of
 from aelab.runs.folder import RunFolder
-from aelab.runs.peers import peers_of, spaces_of
 from aelab.runs.report import report_evaluation
 from aelab.runs.session import quieten
 from aelab.runs.snapshot import hardware
+from aelab.runs.subjects import subject_of
 from aelab.runs.tell import refuse_links, tell, trackers_of
 from aelab.runs.trusted import trusted_settings
-from aelab.runs.weights import checkpoint_of, device_of, model_of
+from aelab.runs.weights import checkpoint_of
 
 FAILED = "failed:"
 
@@ -50,8 +46,7 @@ def main(config: DictConfig) -> None:
     parts = {name: make(node) for name, node in config.suite.parts.items() if node is not None}
     settings = trusted_settings(folder)
     # What would end the evaluation badly is looked at before hours of work, not after them.
-    refuse_links(folder.path / "evaluation")
-    _refuse_folders(folder.evaluation(suite))
+    _check_place(folder, suite)
     earlier = folder.suite(suite)
     trackers = trackers_of(folder, settings, config.get("logger")) if config.trackers else []
     subject = subject_of(folder, settings, config)
@@ -59,13 +54,12 @@ def main(config: DictConfig) -> None:
     with _draft(folder, suite) as draft:
         findings = evaluate(subject, parts, draft)
         findings.move(folder.evaluation(suite))
-    ended = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
-    folder.update_evaluations(**{suite: {**known, **ended, **findings.record()}})
+    known["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+    folder.update_evaluations(**{suite: {**known, **findings.record()}})
     findings.clear(earlier)
     hints = tell(trackers, folder, suite, findings)
     report_evaluation(folder, suite, findings, hints)
-    failed = [name for name, why in findings.left_out.items() if why.startswith(FAILED)]
-    if failed:
+    if failed := [name for name, why in findings.left_out.items() if why.startswith(FAILED)]:
         raise RunError(
             f"{' and '.join(failed)} failed, for the reason given above; all else is in {folder.evaluations}"
         )
@@ -78,9 +72,10 @@ def _check(config: DictConfig) -> None:
         raise ConfigurationError(f"peers={config.peers}: give a list of runs, as peers=[{config.peers}]")
 
 
-def _refuse_folders(place: Path) -> None:
-    """RunError for a folder where figures and tables go, which one of them might have to replace."""
-    for path in place.glob("*"):
+def _check_place(folder: RunFolder, suite: str) -> None:
+    """RunError for a link, or for a folder that a figure or table might have to replace, where these go."""
+    refuse_links(folder.path / "evaluation")
+    for path in folder.evaluation(suite).glob("*"):
         if path.is_dir():
             raise RunError(f"{path} is a folder, and figures and tables go there: remove it")
 
@@ -125,46 +120,6 @@ def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findin
         seconds[name] = round(time.monotonic() - start, 2)
     findings.facts["seconds"] = seconds
     return findings
-
-
-def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
-    """The model with the weights that validation chose, the data of its run, and its peers."""
-    device = device_of(config.device)
-    model = model_of(folder, settings).to(device)
-    choose_matmul(model, BLOCK)
-    data = data_of(folder, settings, config.data.root)
-    subject = Subject(model, data, str(settings.name), int(settings.seed), device)
-    return replace(subject, peers=tuple(_peers(folder, settings, subject, config)))
-
-
-def _peers(
-    folder: RunFolder, settings: DictConfig, subject: Subject, config: DictConfig
-) -> Iterator[Subject]:
-    """Those that are given, or those that are found and can be read."""
-    given = None if config.peers is None else [RunFolder.open(Path(path)) for path in config.peers]
-    for peer in peers_of(folder, settings, given):
-        try:
-            yield _peer(peer, subject, config)
-        except AelabError as error:
-            if given is not None:
-                raise
-            print(f"warning: a run of another seed is left aside: {error}", file=sys.stderr)
-
-
-def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
-    """A run of another seed, on the data and with the noise of the subject.
-
-    It has estimates only where the very same parts made them: other options measure something else.
-    """
-    suite = str(config.suite.name)
-    found, parts = folder.suite(suite), OmegaConf.to_container(config.suite.parts)
-    return replace(
-        subject,
-        model=model_of(folder, trusted_settings(folder)).to(subject.device),
-        name=folder.path.name,
-        estimates=folder.estimates(suite) if found.get("parts") == parts else {},
-        spaces=spaces_of(found),
-    )
 
 
 def circumstances(folder: RunFolder) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One or two trained runs in the browser."""
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -28,12 +29,7 @@ def main(config: DictConfig) -> None:
         raise ConfigurationError("exploring needs gradio: pip install --editable '.[ui]'") from error
     paths = [config.run, *([] if config.other is None else [config.other])]
     explorers = [explorer_of(RunFolder.open(Path(path)), config) for path in paths]
-    data = [explorer.subject.data for explorer in explorers]
-    if len({repr((d.name, d.shape, sorted(d.checksums.items()))) for d in data}) > 1:
-        names = " and ".join(f"{d.name} {list(d.shape)}" for d in data)
-        raise ConfigurationError(
-            f"two runs side by side share their images, and these are of {names}: give one"
-        )
+    _check_same_data(explorers)
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     blocks = page(explorers)
     _, address, _ = blocks.launch(
@@ -48,6 +44,15 @@ def main(config: DictConfig) -> None:
     )
     print(f"open {address} in a browser; ctrl-c ends it", flush=True)
     blocks.block_thread()
+
+
+def _check_same_data(explorers: Sequence[Explorer]) -> None:
+    data = [explorer.subject.data for explorer in explorers]
+    if len({repr((d.name, d.shape, sorted(d.checksums.items()))) for d in data}) > 1:
+        names = " and ".join(f"{d.name} {list(d.shape)}" for d in data)
+        raise ConfigurationError(
+            f"two runs side by side share their images, and these are of {names}: give one"
+        )
 
 
 def explorer_of(folder: RunFolder, config: DictConfig) -> Explorer:

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from aelab.errors import AelabError, ConfigurationError
+from aelab.runs.deciding import without_seed
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.trusted import trusted_settings
 
-# Where a run's files and words go decides nothing of what it learns.
-ELSEWHERE = ("outputs", "resume", "logger", "tags", "pictures", "resume_points", "threads")
 MOST = 4  # peers that are looked at
 
 
@@ -49,26 +48,6 @@ def spaces_of(found: Mapping[str, Any]) -> frozenset[str]:
     recorded = found.get("feature_space")
     each = [recorded, *recorded.values()] if isinstance(recorded, dict) else []
     return frozenset(str(space["name"]) for space in each if isinstance(space, dict) and "name" in space)
-
-
-def without_seed(settings: DictConfig) -> dict[str, Any]:
-    """All of a configuration that decides what is learned, apart from the run's seed."""
-    plain: Any = OmegaConf.to_container(settings)
-    return deciding(plain)
-
-
-def deciding(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a configuration that was read as plain containers."""
-    kept = {key: value for key, value in plain.items() if key not in ELSEWHERE and key != "seed"}
-    for node in ("data", "training"):
-        kept[node] = {k: v for k, v in kept[node].items() if k not in ("seed", "root")}
-    return {**kept, "data": without_idle_folds(kept["data"])}
-
-
-def without_idle_folds(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The node `data` as runs have it that are older than folds, where none are asked for."""
-    idle = data.get("folds") is None
-    return {key: value for key, value in data.items() if not idle or key not in ("folds", "fold")}
 
 
 def _beside(folder: RunFolder) -> list[RunFolder]:

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from aelab.errors import ConfigurationError, RunError
 from aelab.models import Autoencoder
 from aelab.runs.construction import construct
+from aelab.runs.deciding import ELSEWHERE, without_idle_folds
 from aelab.runs.folder import RunFolder
-from aelab.runs.peers import without_idle_folds
 from aelab.training.checkpoints import load, resume_points, usable
 
 RESUME_POINTS = "ResumePoints"  # the name under which Lightning keeps that callback's state
@@ -56,8 +56,7 @@ def checkpoint_of(folder: RunFolder) -> Path:
 
 def fingerprint(config: DictConfig) -> str:
     """A hash of all that decides a training's bits."""
-    apart = ("outputs", "resume", "logger", "tags", "pictures")
-    deciding = {k: v for k, v in config.items() if k not in apart}
+    deciding = {k: v for k, v in config.items() if k not in ELSEWHERE}
     deciding["data"] = without_idle_folds(config.data)
     return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
 

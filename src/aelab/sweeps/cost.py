@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from aelab.errors import AelabError
+from aelab.locations import from_user
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.snapshot import hardware
 from aelab.runs.terminal import from_here
@@ -110,7 +111,7 @@ def _nearest(config: DictConfig, training: Tried, threads: int) -> Measured | No
     def unlike(run: Measured) -> tuple[bool, bool, float]:
         return run.images < least, run.threads != threads, round(abs(run.distance(training)), 1)
 
-    runs = RunFolder.named(Path(config.outputs), str(config.name))[:NEWEST]
+    runs = RunFolder.named(from_user(config.outputs), str(config.name))[:NEWEST]
     timed = (found for run in runs if (found := _timed(run, config)) is not None)
     return min(timed, key=unlike, default=None)
 
