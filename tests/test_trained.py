@@ -153,6 +153,21 @@ def test_a_model_that_sees_a_quadrant_shows_it(train):
         assert torch.equal(shown[seen], x[seen])
     with pytest.raises(InapplicableError, match="give given"):
         model.sample(3)
+    with pytest.raises(DataError, match="given holds 2 images: one for all 3"):
+        model.sample(3, given=images(2))
+
+
+def test_a_run_is_known_by_its_fingerprint(run, vae):
+    assert vae.fingerprint == run.read()["fingerprint"]
+
+
+def test_each_of_a_pair_and_of_a_block_has_its_own_label(labelled):
+    a, b, y = images(3), images(3, seed=1), [1, 2, 3]
+    path = labelled.interpolate(a, b, steps=3, y=y)
+    torch.testing.assert_close(path[:, 0], labelled.reconstruct(a, y=y), atol=1e-5, rtol=0)
+    x, labels = images(503), torch.arange(503) % 10
+    whole = labelled.reconstruct(x, y=labels)
+    torch.testing.assert_close(whole[498:], labelled.reconstruct(x[498:], y=labels[498:]), atol=1e-5, rtol=0)
 
 
 def test_a_path_begins_and_ends_with_the_reconstructions(vae):
@@ -162,6 +177,8 @@ def test_a_path_begins_and_ends_with_the_reconstructions(vae):
         assert path.shape == (2, 5, 1, 8, 8)
         torch.testing.assert_close(path[:, 0], vae.reconstruct(a), atol=1e-5, rtol=0)
         torch.testing.assert_close(path[:, -1], vae.reconstruct(b), atol=1e-5, rtol=0)
+    middle = vae.decode((vae.encode(a) + vae.encode(b)) / 2)
+    torch.testing.assert_close(vae.interpolate(a, b, steps=3)[:, 1], middle, atol=1e-5, rtol=0)
 
 
 def test_many_images_pass_in_blocks(vae):
@@ -227,6 +244,7 @@ def test_pictures_of_another_size_are_fitted_when_asked(vae):
         (lambda m: m.encode(images(), y=1), "without labels"),
         (lambda m: m.encode(images(), attributes=[1.0]), "without attributes"),
         (lambda m: m.decode(torch.zeros(2, 3)), "codes are"),
+        (lambda m: m.decode(torch.zeros(0, 16)), "codes are"),
         (lambda m: m.decode(torch.zeros(2, 16), given=images(2)), "leave out given"),
         (lambda m: m.sample(0), "at least one"),
         (lambda m: m.log_prob(images(), samples=0), "at least one"),
@@ -251,7 +269,10 @@ def test_codes_without_a_line_between_them(train):
     sphere = aelab.load(train("variant=hyperspherical_vae").path)
     with pytest.raises(InapplicableError, match="spherical=True"):
         sphere.interpolate(images(), images(3, 1))
-    assert sphere.interpolate(images(), images(3, 1), spherical=True).isfinite().all()
+    a, b = sphere.encode(images()), sphere.encode(images(3, 1))
+    half = ((1 + torch.cosine_similarity(a, b)) / 2).sqrt()[:, None]  # the cosine of half the angle
+    path = sphere.interpolate(images(), images(3, 1), steps=3, spherical=True)
+    torch.testing.assert_close(path[:, 1], sphere.decode((a + b) / (2 * half)), atol=1e-5, rtol=0)
 
 
 def test_a_forged_run_is_refused(train, tmp_path):
