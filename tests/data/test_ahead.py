@@ -9,7 +9,7 @@ import torch
 from aelab.composition import compose
 from aelab.data import ahead
 from aelab.errors import DataError
-from aelab.runs.build import data_of, read_data_ahead
+from aelab.runs.build import data_module, read_data_ahead
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def nothing_read(monkeypatch):
 
 
 def cut(*overrides):
-    data = data_of(compose(overrides))
+    data = data_module(compose(overrides))
     data.setup()
     return data
 

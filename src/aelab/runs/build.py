@@ -47,7 +47,7 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time alone
     if config.threads:
         torch.set_num_threads(config.threads)
-    data = data_of(config) if data is None else data
+    data = data_module(config) if data is None else data
     data.prepare_data()
     data.setup()
     if not 0 <= config.seed < 2**32:
@@ -74,7 +74,7 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
 
 
-def data_of(config: DictConfig) -> DataModule:
+def data_module(config: DictConfig) -> DataModule:
     """The data module of a configuration, over images that were read ahead where they were."""
     return shared(_plain(config.data), make(config.data))
 
