@@ -157,6 +157,11 @@ def test_a_model_that_sees_a_quadrant_shows_it(train):
         model.sample(3, given=images(2))
 
 
+def test_codes_of_another_precision_are_decoded(vae):
+    codes = vae.encode(images())
+    assert torch.equal(vae.decode(codes.double()), vae.decode(codes))
+
+
 def test_a_run_is_known_by_its_fingerprint(run, vae):
     assert vae.fingerprint == run.read()["fingerprint"]
 

@@ -140,6 +140,8 @@ def test_a_parquet_file_holds_the_same_columns(run, tmp_path):
     for name, column in (("z3", arrays["codes"][:, 3]), ("deviation15", arrays["deviations"][:, 15])):
         assert np.array_equal(columns[name], column)
     assert np.array_equal(columns["label"], arrays["labels"])
+    with pytest.raises(AelabError, match="overwrite=true"):
+        encode(configured("encode", run, tmp_path / "codes.npz"))
 
 
 def test_a_posterior_without_a_closed_form_has_no_deviations(train, tmp_path):
