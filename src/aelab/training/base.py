@@ -63,6 +63,7 @@ class Training(LightningModule):
         self.lr_schedule: Schedule | None = None
         self.seed, self.accumulate, self.clip = seed, accumulate_grad_batches, gradient_clip_val
         self.window = Window()
+        self.averages: list[Tensor] = []  # what steps move beside the weights
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
             {"val": estimands(model.latent), "test": estimands(model.latent)}
         )
@@ -93,6 +94,8 @@ class Training(LightningModule):
             )
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
+        kept = self.model.state_dict().keys()
+        self.averages = [buffer for name, buffer in self.model.named_buffers() if name in kept]
         for schedule in self.schedules_of_training():
             schedule.plan(self.total_steps)
         if self.make_lr_schedule:
@@ -155,9 +158,16 @@ class Training(LightningModule):
             loop.step(optimizer)
         else:
             wrapped.step()
+        if self.trainer.world_size > 1:
+            self.share_averages()
         for group in optimizer.param_groups:  # what `zero_grad` comes to, at a fifth of its price
             for parameter in group["params"]:
                 parameter.grad = None
+
+    def share_averages(self) -> None:
+        """Take those of the first process, which checkpoints hold; DDP does so for automatic steps alone."""
+        for average in self.averages:
+            torch.distributed.broadcast(average, 0)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip here, where mixed precision has unscaled the gradients."""
