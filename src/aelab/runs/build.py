@@ -66,9 +66,31 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
         raise ConfigurationError(
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
         )
+    if isinstance(config.trainer.strategy, DictConfig):
+        _check_shards(config, training)
     choose_matmul(training.model, data.batch_size)
     two = _try(training, data.val_examples(2), config.monitor.metric)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
+
+
+def _check_shards(config: DictConfig, training: Training) -> None:
+    """Refuse with `trainer=fsdp` what reads weights or gradients whole."""
+    means = [node._target_ for node in (config.get("callbacks") or {}).values()]
+    refused = {
+        "structure=hamiltonian": training.model.follows_gradient,
+        "callback=ema": any(name.endswith("EMAWeightAveraging") for name in means),
+        "objective/penalty": any(not term.reads_codes for term in training.objective.terms.values()),
+        "training.gradient_clip_val": training.clip,
+        "training.compile": config.training.compile,
+        "trainer.inference_mode": config.trainer.inference_mode,
+        "trainer.precision": str(config.trainer.precision) not in ("32", "32-true"),
+    }
+    for option, given in refused.items():
+        if given:
+            raise ConfigurationError(
+                f"{option} needs weights or gradients whole, and trainer=fsdp has a part of them in each "
+                "process: leave it out, or choose trainer=ddp"
+            )
 
 
 def _try(training: Training, batch: Batch, monitor: str) -> int:

@@ -30,6 +30,7 @@ from aelab.runs.weights import fingerprint
 from aelab.trackers import Tracker
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
+from aelab.training.sharding import load_whole
 
 # Set for the processes that Lightning starts beside the first one: the run that they take part in, where it
 # continues, and whether a study may end it.
@@ -74,7 +75,7 @@ def test(trainer: Trainer, parts: Parts, folder: RunFolder, seen: int) -> dict[s
     """
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
-        parts.training.load_state_dict(load(Path(best))["state_dict"])
+        load_whole(parts.training, load(Path(best))["state_dict"])
     trainer.test(parts.training, datamodule=parts.data, verbose=False)
     metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if trainer.is_global_zero:
