@@ -97,7 +97,11 @@ stop() {
     for daemon in slurmd slurmctld munged; do
         if pid=$(cat "$STATE/$daemon.pid" 2> /dev/null) && [ "$(cat "/proc/$pid/comm" 2> /dev/null)" = "$daemon" ]; then
             kill "$pid"
-            while [ -e "/proc/$pid" ]; do sleep 0.1; done
+            # Where nobody reaps processes, one that has ended stays as a zombie.
+            for _ in $(seq 100); do
+                grep -qs '^State:.[^Z]' "/proc/$pid/status" || break
+                sleep 0.1
+            done
         fi
     done
 }
