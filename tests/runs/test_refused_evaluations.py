@@ -147,7 +147,7 @@ def test_an_option_that_does_not_exist(refused, run, overrides, sentence):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_device_that_is_not_there(refused, run):
-    refused(run, r"device=cuda is not at hand \(.*choose device=cpu", "device=cuda")
+    refused(run, "device=cuda is not at hand: choose cpu", "device=cuda")
 
 
 def test_data_with_other_checksums_than_the_record_names(refused, copy):

@@ -271,7 +271,8 @@ def test_a_signal_ends_with_a_checkpoint_and_its_exit_code(tmp_path, script_envi
     assert load(resume_points(run.checkpoints)[0])["global_step"] > 0
 
 
-def test_signals_wait_for_the_end_of_a_step_but_only_once():
+def test_signals_wait_for_the_end_of_a_step_but_only_once(monkeypatch):
+    monkeypatch.setattr("aelab.callbacks.signals.ECHO", 0.0)
     with Signals() as signals:
         signals.deferred = True
         os.kill(os.getpid(), signal.SIGTERM)

@@ -14,9 +14,9 @@ from PIL import Image
 import aelab
 from aelab.composition import compose
 from aelab.errors import AelabError
+from aelab.runs.datasets import data_of
 from aelab.runs.drafts import draft, safe_names
 from aelab.runs.encode import main as encode
-from aelab.runs.evaluate import data_of
 from aelab.runs.pictures import pictures_in
 from aelab.runs.reconstruct import main as reconstruct
 from aelab.runs.sample import main as sample

@@ -46,7 +46,7 @@ def test_kills_of_trials_and_of_a_worker_lose_nothing(tmp_path, script_environme
 
     started, workers, kills, deaths = time.monotonic(), [worker(), worker()], 0, 0
     while any(w.poll() is None for w in workers):
-        time.sleep(chance.uniform(1, 9))
+        time.sleep(chance.uniform(0.2, 2))
         running = [child for w in workers for child in children(w.pid)]
         if running:
             kill(chance.choice(running))
