@@ -81,6 +81,7 @@ def test_numbers_equal_those_of_one_process(finished, stage):
         assert together[name] == pytest.approx(value, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_first_process_ends_both_and_the_run_resumes_to_the_same_bits(tmp_path):
     # Long enough that the signal meets the training also on a machine that is busy with other tests.
     overrides = ["trainer.max_epochs=12", "data.batch_size=16", "trainer.log_every_n_steps=5"]

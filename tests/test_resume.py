@@ -21,7 +21,10 @@ def test_twenty_killed_trainings_end_bit_equal(script_environment):
     assert "20 of 20 trainings are bit for bit equal" in done.stdout
 
 
-@pytest.mark.parametrize("ingredient", ["position", "noise", "window", "journal"])
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("position", "window", "journal")]
+
+
+@pytest.mark.parametrize("ingredient", ["noise", *OTHERS])
 def test_the_comparison_fails_when_an_ingredient_is_left_out(script_environment, ingredient):
     done = check(script_environment, "--trials", "6", "--without", ingredient)
     print(done.stdout)

@@ -30,6 +30,7 @@ def timed(sweep, runs):
     return make
 
 
+@pytest.mark.slow
 def test_the_time_is_that_of_the_images_to_come_at_the_last_speed(sweep, timed):
     run = timed(*WHOLE)
     dry = (*WHOLE, "sweep.dry_run=true")

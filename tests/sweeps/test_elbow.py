@@ -132,6 +132,7 @@ def test_panels_without_finite_numbers_are_refused():
             drawn(first=Panel("objective", mean))
 
 
+@pytest.mark.slow
 def test_the_study_of_the_latent_size_is_a_grid_and_a_search_by_the_same_file(sweep):
     said, code = sweep("experiment=latent_size", "data=digits", "sweep.dry_run=true", flag=())
     assert code == 0

@@ -60,6 +60,7 @@ def test_a_trial_is_the_mean_of_its_folds_and_the_best_is_trained_on_all_images(
     assert not [word for word in words if word.startswith(("data.fold=", "data.folds=3"))]
 
 
+@pytest.mark.slow
 def test_what_is_done_of_a_trial_is_not_done_again(sweep, runs, tmp_path):
     assert sweep("latent=2", "data.folds=3", "data.fold=0,1")[1] == 0
     said, code = sweep("latent=2", *FOLDS, "sweep.workers=2")
@@ -87,6 +88,7 @@ def test_a_trial_that_was_killed_in_a_later_training_goes_on_there(sweep, runs, 
     assert first.read() == before
 
 
+@pytest.mark.slow
 def test_a_training_of_a_trial_has_the_bits_that_it_has_alone(sweep, runs):
     assert sweep("seed=7,8", "sweep.study=alone")[1] == 0
     alone = {run.read()["seed"]: run.metrics.read_bytes() for run in runs()}

@@ -42,6 +42,7 @@ def weights(folder: RunFolder) -> dict:
     return load(folder.checkpoints / "best.ckpt")["state_dict"]
 
 
+@pytest.mark.slow
 def test_two_trials_of_two_processes_at_once(tmp_path, script_environment):
     done = run(command(tmp_path, "seed=0,1", "sweep.workers=2"), script_environment)
     assert done.returncode == 0, done.stdout + done.stderr
