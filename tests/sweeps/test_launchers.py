@@ -8,12 +8,14 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 from small import SMALL
 
+from aelab.callbacks.signals import Signals
 from aelab.errors import SweepError
 from aelab.journal import rows
 from aelab.runs.folder import RunFolder, Status
@@ -21,10 +23,12 @@ from aelab.runs.process import this_process
 from aelab.sweeps import errand
 from aelab.sweeps.errand import Errand, Order
 from aelab.sweeps.launchers.launcher import Site
+from aelab.sweeps.launchers.local import Local
 from aelab.sweeps.launchers.slurm import Slurm
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.storage import open_storage
 from aelab.sweeps.study import LOST, Record, open_study
+from aelab.sweeps.sweep import Worker
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 LONG = ["trainer.limit_train_batches=1.0", "trainer.max_epochs=40", "pictures.every_n_epochs=1000"]
@@ -144,6 +148,21 @@ def test_joblib_goes_on_when_one_trial_fails_and_one_is_killed(runs, tmp_path, s
 
 
 @pytest.mark.slow
+def test_an_error_of_the_sweep_s_own_ends_its_trials(tmp_path):
+    def work(order, study):
+        study.send(("report", 1, 0.0))
+        study.recv()  # for ever, if nobody answers or hangs up
+
+    plan = SimpleNamespace(ranks=1, compositions=(), gpus=lambda: None, options={}, objectives={})
+    launcher = Local(Site(work, SimpleNamespace(plan=plan), 1, True, tmp_path))
+    record = SimpleNamespace(open=lambda: True, take=lambda ours: None)
+    worker = Worker(launcher, plan, record, tmp_path, Signals(), {0: None})
+    launcher.start([Order(0, (), (), tmp_path / "log")])
+    with pytest.raises(AttributeError):  # of the trial that is none
+        worker.work()
+    assert not multiprocessing.active_children()
+
+
 def test_joblib_saves_its_trials_at_ctrl_c_and_the_same_command_continues(runs, tmp_path, script_environment):
     command = [sys.executable, str(SCRIPT), "-m", *SMALL, *LONG, "seed=0,1", "launcher=joblib"]
     command += ["sweep.workers=2", f"outputs={tmp_path / 'outputs'}"]

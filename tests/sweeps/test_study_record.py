@@ -7,7 +7,8 @@ from studies import POINTS, overrides, shared_record, together
 
 from aelab.errors import SweepError
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import FAILED
+from aelab.sweeps.study import FAILED, open_study
+from aelab.sweeps.tell import tell
 
 
 def record(folder, **options):
@@ -58,6 +59,13 @@ def test_another_attempt_has_the_same_values(tmp_path):
     assert ours.take().suggest_float("lr", 0, 1) == drawn
 
 
+def test_a_report_on_a_trial_that_was_taken_back_ends_it(tmp_path):
+    ours = record(tmp_path, budget=1)
+    trial = ours.take()
+    ours.end(trial, TrialState.FAIL, reason=FAILED, error="taken back")
+    assert tell(ours, ["val/elbo"], trial, ("report", 1, 0.0)) is True
+
+
 def test_a_torn_line_is_cut_off_the_journal(tmp_path):
     ours = record(tmp_path)
     ours.add(POINTS[:2])
@@ -73,6 +81,9 @@ def test_a_study_of_something_else_is_refused(tmp_path):
     record(tmp_path)
     with pytest.raises(SweepError, match="overrides differ"):
         record(tmp_path, question="data=digits")
+    asked = {"overrides": ["data=mnist"], "over": [["seed=0"]]}
+    with pytest.raises(SweepError, match="its over differ"):
+        open_study("s", open_storage(None, tmp_path), {"val/elbo": "maximize"}, asked)
 
 
 @pytest.mark.parametrize("content", ["my notes", '{"a": 1}\n', "\x00"])

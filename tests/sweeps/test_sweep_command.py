@@ -1,11 +1,15 @@
 """A sweep as its user sees it: the command line in, trials and their table out."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
+from aelab.callbacks.signals import Signals
 from aelab.journal import rows
 from aelab.runs.folder import Status
+from aelab.runs.train import settings_of
+from aelab.sweeps.trial import Assignment, carry_out
 
 TWO = "{val/distortion: minimize, val/kl: minimize}"
 
@@ -105,6 +109,10 @@ def test_a_dry_run_prints_commands_and_writes_nothing(sweep, tmp_path):
         (["latent=2,two"], "a number is expected"),
         (["sweep.objectives={test/elbo: maximize}"], "test split"),
         (["sweep.objectives={val/elbo: up}"], "minimize or maximize"),
+        (["sweep.objectives=val/elbo"], "must be a mapping, as {val/elbo: maximize}"),
+        (["seed=0,1", "sweep.over=[0,1]"], "must be a mapping, as {seed: [0, 1]}"),
+        (["seed=0,1", "sweep.study=../elsewhere"], "names a folder"),
+        (["seed=0,1", "sweep/pruner=median", "sweep.pruner.n_startup_trials=-1"], "sweep=grid"),
         (["sweep=tpe"], "nothing to vary"),
         (["sweep=tpe", "latent=interval(9,2)"], "above high"),
         (["latent=interval(2,9)"], "cannot try every value"),
@@ -129,6 +137,28 @@ def test_what_cannot_work_is_refused_before_anything_starts(sweep, tmp_path, ove
     assert sentence in said
     assert said.startswith("error: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_may_be_called_by_a_number(sweep):
+    said, code = sweep("seed=0", "sweep.study=2024", "sweep.dry_run=true")
+    assert (code, "study 2024" in said) == (0, True)
+
+
+def test_a_trial_that_was_taken_back_from_another_machine_goes_on(sweep, runs):
+    long = ("trainer.max_epochs=3", "seed=0", "resume_points.every_batches=1")
+    assert sweep(*long)[1] == 0
+    (run,) = runs()
+    whole = run.metrics.read_bytes()
+    sorted(run.checkpoints.glob("resume-*"))[-1].unlink()
+    gone = {"host": "gone", "pid": 1, "started": "1"}
+    run.update(status=Status.RUNNING, process=gone)
+    told = []
+    study = SimpleNamespace(send=told.append)
+    with Signals() as signals:
+        carry_out(Assignment(study, {}, (str(run.path),), False, False), settings_of(run), signals)
+    assert told[-1][0] == "end"
+    assert run.status is Status.FINISHED
+    assert run.metrics.read_bytes() == whole
 
 
 def test_options_of_a_sweep_without_one_are_refused(sweep):

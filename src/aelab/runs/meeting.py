@@ -88,7 +88,7 @@ class Meeting:
         """Whatever the first process does inside, the others do not wait for ever."""
         try:
             yield
-        except Exception as error:
+        except BaseException as error:
             known = isinstance(error, AelabError)
             self._dismiss(error=str(error) if known else f"{type(error).__name__}: {error}")
             raise

@@ -133,8 +133,7 @@ def _alive(record: Record, trial_id: int) -> Iterator[None]:
         # A `Trial` of its own: the other one is used by the training.
         trial = Trial(record.study, trial_id)
         while not done.wait(BEAT):
-            with contextlib.suppress(OSError):
-                record.beat([trial])
+            record.beat([trial])
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

@@ -133,6 +133,7 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
     parsed = composer.parse(arguments)
     overrides = [o for o in parsed if re.split(r"[./@]", o.get_key_element().lstrip("+~"))[0] not in SWEEPS]
     options = composer.settings("sweep")
+    _check_shapes(options)
     for override in parsed:
         if override.is_sweep_override() and override not in overrides:
             raise ConfigurationError(f"{override.input_line}: a study has one sweep: give one value")
@@ -189,6 +190,18 @@ def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str
     return dict(asked)
 
 
+def _check_shapes(options: Mapping[str, Any]) -> None:
+    shapes = {"space": "{latent: [2, 8]}", "over": "{seed: [0, 1]}", "objectives": "{val/elbo: maximize}"}
+    for name, example in shapes.items():
+        if options[name] is not None and not isinstance(options[name], Mapping):
+            raise ConfigurationError(f"sweep.{name}={options[name]} must be a mapping, as {example}")
+    study = options["study"]
+    if study is not None and not re.fullmatch(r"[\w+=,@-][\w.+=,@-]*", str(study)):
+        raise ConfigurationError(
+            f"sweep.study={study} names a folder: give letters, digits and -_.+=,@, not beginning with a dot"
+        )
+
+
 def _check(made: Plan) -> None:
     options = made.options
     for name, least in (("workers", 1), ("retries", 0)):
@@ -197,6 +210,11 @@ def _check(made: Plan) -> None:
     several = len(made.objectives) > 1
     if options["pruner"] and several:
         raise ConfigurationError("sweep/pruner: trials of several objectives cannot be pruned")
+    for kind in (made.sampler, made.pruner):
+        try:
+            kind()
+        except HydraException as error:
+            raise ConfigurationError(f"sweep={made.method}: {' '.join(str(error).split())}") from error
     if made.is_grid:
         made.points()
         if options["trials"] is not None:
@@ -210,11 +228,6 @@ def _check(made: Plan) -> None:
     if not isinstance(options["trials"], int) or options["trials"] < 1:
         raise ConfigurationError(f"sweep.trials={options['trials']} must be a whole number from 1")
     _check_cmaes(made, several)
-    for kind in (made.sampler, made.pruner):
-        try:
-            kind()
-        except HydraException as error:
-            raise ConfigurationError(f"sweep={made.method}: {' '.join(str(error).split())}") from error
 
 
 def _check_cmaes(made: Plan, several: bool) -> None:

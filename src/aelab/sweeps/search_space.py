@@ -72,6 +72,8 @@ class Range:
         where, numbers = f"sweep.space: {self.name}", (self.low, self.high, self.step or 1)
         if not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
             raise ConfigurationError(f"{where}: low, high and step are numbers")
+        if not isinstance(self.log, bool):
+            raise ConfigurationError(f"{where}: log={self.log} must be true or false")
         if not all(map(math.isfinite, numbers)):
             raise ConfigurationError(f"{where}: low, high and step must be finite")
         if self.low > self.high:

@@ -10,6 +10,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from aelab.errors import SweepError
+from aelab.locations import from_user
 
 JOURNAL = b'{"op_code":'  # how every line of Optuna's journal begins
 
@@ -59,7 +60,7 @@ def open_storage(where: str | None, folder: Path) -> BaseStorage:
     """
     if where and "://" in where:
         return _database(where)
-    return _journal(Path(where or folder / "journal.log"))
+    return _journal(from_user(where or folder / "journal.log"))
 
 
 def shown(where: str | None, folder: Path) -> str:

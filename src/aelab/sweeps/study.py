@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from aelab.errors import SweepError
@@ -106,9 +106,10 @@ class Record:
                 trial.set_user_attr(name, value)
 
     def beat(self, trials: Iterable[Trial]) -> None:
-        """Give a sign of life."""
-        for trial in trials:
-            self.note(trial, beat=time.time())
+        """Give a sign of life; a storage that does not answer now is asked at the next."""
+        with contextlib.suppress(OSError, OptunaError):
+            for trial in trials:
+                self.note(trial, beat=time.time())
 
     def attempts(self, trial: FrozenTrial) -> int:
         """How many attempts of a trial have ended by their own failure, before this one."""
@@ -178,7 +179,7 @@ def open_study(
     if asked is None and not study.get_trials(deepcopy=False):
         study.set_user_attr("question", dict(question))
     elif asked != question:
-        other = [key for key in question if (asked or {}).get(key) != question[key]]
+        other = [key for key in {**(asked or {}), **question} if (asked or {}).get(key) != question.get(key)]
         raise SweepError(
             f"study {name!r} in this storage was made for something else (its {', '.join(other)} differ): "
             "choose another sweep.study, or the same overrides"

@@ -38,7 +38,7 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
     quieten()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made = plan(composer, arguments)
-    name = made.options["study"] or default_name(made.method, made.whole_question)
+    name = str(made.options["study"] or default_name(made.method, made.whole_question))
     folder = made.outputs / "sweeps" / name
     if made.options["dry_run"]:
         show_plan(made, composer, name)
@@ -88,7 +88,15 @@ class Worker:
     beaten: float = 0.0
 
     def work(self) -> None:
-        """Until nothing of the study is open, or a signal asks to stop."""
+        """Until nothing of the study is open, or a signal asks to stop; no trial outlasts an error here."""
+        try:
+            self.go_on()
+        except BaseException:
+            print(f"stopped: {self.launcher.stop()}", file=sys.stderr)
+            raise
+
+    def go_on(self) -> None:
+        """Start trials and hear of them, for as long as there are any."""
         while self.record.open() or self.trials:
             self.begin()
             self.launcher.listen(PATIENCE, self.hear)
@@ -96,7 +104,6 @@ class Worker:
                 time.sleep(PATIENCE if self.record.open() else 0)
             self.beat()
             if self.signals.received is not None:
-                print(f"stopped: {self.launcher.stop()}", file=sys.stderr)
                 raise Terminated(self.signals.received)
 
     def begin(self) -> None:
@@ -110,10 +117,11 @@ class Worker:
 
     def order(self, trial: Trial) -> Order:
         """What is to be carried out for a trial."""
-        overrides = trial.user_attrs.get("overrides")
-        if overrides is None:
-            overrides = self.plan.overrides(suggest(trial, self.plan.space))
-            trial.set_user_attr("overrides", overrides)
+        if not self.plan.is_grid:  # the sampler learns also by another attempt, whose values are given
+            drawn = self.plan.overrides(suggest(trial, self.plan.space))
+            if "overrides" not in trial.user_attrs:
+                trial.set_user_attr("overrides", drawn)
+        overrides = trial.user_attrs["overrides"]
         log = self.folder.resolve() / f"trial-{trial.number:04d}.log"
         return Order(trial.number, tuple(overrides), earlier(trial), log)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from aelab.errors import SweepError
@@ -25,8 +26,11 @@ def tell(record: Record, objectives: Iterable[str], trial: Trial, message: tuple
     elif kind == "known":
         record.note(trial, run=rest[0], known=True)
     elif kind == "report":
-        trial.report(rest[1], rest[0])
-        return trial.should_prune()
+        try:
+            trial.report(rest[1], rest[0])
+            return trial.should_prune()
+        except UpdateFinishedTrialError:  # it was taken back meanwhile, and is another's
+            return True
     elif kind == "end":
         record.end(trial, TrialState.COMPLETE, [rest[0][name] for name in objectives])
     elif kind == "pruned":
@@ -51,8 +55,9 @@ class Desk:
         """Record a message; SweepError where the storage cannot be written."""
         try:
             self.reply = tell(self.record, self.objectives, self.trial, obj)
-        except OSError as error:
-            raise SweepError(f"the study's storage cannot be written ({error.strerror})") from error
+        except (OSError, StorageInternalError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise SweepError(f"the study's storage cannot be written ({reason})") from error
 
     def recv(self) -> bool | None:
         """The answer to the last message."""

@@ -135,8 +135,18 @@ def _earlier(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder
     """
     for run in map(RunFolder, map(Path, assignment.continues)):
         if run.record.is_file() and _is_of(run, config, mark):
-            return run
+            return _left(run)
     return None if assignment.repeat else _newest(from_user(config.outputs), config, mark)
+
+
+def _left(run: RunFolder) -> RunFolder:
+    """A run of an attempt that the study has taken back: who was at it, on whatever machine, is gone.
+
+    One who were not would hold the lock of this configuration.
+    """
+    if run.status is Status.RUNNING:
+        run.update(status=Status.KILLED)
+    return run
 
 
 def _newest(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
@@ -153,7 +163,9 @@ def _is_of(run: RunFolder, config: DictConfig, mark: str) -> bool:
     """Whether a run is of a configuration, whose fingerprint is `mark`; false where that cannot be read."""
     with contextlib.suppress(AelabError, ValueError, TypeError, AttributeError):
         recorded = run.read().get("fingerprint")
-        return recorded == mark if recorded else _essence(settings_of(run)) == _essence(config)
+        if recorded:  # the record says it, and the configuration, which a resume builds, is asked
+            return recorded == mark == fingerprint(settings_of(run))
+        return _essence(settings_of(run)) == _essence(config)
     return False
 
 

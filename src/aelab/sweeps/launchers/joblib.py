@@ -9,7 +9,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
-from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+from joblib.externals.loky.process_executor import (
+    BrokenProcessPool,
+    ProcessPoolExecutor,
+    TerminatedWorkerError,
+)
 
 from aelab.runs.process import this_process
 from aelab.sweeps import errand
@@ -63,7 +67,7 @@ class Joblib:
                 continue
             del self._busy[number]
             error = future.exception()
-            if isinstance(error, TerminatedWorkerError):
+            if isinstance(error, BrokenProcessPool):
                 executor.shutdown(kill_workers=True)
                 if self._gpus is not None:
                     self._gpus.give_back(self._made[executor])

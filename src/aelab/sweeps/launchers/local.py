@@ -42,7 +42,8 @@ class Local:
 
     def __post_init__(self) -> None:
         self._gpus = self.site.errand.plan.gpus()
-        self._has_read = False
+        # Before any trial is taken: it may last longer than a trial may be silent.
+        _read_once(self.site.errand.plan)
 
     @property
     def room(self) -> int:
@@ -51,9 +52,6 @@ class Local:
 
     def start(self, orders: Sequence[Order]) -> None:
         """Fork a process for each trial."""
-        if not self._has_read:
-            _read_once(self.site.errand.plan)
-            self._has_read = True
         for order in orders:
             self._fork(order)
 
