@@ -6,6 +6,7 @@ import pytest
 from small import SMALL
 
 from aelab.composition import command
+from aelab.data import ahead
 from aelab.runs.folder import RunFolder
 from aelab.runs.train import main as train_main
 
@@ -13,6 +14,7 @@ from aelab.runs.train import main as train_main
 @pytest.fixture
 def sweep(tmp_path, monkeypatch, capsys):
     """Run scripts/train.py -m in this process; what it printed and its exit code."""
+    monkeypatch.setattr(ahead, "_read", {})  # what the sweep reads for its forks is not for other tests
 
     def run(*overrides, flag=("-m",)):
         monkeypatch.setattr(sys, "argv", ["train.py", *flag, *SMALL, f"outputs={tmp_path}", *overrides])
