@@ -27,6 +27,7 @@ from aelab.runs.members import described, members_of
 from aelab.runs.session import report_run, show_settings, status_of, test, trainer_of
 from aelab.runs.train import changes, circumstances, new_folder, rehearse
 from aelab.training.base import Training
+from aelab.training.loop import limited
 from aelab.training.vectorised.steps import Steps
 
 ADVICE = "members that were trained together cannot be continued: start anew"
@@ -156,7 +157,7 @@ class Epochs:
             part.data.trainer = trainer  # it tells the images' device
         self.batches = Together([part.data.train_dataloader() for part in parts])
         first = trainers[0]
-        self.count = _limited(len(self.batches.first), first.limit_train_batches)
+        self.count = limited(len(self.batches.first), first.limit_train_batches)
         self.epochs, self.every = int(first.max_epochs or 1), first.log_every_n_steps  # type: ignore[attr-defined]
         device = first.strategy.root_device
         self.steps = Steps([part.training for part in parts], self.epochs * self.count, device)
@@ -228,13 +229,6 @@ def _or_given_up(member: Member) -> Iterator[None]:
     except NonFiniteError as error:
         member.give_up(error)
         print(f"{member.shown}: {error}", file=sys.stderr)
-
-
-def _limited(count: int, limit: int | float | None) -> int:
-    """How many of an epoch's batches Lightning's `limit_train_batches` leaves: a number or a share."""
-    if limit is None:
-        return count
-    return min(count, limit) if isinstance(limit, int) else int(count * limit)
 
 
 def _show(members: Sequence[Member], epoch: int, epochs: int, seconds: float) -> None:

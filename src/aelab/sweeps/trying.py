@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from aelab.data.module import DataModule
 from aelab.errors import AelabError, SweepError
 from aelab.runs.build import build, make, measured
+from aelab.training.loop import limited
 
 T = TypeVar("T")
 
@@ -57,9 +58,8 @@ def _all(configs: Sequence[DictConfig], fetch: bool) -> list[Tried]:
 
 def _planned(config: DictConfig, data: DataModule) -> int | None:
     """Training images that will be shown if nothing ends the training before its time."""
-    trainer, each = config.trainer, len(data.train_dataloader())
-    limit = trainer.limit_train_batches
-    batches = min(each, limit) if isinstance(limit, int) else int(each * limit)
+    trainer = config.trainer
+    batches = limited(len(data.train_dataloader()), trainer.limit_train_batches)
     per_epoch = min(batches * data.batch_size, len(data.images("train")))
     ends = []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:

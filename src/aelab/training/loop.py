@@ -122,6 +122,13 @@ def batches_before_a_check(trainer: Any) -> int:
     return due if isinstance(due, int) else 0
 
 
+def limited(count: int, limit: int | float | None) -> int:
+    """How many of an epoch's batches Lightning's `limit_train_batches` leaves: a number or a share."""
+    if limit is None:
+        return count
+    return min(count, limit) if isinstance(limit, int) else int(count * limit)
+
+
 def _enter(module: LightningModule, hook: str | None) -> str | None:
     """Note the hook under way, which `self.log` asks for; the one before."""
     attributes = vars(module)  # assigning to a module looks for parameters, at ten times the price
