@@ -125,6 +125,11 @@ def refuse_passwords(overrides: Sequence[str]) -> None:
             )
 
 
+def tells_of_sweeps(override: str) -> bool:
+    """Whether an override is one of `SWEEPS`' options or choices."""
+    return re.split(r"[./@=]", override.lstrip("+~"))[0] in SWEEPS
+
+
 def _fail(error: Exception, name: str) -> NoReturn:
     print(f"error: {explain(error, sys.argv[1:], name)}", file=sys.stderr)
     sys.exit(1)

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -18,7 +17,7 @@ from yaml import YAMLError
 
 from aelab.callbacks.signals import Signals
 from aelab.callbacks.study import Follows, Pruned
-from aelab.composition import SWEEPS
+from aelab.composition import tells_of_sweeps
 from aelab.errors import ConfigurationError, ResumeError
 from aelab.locations import conf_dir, from_user
 from aelab.runs import slurm
@@ -122,7 +121,7 @@ def _check_alone(overrides: Sequence[str]) -> None:
 
 
 def _check_no_sweep(overrides: Sequence[str]) -> None:
-    ignored = [o for o in overrides if re.split(r"[./@=]", o.lstrip("+~"))[0] in SWEEPS]
+    ignored = [o for o in overrides if tells_of_sweeps(o)]
     if ignored:
         raise ConfigurationError(f"{' '.join(ignored)} is for several trainings: add -m")
 
@@ -242,5 +241,6 @@ def settings_of(folder: RunFolder) -> DictConfig:
         raise ResumeError(
             f"{folder.config} cannot be read ({error}): restore it, or start a new run"
         ) from error
-    assert isinstance(config, DictConfig)
+    if not isinstance(config, DictConfig):
+        raise ResumeError(f"{folder.config} holds no configuration: restore it, or start a new run")
     return config

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
 
 from aelab.errors import AelabError
 from aelab.locations import from_user
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.snapshot import hardware
 from aelab.runs.terminal import from_here
+from aelab.runs.train import settings_of
 from aelab.sweeps.job import Composer
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.streams import threads_each
@@ -118,7 +118,7 @@ def _nearest(config: DictConfig, training: Tried, threads: int) -> Measured | No
 
 def _timed(run: RunFolder, config: DictConfig) -> Measured | None:
     """A run as a measurement; None where it is none, or of other data, another device or machine."""
-    with contextlib.suppress(AelabError, ValueError, TypeError, OSError, YAMLError):
+    with contextlib.suppress(AelabError, ValueError, TypeError):
         record = run.read()
         if run.status is not Status.FINISHED or not _is_here(record) or not _is_alike(run, config):
             return None
@@ -139,6 +139,6 @@ def _machine() -> dict[str, Any]:
 
 
 def _is_alike(run: RunFolder, config: DictConfig) -> bool:
-    theirs = OmegaConf.load(run.config)
+    theirs = settings_of(run)
     alike = ("data.name", "trainer.accelerator", "trainer.precision")
     return all(OmegaConf.select(theirs, key) == OmegaConf.select(config, key) for key in alike)

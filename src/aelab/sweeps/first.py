@@ -1,28 +1,29 @@
 """What the first trial of a study shows to be wrong with all of it, before anything starts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from aelab.data.held_out import HeldOut
 from aelab.errors import AelabError, ConfigurationError
-from aelab.sweeps.job import Composer
-from aelab.sweeps.search_space import edges, is_whole
+from aelab.sweeps.search_space import is_whole
 from aelab.sweeps.trying import tried
 
 if TYPE_CHECKING:
     from aelab.sweeps.plan import Plan
 
 
-def check_first(made: "Plan", composer: Composer) -> None:
-    """Raise ConfigurationError for a plot, folds or objectives that the first trial cannot have."""
+def check_first(made: "Plan", trainings: Sequence[DictConfig]) -> None:
+    """Raise ConfigurationError for a plot, folds or objectives that the first trial cannot have.
+
+    trainings: the configurations of the first trial.
+    """
     _check_plot(made)
-    first = made.overrides(next(iter(edges(made.space)), {}))
-    configs = [composer.check(training) for training in made.trainings(first)] if made.over else []
-    for config in configs:
+    for config in trainings if made.over else ():
         HeldOut(config.data.validation, config.data.get("folds"), config.data.get("fold", 0))
     if made.options["objectives"]:
-        _check_measured(made, configs[0] if configs else composer.check(first))
+        _check_measured(made, trainings[0])
 
 
 def _check_plot(made: "Plan") -> None:

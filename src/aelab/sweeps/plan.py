@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from aelab.composition import SWEEPS
+from aelab.composition import tells_of_sweeps
 from aelab.errors import ConfigurationError
 from aelab.locations import from_user
 from aelab.runs.devices import check_there, processes, uses_gpus
@@ -32,7 +32,7 @@ class Plan:
     over: the further overrides of each training of a trial; none where a trial is one training.
     objectives: direction of each validation number.  method: the choice of the group `sweep`.
     options: the group `sweep`.  launcher: the group `launcher`.  outputs: where run folders are made.
-    compositions: configurations of trials, in which each choice occurs.
+    compositions: configurations of trainings, in which each choice occurs; all of the first trial come first.
     """
 
     fixed: tuple[str, ...]
@@ -131,7 +131,7 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
     Raises ConfigurationError, or what composing a trial raises, before anything has been written.
     """
     parsed = composer.parse(arguments)
-    overrides = [o for o in parsed if re.split(r"[./@]", o.get_key_element().lstrip("+~"))[0] not in SWEEPS]
+    overrides = [o for o in parsed if not tells_of_sweeps(o.get_key_element())]
     options = composer.settings("sweep")
     _check_shapes(options)
     for override in parsed:
@@ -155,10 +155,11 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         from_user(str(config.outputs)),
     )
     _check(made)
-    points = [made.overrides(values) for values in edges(space)] or [made.overrides({})]
-    trainings = [*points, *made.trainings(points[0])]
+    points = list(edges(space)) or [{}]
+    first, *others = [made.trainings(made.overrides(values)) for values in points]
+    trainings = [*first, *(each[0] for each in others)]
     made = replace(made, compositions=tuple(_try(composer, each) for each in trainings))
-    check_first(made, composer)
+    check_first(made, made.compositions[: len(first)])
     return made
 
 

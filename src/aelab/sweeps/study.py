@@ -63,7 +63,9 @@ class Record:
 
     def latest(self) -> list[FrozenTrial]:
         """The last attempt of each trial."""
-        trials = self.trials()
+        return self._latest(self.trials())
+
+    def _latest(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         repeated = {trial.user_attrs.get("retry_of") for trial in trials}
         return [trial for trial in trials if trial.number not in repeated]
 
@@ -71,7 +73,7 @@ class Record:
         """Whether anything is under way or still to do."""
         trials = self.trials()
         waiting = any(not trial.state.is_finished() for trial in trials)
-        return waiting or self._lacking(trials) > 0 or bool(self._owed())
+        return waiting or self._lacking(trials) > 0 or bool(self._owed(trials))
 
     def take(self, ours: Collection[int] = ()) -> Trial | None:
         """A trial for this process, those of dead processes included; None where all are dealt out.
@@ -79,7 +81,7 @@ class Record:
         ours: trials that this process started, and whose end it will hear of.
         """
         self._take_back(ours)
-        for ended in self._owed():
+        for ended in self._owed(self.trials()):
             self._repeat(ended)
         while self._may_ask():
             trial = self.study.ask()
@@ -124,9 +126,10 @@ class Record:
         roots = sum("retry_of" not in trial.user_attrs for trial in trials)
         return 0 if self.budget is None else self.budget - roots
 
-    def _owed(self) -> list[FrozenTrial]:
+    def _owed(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Trials that are to be tried again, and have no further attempt yet."""
-        return [trial for trial in self.latest() if trial.state is TrialState.FAIL and self._again(trial)]
+        failed = [trial for trial in self._latest(trials) if trial.state is TrialState.FAIL]
+        return [trial for trial in failed if self._again(trial)]
 
     def _again(self, trial: FrozenTrial) -> bool:
         return trial.user_attrs.get("reason") == LOST or self.attempts(trial) < self.retries
