@@ -38,9 +38,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from aelab.errors import AelabError
-from aelab.matmul import choose_matmul
-from aelab.runs.session import quieten
+from aelab.core.errors import AelabError
+from aelab.runs.fit import quieten
+from aelab.training.matmul import choose_matmul
 from benchmarks import compositions, evidence, hand, members, ours, studies
 from benchmarks.compositions import OURS
 from benchmarks.hand import Case, Composition

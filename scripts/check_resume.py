@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from aelab.callbacks.signals import Signals
-from aelab.composition import compose
+from aelab.config.compose import compose
+from aelab.core.errors import ResumeError
+from aelab.core.signals import Signals
 from aelab.data.module import DataModule
-from aelab.errors import ResumeError
-from aelab.journal import JsonLines
+from aelab.loggers.jsonl import JsonLines
+from aelab.runs.fit import quieten
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.session import quieten
 from aelab.runs.train import resume, start
 from aelab.training import base
 from aelab.training.checkpoints import load, resume_points

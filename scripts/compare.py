@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("compare")
 def main(config: DictConfig) -> None:
-    from aelab.runs.compare import main as compare  # scipy only after the configuration has been composed
+    from aelab.cli.compare import main as compare  # scipy only after the configuration has been composed
 
     compare(config)
 

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("encode")
 def main(config: DictConfig) -> None:
-    from aelab.runs.encode import main as encode  # torch only after the configuration has been composed
+    from aelab.cli.encode import main as encode  # torch only after the configuration has been composed
 
     encode(config)
 

@@ -2,12 +2,14 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
-    from aelab.runs.evaluate import main as evaluate  # torch only after the configuration has been composed
+    from aelab.evaluation.evaluate import (
+        main as evaluate,  # torch only after the configuration has been composed
+    )
 
     evaluate(config)
 

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("explore")
 def main(config: DictConfig) -> None:
-    from aelab.runs.explore import main as explore  # torch only after the configuration has been composed
+    from aelab.cli.explore import main as explore  # torch only after the configuration has been composed
 
     explore(config)
 

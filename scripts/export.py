@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("export")
 def main(config: DictConfig) -> None:
-    from aelab.runs.export import main as export  # torch only after the configuration has been composed
+    from aelab.cli.export import main as export  # torch only after the configuration has been composed
 
     export(config)
 

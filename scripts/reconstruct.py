@@ -2,14 +2,12 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("reconstruct")
 def main(config: DictConfig) -> None:
-    from aelab.runs.reconstruct import (
-        main as reconstruct,  # torch only after the configuration has been composed
-    )
+    from aelab.cli.reconstruct import main as reconstruct
 
     reconstruct(config)
 

@@ -2,12 +2,14 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("reproduce")
 def main(config: DictConfig) -> None:
-    from aelab.runs.reproduce import main as reproduce  # torch only after the configuration has been composed
+    from aelab.reproduction.reproduce import (
+        main as reproduce,  # torch only after the configuration has been composed
+    )
 
     reproduce(config)
 

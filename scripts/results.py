@@ -15,14 +15,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from aelab.comparison.base import Summary
 from aelab.comparison.numerals import mean_and_deviation
-from aelab.comparison.records import Summary
-from aelab.errors import AelabError, RunError
-from aelab.runs.chosen import runs_below
-from aelab.runs.deciding import without_seed
+from aelab.config.identity import without_seed
+from aelab.config.trusted import trusted_settings
+from aelab.core.errors import AelabError, RunError
+from aelab.runs.find import runs_below, spaces_of
 from aelab.runs.folder import RunFolder
-from aelab.runs.peers import spaces_of
-from aelab.runs.trusted import trusted_settings
 
 Seeds = Sequence[Mapping[str, float]]
 
@@ -91,7 +90,7 @@ def _readable(
         if not run.evaluations.exists():
             continue
         try:
-            settings, found, values = trusted_settings(run), run.suite(suite), run.estimates(suite)
+            settings, found, values = trusted_settings(run.config), run.suite(suite), run.estimates(suite)
             if OmegaConf.select(settings, "data.binarization._target_") is None:
                 raise RunError(f"{run.config} names no data.binarization")
         except AelabError as error:

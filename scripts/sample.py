@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("sample")
 def main(config: DictConfig) -> None:
-    from aelab.runs.sample import main as sample  # torch only after the configuration has been composed
+    from aelab.cli.sample import main as sample  # torch only after the configuration has been composed
 
     sample(config)
 

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from aelab.composition import command
+from aelab.config.compose import command
 
 
 @command("train")
 def main(config: DictConfig) -> None:
-    from aelab.runs.train import main as train  # torch only after the configuration has been composed
+    from aelab.cli.train import main as train  # torch only after the configuration has been composed
 
     train(config)
 

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 import numpy as np
 from PIL import Image
 
-from aelab.comparison.records import Budget, Comparison, Group, Metric, Run, Summary
+from aelab.comparison.base import Budget, Comparison, Group, Metric, Run, Summary
 
 METRICS = (
     Metric("test/elbo", "nats", True),

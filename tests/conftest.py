@@ -11,11 +11,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from small import SMALL, TINY
 
-from aelab.callbacks.signals import Signals
-from aelab.composition import compose
-from aelab.runs.evaluate import main as evaluate_run
+from aelab.config.compose import compose
+from aelab.core.signals import Signals
+from aelab.evaluation.evaluate import main as evaluate_run
+from aelab.runs.fit import quieten
 from aelab.runs.folder import RunFolder
-from aelab.runs.session import quieten
 from aelab.runs.train import start
 
 torch.set_num_threads(1)

@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from aelab.data.binarization import Grey
+from aelab.core.records import Batch
 from aelab.data.module import DataModule
 from aelab.data.splits import Images, Splits
-from aelab.distributions import Gaussian
+from aelab.data.values import Grey
 from aelab.evaluation.subject import Subject
-from aelab.likelihoods import Likelihood
 from aelab.models import Autoencoder
-from aelab.posteriors import Posterior
-from aelab.priors import StandardNormal
-from aelab.records import Batch
+from aelab.models.distributions import Gaussian
+from aelab.models.likelihoods import Likelihood
+from aelab.models.posteriors import Posterior
+from aelab.models.priors import StandardNormal
 
 CPU = torch.device("cpu")
 SHAPE, SIDE = (1, 2, 2), 2

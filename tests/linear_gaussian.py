@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from aelab.distributions import Gaussian
-from aelab.likelihoods import Likelihood
 from aelab.models import Autoencoder
-from aelab.posteriors import Posterior
-from aelab.priors import Prior
+from aelab.models.distributions import Gaussian
+from aelab.models.likelihoods import Likelihood
+from aelab.models.posteriors import Posterior
+from aelab.models.priors import Prior
 
 SIZE, LATENT, NOISE = 5, 2, 0.6
 

@@ -2,9 +2,9 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.callbacks.resume import ResumePoints
+from aelab.config.identity import fingerprint
 from aelab.runs.folder import RunFolder
-from aelab.runs.weights import fingerprint
+from aelab.training.callbacks.resume import ResumePoints
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 

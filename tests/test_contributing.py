@@ -10,7 +10,7 @@ import torch
 import yaml
 from small import SMALL
 
-from aelab.composition import compose
+from aelab.config.compose import compose
 from aelab.objectives.bounds import ImportanceWeighted
 from aelab.runs.build import build
 

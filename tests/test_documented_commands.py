@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from aelab.composition import compose, conf_dir
-from aelab.errors import ConfigurationError
+from aelab.config.compose import compose, conf_dir
+from aelab.core.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

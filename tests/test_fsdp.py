@@ -8,8 +8,8 @@ import pytest
 from small import SMALL
 
 import aelab
-from aelab.composition import compose
-from aelab.errors import ConfigurationError
+from aelab.config.compose import compose
+from aelab.core.errors import ConfigurationError
 from aelab.runs.build import build
 from aelab.runs.folder import RunFolder, Status
 from aelab.training.checkpoints import load, resume_points

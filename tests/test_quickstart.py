@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aelab.journal import rows
+from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import markdown
 import pytest
 
-from aelab.composition import compose, conf_dir
+from aelab.config.compose import compose, conf_dir
 
 HOOKS = Path(__file__).parents[1] / "docs" / "hooks"
 
@@ -74,7 +74,7 @@ def test_every_room_appears(hooks, pages):
 def test_a_class_says_of_itself_what_its_docstring_says(pages):
     text = pages["reference/posterior.md"]
     assert "N(m, W W' + diag(s^2)), W of rank columns" in seen(text).text
-    assert "[aelab.posteriors.gaussian.LowRankGaussian]" in text
+    assert "[aelab.models.posteriors.gaussian.LowRankGaussian]" in text
 
 
 def test_every_part_of_ours_that_is_named_exists(hooks):
@@ -82,7 +82,7 @@ def test_every_part_of_ours_that_is_named_exists(hooks):
         for _, path in choice.targets:
             assert (hooks["reference"].describe(path) is not None) == path.startswith("aelab."), path
     with pytest.raises(KeyError):
-        hooks["reference"].describe("aelab.posteriors.Absent")
+        hooks["reference"].describe("aelab.models.posteriors.Absent")
 
 
 @pytest.mark.parametrize(

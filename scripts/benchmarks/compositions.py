@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from rich.table import Table
 
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
 from aelab.runs.build import build
 from aelab.training.standard import Standard
 from benchmarks import ours

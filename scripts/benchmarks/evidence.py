@@ -9,11 +9,11 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from aelab.core.records import Batch
 from aelab.evaluation.subject import BLOCK
-from aelab.matmul import choose_matmul
 from aelab.metrics.importance import importance_sampled
-from aelab.records import Batch
 from aelab.runs.build import build
+from aelab.training.matmul import choose_matmul
 from benchmarks.hand import Case, pixels
 from benchmarks.ours import configuration
 from benchmarks.rounds import verdict

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from rich.table import Table
 
-from aelab.callbacks.signals import Signals
+from aelab.core.signals import Signals
 from aelab.runs.vectorised import opened, prepared
 from benchmarks import ours
 from benchmarks.hand import LOG_EVERY, Case, timed

@@ -10,14 +10,14 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
-from aelab.callbacks.signals import Signals
-from aelab.composition import compose
+from aelab.config.compose import compose
+from aelab.core.seeds import seed_generators, step_seed
+from aelab.core.signals import Signals
 from aelab.data.splits import Images, Splits
+from aelab.loggers import new_run_id
 from aelab.runs.build import Parts, build, make_trainer
+from aelab.runs.fit import fit
 from aelab.runs.folder import RunFolder
-from aelab.runs.session import fit
-from aelab.seeds import seed_generators, step_seed
-from aelab.trackers import new_run_id
 from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, Composition, pixels, timed, timed_trainer, warmup
 
 CPU = torch.device("cpu")

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aelab.trained import Trained
+    from aelab.runs.trained import Trained
 
 __version__ = "0.1.0"
 
 
 def load(path: "str | Path", device: "str | None" = "cpu") -> "Trained":
-    """The trained model of a run's folder, as `aelab.trained.load`."""
-    from aelab.trained import load as load_trained
+    """The trained model of a run's folder, as `aelab.runs.trained.load`."""
+    from aelab.runs.trained import load as load_trained
 
     return load_trained(path, device)

@@ -10,9 +10,9 @@ import pytest
 from folders import make_run
 from small import SMALL
 
-from aelab.composition import compose
-from aelab.errors import ConfigurationError
-from aelab.runs.compare import main
+from aelab.cli.compare import main
+from aelab.config.compose import compose
+from aelab.core.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,10 +72,10 @@ def test_every_image_of_an_epoch_counts_also_those_of_a_short_batch(train):
 
 
 def training_images(folder):
+    from aelab.config.recorded import settings_of
     from aelab.runs.build import build
-    from aelab.runs.train import settings_of
 
-    return len(build(settings_of(folder)).data.images("train"))
+    return len(build(settings_of(folder.config)).data.images("train"))
 
 
 def test_wandb_keeps_the_tables(tmp_path):

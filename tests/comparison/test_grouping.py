@@ -4,8 +4,8 @@ import pytest
 from folders import make_run
 
 from aelab.comparison.compare import compare
-from aelab.comparison.sheets import runs_sheet
-from aelab.errors import ConfigurationError, DataError
+from aelab.comparison.spreadsheets import runs_sheet
+from aelab.core.errors import ConfigurationError, DataError
 
 
 def latent(size):
@@ -152,7 +152,7 @@ def test_a_failed_run_is_counted_with_its_reason(tmp_path):
     "other",
     [
         {"data": {"checksums": {"digits": "md5:2"}}},
-        {"settings": {"data": {"binarization": {"_target_": "aelab.data.binarization.Dynamic"}}}},
+        {"settings": {"data": {"binarization": {"_target_": "aelab.data.values.Dynamic"}}}},
     ],
 )
 def test_different_test_data_are_refused_unless_asked_for(tmp_path, other):

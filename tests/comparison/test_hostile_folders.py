@@ -10,10 +10,10 @@ from folders import make_run
 from aelab.comparison.compare import compare
 from aelab.comparison.latex import escaped, latex
 from aelab.comparison.read import read_run
-from aelab.comparison.sheets import csv_text, groups_sheet, metrics_sheet, runs_sheet
+from aelab.comparison.spreadsheets import csv_text, groups_sheet, metrics_sheet, runs_sheet
 from aelab.comparison.tables import page
-from aelab.comparison.text import printable, without_secrets
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
+from aelab.core.text import printable, without_secrets
 
 NAMES = (
     "=HYPERLINK(\"http://x\",\"y\")", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "a\r\nb", "[bold red]x[/]",

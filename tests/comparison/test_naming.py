@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.comparison.naming import LONGEST, by_keys, differing, names, shown
-from aelab.comparison.text import shortest
+from aelab.core.text import shortest
 
 VALUES = st.sampled_from([1, 2, "1", None, True, "aelab.a.X", "torch.b.X", [1, {"a": 1}]])
 SETTINGS = st.dictionaries(st.sampled_from(["name", "latent", "model.latent", "a._target_", "a"]), VALUES)
@@ -47,7 +47,7 @@ def test_long_names_are_cut_and_numbered():
 
 
 def test_values_are_shown_as_words():
-    assert shown("aelab.posteriors.flows.InverseAutoregressive") == "InverseAutoregressive"
+    assert shown("aelab.models.posteriors.flows.InverseAutoregressive") == "InverseAutoregressive"
     assert shown("torch.nn.SiLU") == "SiLU"
     assert shown("some.file.txt") == "some.file.txt"
     assert shown(1e-4) == "0.0001"

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from comparison_examples import comparison, with_failure
 
+from aelab.comparison.base import Comparison, Metric
 from aelab.comparison.page.data import curve_names, page_data, plane, sweep
 from aelab.comparison.page.render import cards, families, render
-from aelab.comparison.records import Comparison, Metric
 
 HOSTILE = (
     '</script><script>alert("out")</script>',

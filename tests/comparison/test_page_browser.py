@@ -147,8 +147,8 @@ TEXTS = "texts => texts.map(t => [t.lastChild.textContent, t.getBoundingClientRe
 def test_the_words_of_a_sweep_stay_apart_and_within_the_chart(browser, tmp_path, width):
     found = comparison(tmp_path / "runs", [f"group {i}" for i in range(9)])
     kinds = (
-        "aelab.posteriors.flows.InverseAutoregressive",
-        "aelab.posteriors.gaussian.FullCovarianceGaussian",
+        "aelab.models.posteriors.flows.InverseAutoregressive",
+        "aelab.models.posteriors.gaussian.FullCovarianceGaussian",
     )
     for i, group in enumerate(found.groups):
         group.differing.update({f"model.long_part_{k}._target_": kinds[i // k % 2] for k in (2, 3, 4)})

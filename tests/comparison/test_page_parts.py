@@ -10,12 +10,12 @@ import pytest
 from comparison_examples import comparison, group, picture
 from PIL import Image
 
+from aelab.comparison.base import Summary
 from aelab.comparison.numerals import mean_and_deviation
 from aelab.comparison.page import pictures
 from aelab.comparison.page.curves import band
 from aelab.comparison.page.formats import duration, estimate, interval, number, p_value, spread, standing
 from aelab.comparison.page.pictures import common_seed, embedded, gallery
-from aelab.comparison.records import Summary
 
 
 def test_a_band_is_mean_least_and_most_over_the_steps_that_all_reached():

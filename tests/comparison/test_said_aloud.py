@@ -9,7 +9,7 @@ from aelab.comparison.compare import compare
 from aelab.comparison.latex import latex
 from aelab.comparison.page.importance import importances, swept
 from aelab.comparison.tables import page
-from aelab.comparison.text import HIDDEN, without_secrets
+from aelab.core.text import HIDDEN, without_secrets
 
 
 def evaluated(folder, nll):

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aelab.core.errors import ConfigurationError, DataError
 from aelab.data.sources.arrays import Arrays
-from aelab.errors import ConfigurationError, DataError
 
 
 @pytest.fixture

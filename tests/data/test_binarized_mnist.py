@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from aelab.core.errors import DataError
 from aelab.data.sources.binarized_mnist import BinarizedMnist
 from aelab.data.sources.published import PublishedFile
-from aelab.errors import DataError
 
 SPLITS = {"train": 5, "valid": 3, "test": 2}
 

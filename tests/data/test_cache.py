@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from aelab.core.errors import DataError
 from aelab.data.sources.cache import fingerprint, memory_map
 from aelab.data.splits import checksum
-from aelab.errors import DataError
 
 SHAPE = (6, 1, 2, 3)
 

@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
+from aelab.core.errors import DataError
 from aelab.data.sources.idx import Idx
-from aelab.errors import DataError
 
 CONF = Path(__file__).parents[2] / "conf"
 IDX = ["mnist", "fashion_mnist", "kmnist"]

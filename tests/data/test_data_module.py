@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aelab.data.binarization import Dynamic, Fixed, Grey, Threshold
+from aelab.core.errors import ConfigurationError, DataError
 from aelab.data.module import DataModule
 from aelab.data.sources.digits import Digits
 from aelab.data.splits import Images, Splits
-from aelab.errors import ConfigurationError, DataError
+from aelab.data.values import Dynamic, Fixed, Grey, Threshold
 
 
 @dataclass

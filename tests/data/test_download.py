@@ -1,7 +1,7 @@
 import pytest
 from servers import Quiet
 
-from aelab.errors import DataError
+from aelab.core.errors import DataError
 
 
 class Breaking(Quiet):

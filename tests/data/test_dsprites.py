@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from aelab.core.errors import ConfigurationError
 from aelab.data.sources.drawn import factors
 from aelab.data.sources.dsprites import COUNT, SIZES, DSprites, draw, forms
-from aelab.errors import ConfigurationError
 
 
 @pytest.fixture(scope="module")

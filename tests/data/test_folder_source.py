@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from aelab.data.sources.decoding import decode
+from aelab.core.errors import ConfigurationError, DataError
 from aelab.data.sources.folder import Folder
-from aelab.errors import ConfigurationError, DataError
+from aelab.figures.decoding import decode
 
 
 @pytest.fixture(autouse=True)

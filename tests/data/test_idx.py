@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from aelab.core.errors import DataError
 from aelab.data.sources.idx_format import parse, unpack
-from aelab.errors import DataError
 
 ARRAYS = hnp.arrays(
     st.sampled_from([np.uint8, np.int8, np.int16, np.int32, np.float32, np.float64]),

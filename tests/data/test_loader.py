@@ -5,9 +5,9 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from aelab.data.binarization import Dynamic, Grey
 from aelab.data.loader import EvalLoader, TrainLoader
 from aelab.data.splits import Images
+from aelab.data.values import Dynamic, Grey
 
 COUNTS = st.integers(1, 40)
 SIZES = st.integers(1, 12)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aelab.core.errors import ConfigurationError, DataError
 from aelab.data.sources.parquet import Parquet
-from aelab.errors import ConfigurationError, DataError
 
 arrow = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")

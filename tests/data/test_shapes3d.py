@@ -5,20 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from aelab.core.errors import ConfigurationError
 from aelab.data.sources import shapes3d
 from aelab.data.sources.drawn import factors
-from aelab.data.sources.shapes3d import (
-    COUNT,
-    HEIGHT,
-    RADIUS,
-    SIZES,
-    SUN,
-    WALL,
-    Shapes3D,
-    draw,
-    forms,
-)
-from aelab.errors import ConfigurationError
+from aelab.data.sources.shapes3d import COUNT, HEIGHT, RADIUS, SIZES, SUN, WALL, Shapes3D, draw, forms
 
 FLOOR, WALLS, OBJECT = range(3)
 CUBE, CYLINDER, SPHERE, CAPSULE = range(4)

@@ -3,10 +3,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aelab.data.binarization import Dynamic, Grey
+from aelab.core.errors import ConfigurationError
 from aelab.data.loader import EvalLoader, TrainLoader
 from aelab.data.splits import Images, cut
-from aelab.errors import ConfigurationError
+from aelab.data.values import Dynamic, Grey
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from aelab.composition import compose
-from aelab.errors import AelabError, ConfigurationError
+from aelab.config.compose import compose
+from aelab.core.errors import AelabError, ConfigurationError
 from aelab.evaluation import features
 from aelab.evaluation.features import Inception, feature_space
 from aelab.runs.build import make

@@ -12,7 +12,7 @@ from PIL import Image
 
 from aelab.evaluation.interpretability import Interpretability, spherical
 from aelab.evaluation.reconstruction import Reconstruction
-from aelab.figures import GAP
+from aelab.figures.grids import GAP
 
 
 def cells(path, rows, columns):

@@ -14,7 +14,7 @@ from aelab.evaluation.likelihood import Likelihood
 from aelab.evaluation.representation import Representation
 from aelab.evaluation.stability import Stability
 from aelab.evaluation.subject import Subject
-from aelab.networks.conditioning import OneHot
+from aelab.models.conditions import OneHot
 
 RATE = ("mutual_information", "total_correlation", "dimensionwise_kl", "marginal_kl")
 

@@ -6,11 +6,11 @@ import torch
 from known import CPU, SHAPE, Arrays, Pixels, Shown, subject
 from torch import nn
 
-from aelab.composition import compose
-from aelab.data.binarization import Dynamic, Fixed, Grey, Threshold
+from aelab.config.compose import compose
+from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.data.module import DataModule
 from aelab.data.splits import Images, Splits
-from aelab.errors import ConfigurationError, InapplicableError
+from aelab.data.values import Dynamic, Fixed, Grey, Threshold
 from aelab.evaluation.disentanglement import Disentanglement
 from aelab.evaluation.generation import Generation
 from aelab.evaluation.interpretability import Interpretability
@@ -19,11 +19,11 @@ from aelab.evaluation.reconstruction import Reconstruction
 from aelab.evaluation.representation import Representation
 from aelab.evaluation.stability import Stability
 from aelab.evaluation.subject import Subject
-from aelab.likelihoods import Bernoulli
 from aelab.models import Autoencoder
-from aelab.networks.conditioning import OneHot, VisibleQuadrants
-from aelab.networks.corruption import Masking
-from aelab.priors import StandardNormal
+from aelab.models.conditions import OneHot, VisibleQuadrants
+from aelab.models.likelihoods import Bernoulli
+from aelab.models.networks.corruption import Masking
+from aelab.models.priors import StandardNormal
 from aelab.runs.build import make
 
 BOUND = Likelihood(samples=2, images=50, codes=50)

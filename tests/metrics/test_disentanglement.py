@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aelab.errors import InapplicableError, NonFiniteError
+from aelab.core.errors import InapplicableError, NonFiniteError
 from aelab.metrics.disentanglement import (
     beta_vae_score,
     dci,

@@ -10,8 +10,7 @@ from torch import nn
 from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.regression import MeanSquaredError
 
-from aelab.distributions import Bernoulli, Gaussian, PointMass, StandardGaussian
-from aelab.likelihoods import ContinuousBernoulli
+from aelab.core.records import Trace
 from aelab.metrics.estimands import (
     EVIDENCE,
     RECONSTRUCTION,
@@ -21,7 +20,8 @@ from aelab.metrics.estimands import (
     evidence,
     reconstruction,
 )
-from aelab.records import Trace
+from aelab.models.distributions import Bernoulli, Gaussian, PointMass, StandardGaussian
+from aelab.models.likelihoods import ContinuousBernoulli
 
 EVENT, LATENT, COUNT = (1, 4, 3), 3, 24
 

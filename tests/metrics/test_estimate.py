@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aelab.errors import InapplicableError
+from aelab.core.errors import InapplicableError
 from aelab.metrics.estimate import bootstrap, jackknife, mean
 
 

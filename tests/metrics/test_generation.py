@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist
 from torch import nn
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from aelab.errors import InapplicableError, NonFiniteError
+from aelab.core.errors import InapplicableError, NonFiniteError
 from aelab.metrics.generation import (
     NEAREST,
     _Neighbours,

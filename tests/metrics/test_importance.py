@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from linear_gaussian import linear_gaussian
 from torch.testing import assert_close
 
-from aelab.distributions import Gaussian, StandardGaussian
-from aelab.evidence import log_weights
+from aelab.core.records import Batch, Trace
 from aelab.metrics.importance import log_evidence
-from aelab.records import Batch, Trace
+from aelab.models.distributions import Gaussian, StandardGaussian
+from aelab.models.evidence import log_weights
 
 few = settings(max_examples=20, deadline=None)
 

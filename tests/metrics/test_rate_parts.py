@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from torch import distributions as td
 from torch.testing import assert_close
 
-from aelab.distributions import (
+from aelab.core.errors import ConfigurationError, InapplicableError
+from aelab.core.records import Trace
+from aelab.metrics import rate as module
+from aelab.metrics.rate import kl_per_dimension, rate_parts
+from aelab.models.distributions import (
     Bernoulli,
     Chain,
     Gaussian,
@@ -23,10 +27,6 @@ from aelab.distributions import (
     VonMisesFisher,
     divergence,
 )
-from aelab.errors import ConfigurationError, InapplicableError
-from aelab.metrics import aggregate as module
-from aelab.metrics.aggregate import kl_per_dimension, rate_parts
-from aelab.records import Trace
 
 COUNT, LATENT = 40, 3
 

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from aelab.errors import ConfigurationError, InapplicableError, NonFiniteError
+from aelab.core.errors import ConfigurationError, InapplicableError, NonFiniteError
 from aelab.metrics import representation as module
 from aelab.metrics.representation import (
     cka,

@@ -9,8 +9,8 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from aelab.errors import InapplicableError
-from aelab.metrics.structure import ms_ssim, ssim
+from aelab.core.errors import InapplicableError
+from aelab.metrics.similarity import ms_ssim, ssim
 
 
 def images(count=4, side=28, channels=1, seed=0):

@@ -11,8 +11,9 @@ from torch.distributions import Categorical as Weights
 from torch.distributions import Independent, MixtureSameFamily, Normal
 from torch.testing import assert_close
 
-from aelab.distributions import Gaussian, PointMass, StandardGaussian
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Trace
+from aelab.models.distributions import Gaussian, PointMass, StandardGaussian
 from aelab.objectives.aggregate import (
     DIPI,
     DIPII,
@@ -23,7 +24,6 @@ from aelab.objectives.aggregate import (
     mmd,
 )
 from aelab.objectives.kernels import RBF, InverseMultiquadric
-from aelab.records import Trace
 
 few = settings(max_examples=20, deadline=None)
 sizes = st.integers(1, 12)

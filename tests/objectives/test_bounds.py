@@ -14,12 +14,16 @@ from linear_gaussian import NOISE, linear_gaussian
 from torch import Tensor
 from torch.testing import assert_close
 
-from aelab.composition import compose
-from aelab.distributions import Gaussian, divergence
-from aelab.errors import ConfigurationError
-from aelab.likelihoods import Bernoulli
+from aelab.config.compose import compose
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Batch, Trace
 from aelab.models import autoencoder
-from aelab.networks.mlp import MLPDecoder, MLPEncoder
+from aelab.models.distributions import Gaussian, divergence
+from aelab.models.likelihoods import Bernoulli
+from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
+from aelab.models.posteriors import DiagonalGaussian, Flow, Planar
+from aelab.models.priors import StandardNormal
+from aelab.objectives.base import Objective
 from aelab.objectives.bounds import (
     KL,
     DoublyReparameterised,
@@ -28,11 +32,7 @@ from aelab.objectives.bounds import (
     Reconstruction,
     StickingTheLanding,
 )
-from aelab.objectives.objective import Objective
 from aelab.objectives.penalties import L1, L2
-from aelab.posteriors import DiagonalGaussian, Flow, Planar
-from aelab.priors import StandardNormal
-from aelab.records import Batch, Trace
 
 few = settings(max_examples=20, deadline=None)
 BOUNDS = {

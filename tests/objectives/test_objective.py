@@ -8,18 +8,18 @@ from torch import distributions as td
 from torch import nn
 from torch.testing import assert_close
 
-from aelab.errors import ConfigurationError
-from aelab.likelihoods import Bernoulli, Gaussian
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Batch
+from aelab.core.schedules import Linear, Schedule
 from aelab.metrics.estimands import evidence
 from aelab.models import autoencoder
-from aelab.networks.mlp import MLPDecoder, MLPEncoder
+from aelab.models.likelihoods import Bernoulli, Gaussian
+from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
+from aelab.models.posteriors import Deterministic, DiagonalGaussian
+from aelab.models.priors import StandardNormal
+from aelab.objectives.base import Objective, Term
 from aelab.objectives.bounds import KL, Reconstruction
-from aelab.objectives.objective import Objective, Term
 from aelab.objectives.penalties import L1, L2
-from aelab.posteriors import Deterministic, DiagonalGaussian
-from aelab.priors import StandardNormal
-from aelab.records import Batch
-from aelab.schedules import Linear, Schedule
 
 weights = st.floats(0, 100)
 

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from torch.distributions import Normal, OneHotCategorical, kl_divergence
 from torch.testing import assert_close
 
-from aelab.composition import compose
-from aelab.distributions import Gaussian, Joint, OneHot, PointMass, StandardGaussian
-from aelab.errors import ConfigurationError
+from aelab.config.compose import compose
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Trace
+from aelab.core.schedules import Linear
+from aelab.models.distributions import Gaussian, Joint, OneHot, PointMass, StandardGaussian
+from aelab.objectives.base import Objective
 from aelab.objectives.bounds import KL
-from aelab.objectives.objective import Objective
 from aelab.objectives.rates import Capacity, FreeBits
-from aelab.records import Trace
-from aelab.schedules import Linear
 
 LATENT, COUNT = 3, 6
 floats = st.floats(0, 50)

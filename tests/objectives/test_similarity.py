@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from aelab.distributions import Bernoulli
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Trace
+from aelab.models.distributions import Bernoulli
 from aelab.objectives.similarity import MSSSIM, ms_ssim
-from aelab.records import Trace
 
 few = settings(max_examples=15, deadline=None)
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -8,10 +8,10 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from small import SMALL
 
-from aelab.composition import compose
+from aelab.config.compose import compose
+from aelab.reproduction.reproduce import main
 from aelab.reproduction.retraining import Source, train_again
 from aelab.runs.folder import RunFolder
-from aelab.runs.reproduce import main
 
 ROOT = Path(__file__).parents[2]
 

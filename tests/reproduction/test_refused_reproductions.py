@@ -6,12 +6,12 @@ import pytest
 from recorded_runs import ROOT, alter, configure, copy, git, report, reproduce
 from servers import Listener, start
 
-from aelab.composition import compose
-from aelab.errors import AelabError, ConfigurationError, RunError
+from aelab.config.compose import compose
+from aelab.core.errors import AelabError, ConfigurationError, RunError
+from aelab.reproduction import reproduce as flow
 from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
 from aelab.reproduction.recorded import recorded_run
-from aelab.runs import reproduce as flow
-from aelab.runs.chosen import runs_of
+from aelab.runs.find import runs_of
 from aelab.runs.folder import RunFolder
 
 

@@ -58,7 +58,7 @@ def test_a_run_is_reproduced_to_the_bit(repository, run, scratch, tmp_path, monk
     monkeypatch.setenv("PLANTED_API_KEY", SECRET)
     git(repository, "remote", "add", "origin", f"https://user:{SECRET}@example.org/a.git")
     alter(target := copy(run, tmp_path / "run"), command=["touch", str(tmp_path / "executed"), SECRET])
-    configure(target, "logger", {"csv": {"_target_": "aelab.trackers.Csv", "_partial_": True}})
+    configure(target, "logger", {"csv": {"_target_": "aelab.loggers.Csv", "_partial_": True}})
     before, recorded = tree(repository), tree(target.path)
     outputs = tmp_path / "outputs"
     assert reproduce(str(target.path), f"repository={repository}", f"outputs={outputs}") == 0

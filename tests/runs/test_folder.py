@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.errors import ConfigurationError, ResumeError, RunError
+from aelab.core.errors import ConfigurationError, ResumeError, RunError
 from aelab.runs.folder import RunFolder, Status
 
 CREATE = """

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from small import SMALL
 
-from aelab.callbacks.signals import Signals, Terminated
-from aelab.composition import compose
-from aelab.errors import ConfigurationError, DataError, NonFiniteError, ResumeError, RunError
-from aelab.journal import rows
+from aelab.config.compose import compose
+from aelab.core.errors import ConfigurationError, DataError, NonFiniteError, ResumeError, RunError
+from aelab.core.signals import Signals, Terminated
+from aelab.loggers.jsonl import rows
 from aelab.runs.build import build
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.train import resume, start
@@ -272,7 +272,7 @@ def test_a_signal_ends_with_a_checkpoint_and_its_exit_code(tmp_path, script_envi
 
 
 def test_signals_wait_for_the_end_of_a_step_but_only_once(monkeypatch):
-    monkeypatch.setattr("aelab.callbacks.signals.ECHO", 0.0)
+    monkeypatch.setattr("aelab.core.signals.ECHO", 0.0)
     with Signals() as signals:
         signals.deferred = True
         os.kill(os.getpid(), signal.SIGTERM)

@@ -4,14 +4,15 @@ import pytest
 import torch
 from small import SMALL, only
 
-from aelab.callbacks.signals import Signals
-from aelab.composition import compose
-from aelab.errors import ConfigurationError, NonFiniteError, ResumeError
-from aelab.journal import rows
+from aelab.config.compose import compose
+from aelab.config.identity import fingerprint
+from aelab.config.recorded import settings_of
+from aelab.core.errors import ConfigurationError, NonFiniteError, ResumeError
+from aelab.core.signals import Signals
+from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import resume, settings_of
+from aelab.runs.train import resume
 from aelab.runs.vectorised import start
-from aelab.runs.weights import fingerprint
 from aelab.training.checkpoints import load
 
 LOGGED = ["trainer.log_every_n_steps=2", "trainer.max_epochs=2"]
@@ -78,7 +79,7 @@ def test_each_member_ends_as_it_would_alone(together, train, shared, differ):
     for member, option in zip(members, differ, strict=True):
         alone = train(*LOGGED, *shared, option)
         assert_alike(member, alone)
-        assert fingerprint(settings_of(member)) == fingerprint(settings_of(alone))
+        assert fingerprint(settings_of(member.config)) == fingerprint(settings_of(alone.config))
 
 
 def test_convolutions_too(together, train):

@@ -5,10 +5,10 @@ import sys
 import pytest
 from small import SMALL
 
-from aelab.composition import command
-from aelab.data import ahead
+from aelab.cli.train import main as train_main
+from aelab.config.compose import command
+from aelab.data import preloaded as ahead
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import main as train_main
 
 
 @pytest.fixture

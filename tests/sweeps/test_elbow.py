@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 from PIL import Image
 
-from aelab.panels import Choice, Panel, against
+from aelab.figures.panels import Choice, Panel, against
 from aelab.sweeps.elbow import Point, best_of_each, choose, told
 
 GRID = ["latent=2,4", "data.folds=2", "sweep.over={data.fold: [0, 1]}", "sweep.plot=latent"]

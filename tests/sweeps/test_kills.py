@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 from small import SMALL
 
-from aelab.journal import rows
+from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder, Status
 from aelab.sweeps.storage import open_storage
 

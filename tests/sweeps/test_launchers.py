@@ -15,17 +15,17 @@ import pytest
 from optuna.trial import TrialState
 from small import SMALL
 
-from aelab.callbacks.signals import Signals
-from aelab.errors import SweepError
-from aelab.journal import rows
+from aelab.cluster.processes import this_process
+from aelab.core.errors import SweepError
+from aelab.core.signals import Signals
+from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.process import this_process
-from aelab.sweeps import errand
-from aelab.sweeps.errand import Errand, Order
+from aelab.sweeps import request as errand
 from aelab.sweeps.launchers.launcher import Site
 from aelab.sweeps.launchers.local import Local
 from aelab.sweeps.launchers.slurm import Slurm
 from aelab.sweeps.plan import Plan
+from aelab.sweeps.request import Errand, Order
 from aelab.sweeps.storage import open_storage
 from aelab.sweeps.study import LOST, Record, open_study
 from aelab.sweeps.sweep import Worker

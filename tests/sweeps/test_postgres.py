@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 from studies import POINTS, overrides, shared_record, together
 
-from aelab.errors import SweepError
+from aelab.core.errors import SweepError
 from aelab.sweeps.storage import open_storage, shown
 
 pytest.importorskip("psycopg")

@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
 from aelab.sweeps.search_space import described, edges, grid, space_of, suggest
 
 CONDITIONAL = {

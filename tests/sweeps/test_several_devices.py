@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import pytest
 from small import SMALL
 
-from aelab.errors import ConfigurationError
+from aelab.cluster import gpus
+from aelab.cluster.gpus import VISIBLE, Gpus, gpus_for, visible
+from aelab.core.errors import ConfigurationError
 from aelab.runs.folder import RunFolder, Status
-from aelab.sweeps import gpus
-from aelab.sweeps.errand import Order
-from aelab.sweeps.gpus import VISIBLE, Gpus, gpus_for, visible
 from aelab.sweeps.launchers.launcher import Site
 from aelab.sweeps.launchers.local import Local
+from aelab.sweeps.request import Order
 from aelab.training.checkpoints import load
 
 TRAIN = str(Path(__file__).parents[2] / "scripts/train.py")

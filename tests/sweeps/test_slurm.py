@@ -16,9 +16,9 @@ import torch
 from optuna.trial import TrialState
 from small import SMALL
 
-from aelab.journal import rows
+from aelab.cluster.slurm import Queue
+from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.slurm import Queue
 from aelab.sweeps.storage import open_storage
 from aelab.training.checkpoints import load
 

@@ -5,10 +5,10 @@ import pytest
 from optuna.trial import TrialState
 from studies import POINTS, overrides, shared_record, together
 
-from aelab.errors import SweepError
+from aelab.core.errors import SweepError
+from aelab.sweeps.messages import tell
 from aelab.sweeps.storage import open_storage
 from aelab.sweeps.study import FAILED, open_study
-from aelab.sweeps.tell import tell
 
 
 def record(folder, **options):

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from aelab.callbacks.signals import Signals
-from aelab.journal import rows
+from aelab.config.recorded import settings_of
+from aelab.core.signals import Signals
+from aelab.loggers.jsonl import rows
 from aelab.runs.folder import Status
-from aelab.runs.train import settings_of
 from aelab.sweeps.trial import Assignment, carry_out
 
 TWO = "{val/distortion: minimize, val/kl: minimize}"
@@ -155,7 +155,7 @@ def test_a_trial_that_was_taken_back_from_another_machine_goes_on(sweep, runs):
     told = []
     study = SimpleNamespace(send=told.append)
     with Signals() as signals:
-        carry_out(Assignment(study, {}, (str(run.path),), False, False), settings_of(run), signals)
+        carry_out(Assignment(study, {}, (str(run.path),), False, False), settings_of(run.config), signals)
     assert told[-1][0] == "end"
     assert run.status is Status.FINISHED
     assert run.metrics.read_bytes() == whole

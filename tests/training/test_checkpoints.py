@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aelab.errors import RunError
+from aelab.core.errors import RunError
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import is_whole, load, resume_points, sealed, usable
 

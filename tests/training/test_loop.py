@@ -15,7 +15,7 @@ from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.trainer import call
 from pytorch_lightning.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
-from aelab.runs import session
+from aelab.runs import fit as session
 from aelab.training import loop
 from aelab.training.base import Training
 from aelab.training.checkpoints import load

@@ -4,11 +4,11 @@ import pytest
 import torch
 from small import SMALL
 
-from aelab.composition import compose
-from aelab.data.together import Together
-from aelab.records import Batch
+from aelab.config.compose import compose
+from aelab.core.records import Batch
+from aelab.core.seeds import seed_generators, step_seed
+from aelab.data.stacked import Together
 from aelab.runs.build import build
-from aelab.seeds import seed_generators, step_seed
 from aelab.training.vectorised.draws import Recorded, Replayed
 from aelab.training.vectorised.steps import Rows, Steps
 

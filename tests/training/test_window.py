@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.errors import NonFiniteError
+from aelab.core.errors import NonFiniteError
 from aelab.training.window import Window
 
 rows = st.lists(st.tuples(*[st.floats(-100, 100, width=32)] * 2), min_size=1, max_size=12)

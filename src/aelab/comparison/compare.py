@@ -4,14 +4,14 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 
+from aelab.comparison.base import Comparison, Group, Metric
 from aelab.comparison.fairness import check_data, flags
 from aelab.comparison.groups import grouped, values_by_seed
 from aelab.comparison.metrics import chosen, dropped
 from aelab.comparison.read import read_runs
-from aelab.comparison.records import Comparison, Group, Metric
 from aelab.comparison.statistics import summaries
-from aelab.comparison.text import listed
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
+from aelab.core.text import listed
 
 
 def compare(

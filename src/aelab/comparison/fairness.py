@@ -5,11 +5,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from aelab.comparison.base import Budget, Group, Metric, Run
 from aelab.comparison.metrics import of_likelihood
-from aelab.comparison.records import Budget, Group, Metric, Run
-from aelab.comparison.text import listed, printable
-from aelab.errors import DataError
-from aelab.numbers import is_number
+from aelab.core.checks import is_number
+from aelab.core.errors import DataError
+from aelab.core.text import listed, printable
 
 UNEQUAL = 0.01  # relative difference of a budget above which it is another one
 COUNTED = {"steps": "optimisation steps", "samples_seen": "training images seen", "flops": "FLOPs"}

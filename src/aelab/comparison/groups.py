@@ -6,10 +6,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aelab.comparison import naming
+from aelab.comparison.base import Group, Repeat, Run
 from aelab.comparison.fairness import budget, test_data
-from aelab.comparison.records import Group, Repeat, Run
-from aelab.comparison.text import listed, printable, shortest
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
+from aelab.core.text import listed, printable, shortest
 from aelab.runs.folder import Status
 
 DATA = "data.files"

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from aelab.comparison.base import Comparison, Group, Metric
 from aelab.comparison.numerals import mean_and_deviation
-from aelab.comparison.records import Comparison, Group, Metric
-from aelab.comparison.text import printable
+from aelab.core.text import printable
 
 POWER = re.compile(r"e(-?)\+?0*(\d+)")
 ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}

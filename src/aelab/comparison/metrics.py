@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from aelab.comparison.records import Metric, Run
-from aelab.comparison.text import listed
-from aelab.errors import ConfigurationError
+from aelab.comparison.base import Metric, Run
+from aelab.core.errors import ConfigurationError
+from aelab.core.text import listed
 from aelab.metrics.units import UNITS
 
 DEFAULT = (

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from aelab.comparison.text import printable, shortest
+from aelab.core.text import printable, shortest
 
 Settings = Mapping[str, Any]
 LONGEST = 60

@@ -2,7 +2,7 @@
 
 import math
 
-from aelab.comparison.records import Summary
+from aelab.comparison.base import Summary
 
 FINEST = 6  # decimals; smaller deviations are written by their power of ten
 

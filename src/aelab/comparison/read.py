@@ -9,15 +9,15 @@ from typing import Any
 
 import yaml
 
-from aelab.comparison.logged import Curves
-from aelab.comparison.records import Run
-from aelab.comparison.text import printable, without_secrets
-from aelab.errors import AelabError, ConfigurationError, RunError
-from aelab.numbers import is_number
-from aelab.runs.chosen import matching, runs_below
-from aelab.runs.deciding import deciding
+from aelab.comparison.base import Run
+from aelab.comparison.journals import Curves
+from aelab.config.identity import deciding
+from aelab.config.trusted import NEEDED
+from aelab.core.checks import is_number
+from aelab.core.errors import AelabError, ConfigurationError, RunError
+from aelab.core.text import printable, without_secrets
+from aelab.runs.find import matching, runs_below
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.trusted import NEEDED
 
 # libyaml reads a configuration in a tenth of the time; either makes plain values alone.
 Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

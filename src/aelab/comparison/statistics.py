@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import stdtr
 from scipy.stats import rankdata
 
-from aelab.comparison.records import Repeat, Summary
+from aelab.comparison.base import Repeat, Summary
 
 Seeds = Mapping[Repeat, float]
 RESAMPLES = 5_000

@@ -7,9 +7,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from aelab.comparison.base import Budget, Comparison, Group, Metric
 from aelab.comparison.numerals import mean_and_deviation, quantity
-from aelab.comparison.records import Budget, Comparison, Group, Metric
-from aelab.comparison.text import listed
+from aelab.core.text import listed
 
 ARROWS = {True: " ↑", False: " ↓", None: ""}
 WIDTH, FIGURES = 120, 24  # of a page that is no terminal; of a column

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from aelab.core.errors import ConfigurationError
 from aelab.data.splits import Images, cut
-from aelab.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from aelab.data.binarization import Binarization
+from aelab.core.records import Batch
+from aelab.core.seeds import step_seed
 from aelab.data.splits import Images
-from aelab.records import Batch
-from aelab.seeds import step_seed
+from aelab.data.values import Binarization
 
 
 class Loader(ABC):

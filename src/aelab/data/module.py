@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule
 
-from aelab.data.binarization import Binarization, Dynamic
+from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.records import Batch
 from aelab.data.held_out import HeldOut
 from aelab.data.loader import EvalLoader, TrainLoader
 from aelab.data.splits import Images, Source, Splits
-from aelab.errors import ConfigurationError, DataError
-from aelab.records import Batch
+from aelab.data.values import Binarization, Dynamic
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

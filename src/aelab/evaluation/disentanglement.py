@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from aelab.errors import InapplicableError
+from aelab.core.checks import at_least
+from aelab.core.errors import InapplicableError
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.options import at_least
 from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
-from aelab.metrics.aggregate import kl_per_dimension
 from aelab.metrics.disentanglement import disentanglement, udr
+from aelab.metrics.rate import kl_per_dimension
 from aelab.metrics.threads import one_thread
 
 

@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aelab.core.errors import AelabError, ConfigurationError
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Images
-from aelab.errors import AelabError, ConfigurationError
 from aelab.evaluation.subject import Pixels, Subject
-from aelab.networks.conv import ConvEncoder
+from aelab.models.networks.conv import ConvEncoder
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 

@@ -8,16 +8,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from aelab.distributions.divergence import space
-from aelab.errors import ConfigurationError
+from aelab.core.checks import at_least
+from aelab.core.errors import ConfigurationError
 from aelab.evaluation.features import FeatureSpace, Inception, feature_space
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Pixels, Subject
-from aelab.figures import bands, grid
+from aelab.figures.grids import bands, grid
 from aelab.metrics.estimate import Estimate, mean
 from aelab.metrics.generation import NEAREST, generation, nearest
 from aelab.metrics.threads import one_thread
+from aelab.models.conditions import sees_observation
+from aelab.models.distributions.divergence import space
 
 COLUMNS = 16
 FLOOR = "generation_floor"
@@ -127,8 +128,7 @@ class Generation:
 
     def _undefined(self, subject: Subject) -> str:
         """Why the model has no samples that could be compared."""
-        told = subject.model.conditioner
-        if told is not None and told.tells == "image":
+        if sees_observation(subject.model.conditioner):
             return "samples hold the parts of the test images that the model is told"
         if self.sampler is None and subject.model.prior is None:
             return "the model has no prior to sample from"

@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.callbacks.pictures import samples_by_class
-from aelab.charts import heat
-from aelab.distributions.divergence import space
-from aelab.distributions.spherical import spherical
-from aelab.errors import InapplicableError
+from aelab.core.checks import at_least
+from aelab.core.errors import InapplicableError
+from aelab.core.records import Batch
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import Subject
-from aelab.figures import grid
+from aelab.figures.charts import heat
+from aelab.figures.grids import grid
 from aelab.metrics.disentanglement import entropy, mutual_information
-from aelab.records import Batch
+from aelab.models.distributions.divergence import space
+from aelab.models.distributions.spherical import spherical
+from aelab.training.callbacks.pictures import samples_by_class
 
 REACH = 3.0  # standard deviations of the codes, to either side
 NOT_REAL = "codes are no real vectors, in which a dimension could be moved alone"

@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from torch.distributions import constraints
 
-from aelab.charts import bars
-from aelab.errors import ConfigurationError, InapplicableError
+from aelab.core.checks import at_least
+from aelab.core.errors import ConfigurationError, InapplicableError
+from aelab.core.records import Trace
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
-from aelab.metrics.aggregate import kl_per_dimension, rate_parts
+from aelab.figures.charts import bars
 from aelab.metrics.estimands import ACTIVE, bits_per_dim
 from aelab.metrics.estimate import Estimate, bootstrap, mean
 from aelab.metrics.importance import NO_BOUND, importance_sampled
+from aelab.metrics.rate import kl_per_dimension, rate_parts
 from aelab.metrics.units import UNITS
-from aelab.records import Trace
 
 NATS = UNITS["elbo"]
 DEAD = 0.01  # nats of a dimension that carries nothing

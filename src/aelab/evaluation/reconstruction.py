@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.errors import InapplicableError
+from aelab.core.checks import at_least
+from aelab.core.errors import InapplicableError
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import BLOCK, Subject
-from aelab.figures import bands
+from aelab.figures.grids import bands
 from aelab.metrics.estimands import RECONSTRUCTION
 from aelab.metrics.estimate import mean
-from aelab.metrics.structure import ms_ssim, ssim
+from aelab.metrics.similarity import ms_ssim, ssim
 from aelab.metrics.units import UNITS
+from aelab.models.conditions import sees_observation
 
 SHOWN = 16
 
@@ -49,9 +50,8 @@ class Reconstruction:
     def _similarity(
         self, subject: Subject, findings: Findings, name: str, similarity: Callable[[Tensor, Tensor], Tensor]
     ) -> None:
-        told = subject.model.conditioner
         try:
-            if told is not None and told.tells == "image":
+            if sees_observation(subject.model.conditioner):
                 raise InapplicableError(
                     "a part of each image is told to the model, and would count as its own"
                 )

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aelab.charts import scatter
-from aelab.errors import InapplicableError
+from aelab.core.checks import at_least
+from aelab.core.errors import InapplicableError
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.options import at_least
 from aelab.evaluation.subject import Subject
+from aelab.figures.charts import scatter
 from aelab.metrics.estimate import mean
 from aelab.metrics.representation import cka, principal_plane, representation, tsne_plane
 from aelab.metrics.threads import one_thread

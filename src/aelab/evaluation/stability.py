@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aelab.core.checks import at_least
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.options import at_least
 from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
 from aelab.metrics.estimands import reconstruction

@@ -1,22 +1,31 @@
 """A trained model with its data, as every part of an evaluation sees it."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from aelab.cluster.devices import device_of
+from aelab.config.trusted import trusted_settings
+from aelab.core.errors import AelabError, InapplicableError
+from aelab.core.records import Batch, Trace
+from aelab.core.seeds import seed_generators, step_seed
 from aelab.data.module import DataModule
 from aelab.data.splits import Images
-from aelab.errors import InapplicableError
 from aelab.metrics.estimands import evidence, reconstruction
 from aelab.models import Autoencoder
-from aelab.networks.conditioning import OneHot
-from aelab.records import Batch, Trace
-from aelab.seeds import seed_generators, step_seed
+from aelab.runs.data import data_of
+from aelab.runs.find import peers_of, spaces_of
+from aelab.runs.folder import RunFolder
+from aelab.runs.model import model_of
+from aelab.training.matmul import choose_matmul
 
 BLOCK = 500  # images in a batch; the noise follows from it, so it is the same for all runs and machines
 MANY_LEVELS = 0.1  # of the images: an attribute with so many values is continuous, and no factor of levels
@@ -187,7 +196,7 @@ class Subject:
     @property
     def label_conditional(self) -> bool:
         """Whether samples can be asked for by their label."""
-        return isinstance(self.model.conditioner, OneHot)
+        return self.model.conditioner is not None and self.model.conditioner.classes > 0
 
     @staticmethod
     def track(steps: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
@@ -196,3 +205,43 @@ class Subject:
 
         bar: Any = tqdm(steps, what, total, leave=False, disable=None)
         return bar
+
+
+def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
+    """The model with the weights that validation chose, the data of its run, and its peers."""
+    device = device_of(config.device)
+    model = model_of(folder, settings).to(device)
+    choose_matmul(model, BLOCK)
+    data = data_of(folder, settings, config.data.root)
+    subject = Subject(model, data, str(settings.name), int(settings.seed), device)
+    return replace(subject, peers=tuple(_peers(folder, settings, subject, config)))
+
+
+def _peers(
+    folder: RunFolder, settings: DictConfig, subject: Subject, config: DictConfig
+) -> Iterator[Subject]:
+    """Those that are given, or those that are found and can be read."""
+    given = None if config.peers is None else [RunFolder.open(Path(path)) for path in config.peers]
+    for peer in peers_of(folder, settings, given):
+        try:
+            yield _peer(peer, subject, config)
+        except AelabError as error:
+            if given is not None:
+                raise
+            print(f"warning: a run of another seed is left aside: {error}", file=sys.stderr)
+
+
+def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
+    """A run of another seed, on the data and with the noise of the subject.
+
+    It has estimates only where the very same parts made them: other options measure something else.
+    """
+    suite = str(config.suite.name)
+    found, parts = folder.suite(suite), OmegaConf.to_container(config.suite.parts)
+    return replace(
+        subject,
+        model=model_of(folder, trusted_settings(folder.config)).to(subject.device),
+        name=folder.path.name,
+        estimates=folder.estimates(suite) if found.get("parts") == parts else {},
+        spaces=spaces_of(found),
+    )

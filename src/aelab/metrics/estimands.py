@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torchmetrics import Metric, MetricCollection
 
-from aelab.distributions import divergence, has_density, values_described
-from aelab.records import Trace
+from aelab.core.records import Trace
+from aelab.models.distributions import divergence, has_density, values_described
 
 GREY_LEVELS = 256
 ACTIVE = 0.01  # variance over images of the posterior mean of a unit in use (Burda et al. 2016)

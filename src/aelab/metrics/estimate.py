@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aelab.errors import InapplicableError
+from aelab.core.errors import InapplicableError
 
 Statistic = Callable[[np.ndarray], float]
 Seed = int | np.random.Generator

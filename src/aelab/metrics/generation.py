@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aelab.errors import InapplicableError, NonFiniteError
+from aelab.core.errors import InapplicableError, NonFiniteError
 from aelab.metrics.estimate import Estimate, jackknife, mean
 
 NEAREST = 5

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from aelab.distributions import has_density
-from aelab.errors import InapplicableError
-from aelab.evidence import log_weights
+from aelab.core.errors import InapplicableError
+from aelab.core.records import Batch, Trace
 from aelab.models import Autoencoder
-from aelab.records import Batch, Trace
+from aelab.models.distributions import has_density
+from aelab.models.evidence import log_weights
 
 IMAGES, CODES = 16, 500  # drawn at once, whatever the memory: the noise does not depend on it
 NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"

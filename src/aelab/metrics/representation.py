@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from aelab.errors import ConfigurationError, InapplicableError, NonFiniteError
+from aelab.core.errors import ConfigurationError, InapplicableError, NonFiniteError
 from aelab.metrics.estimate import Estimate, mean
 
 ITERATIONS = 200  # of L-BFGS at most; codes of 16 dimensions need fewer than 100

@@ -13,14 +13,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from aelab.distributions import Gaussian
-from aelab.errors import ConfigurationError
-from aelab.evidence import required_prior
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Trace
+from aelab.core.schedules import Schedule
 from aelab.models import Autoencoder
+from aelab.models.distributions import Gaussian
+from aelab.models.evidence import required_prior
+from aelab.objectives.base import Term
 from aelab.objectives.kernels import InverseMultiquadric
-from aelab.objectives.objective import Term
-from aelab.records import Trace
-from aelab.schedules import Schedule
 
 
 class MutualInformation(Term):

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from aelab.distributions import distortion, frozen, rate
-from aelab.errors import ConfigurationError
-from aelab.evidence import log_joint, log_mean, log_weights, required_prior
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Trace
+from aelab.core.schedules import Schedule
 from aelab.models import Autoencoder
-from aelab.objectives.objective import Term
-from aelab.records import Trace
-from aelab.schedules import Schedule
+from aelab.models.distributions import distortion, frozen, rate
+from aelab.models.evidence import log_joint, log_mean, log_weights, required_prior
+from aelab.objectives.base import Term
 
 
 class Reconstruction(Term):

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from aelab.core.records import Trace
 from aelab.models import Autoencoder
-from aelab.objectives.objective import Term
-from aelab.records import Trace
+from aelab.objectives.base import Term
 
 
 def weight_tensors(model: nn.Module) -> Iterator[Tensor]:

@@ -3,13 +3,13 @@
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from aelab.distributions import Gaussian, Joint, divergence
-from aelab.errors import ConfigurationError
-from aelab.evidence import required_prior
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Trace
+from aelab.core.schedules import Schedule, constant
 from aelab.models import Autoencoder
-from aelab.objectives.objective import Term
-from aelab.records import Trace
-from aelab.schedules import Schedule, constant
+from aelab.models.distributions import Gaussian, Joint, divergence
+from aelab.models.evidence import required_prior
+from aelab.objectives.base import Term
 
 
 class Capacity(Term):

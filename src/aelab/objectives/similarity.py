@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Trace
+from aelab.core.schedules import Schedule
 from aelab.models import Autoencoder
-from aelab.objectives.objective import Term
-from aelab.records import Trace
-from aelab.schedules import Schedule
+from aelab.objectives.base import Term
 
 POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, from fine to coarse (Wang et al. 2003)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from aelab.errors import RunError
-from aelab.numbers import is_number
-from aelab.reproduction.environment import printable
+from aelab.core.checks import is_number
+from aelab.core.errors import RunError
+from aelab.core.text import printable
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import is_whole, load, resume_points
 

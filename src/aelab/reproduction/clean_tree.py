@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aelab.errors import ConfigurationError, RunError
-from aelab.reproduction.environment import printable
-from aelab.runs.snapshot import git, top_of
+from aelab.core.errors import ConfigurationError, RunError
+from aelab.core.text import printable
+from aelab.runs.provenance import git, top_of
 
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 

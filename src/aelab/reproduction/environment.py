@@ -5,6 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from omegaconf import DictConfig
+
+from aelab.core.errors import RunError
+from aelab.core.text import printable
+
 COMPUTING = frozenset(
     {
         "hydra-core", "numpy", "omegaconf", "pillow", "pyarrow", "pytorch-lightning", "scikit-learn", "torch",
@@ -104,6 +110,36 @@ def _shown(value: Any) -> str:
     return NONE if value in (None, [], {}) else printable(str(value))
 
 
-def printable(text: str) -> str:
-    """Text of a record as one harmless line: what a terminal would obey is shown as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def check_machine(settings: DictConfig, recorded: Mapping[str, Any]) -> None:
+    """RunError where a run needs accelerators or machines that are not at hand.
+
+    recorded: the hardware of its record.
+    """
+    trainer = settings.get("trainer") or {}
+    had = recorded.get("gpus") or []
+    if trainer.get("num_nodes", 1) != 1:
+        raise RunError("the run was trained on several machines: reproduce it by hand on as many")
+    asked = trainer.get("accelerator", "auto")
+    if asked == "cpu" or (asked == "auto" and not had):
+        return
+    if not torch.accelerator.is_available():
+        raise RunError(
+            f"the run was trained on {_named(had)} (trainer.accelerator={asked}), and torch finds no "
+            "accelerator here: reproduce it on a machine that has one"
+        )
+    needed, found = _count(trainer.get("devices", "auto"), len(had)), torch.accelerator.device_count()
+    if needed > found:
+        raise RunError(
+            f"the run was trained on {needed} devices and this machine has {found}: reproduce it on one "
+            "that has as many"
+        )
+
+
+def _named(gpus: Any) -> str:
+    return ", ".join(map(str, gpus)) if gpus else "an accelerator"
+
+
+def _count(devices: Any, all_of_them: int) -> int:
+    if isinstance(devices, int) and devices > 0:
+        return devices
+    return len(devices) if not isinstance(devices, int | str) else all_of_them

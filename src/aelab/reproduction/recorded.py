@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aelab.errors import RunError
-from aelab.reproduction.environment import Difference, Environment, printable
+from aelab.core.errors import RunError
+from aelab.core.text import printable
+from aelab.reproduction.environment import Difference, Environment
 from aelab.runs.folder import RunFolder, Status
 
 MOST_THREADS = 4096

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.errors import RunError
+from aelab.core.errors import RunError
+from aelab.runs.fit import CHECKPOINT, RUN
 from aelab.runs.folder import RunFolder
-from aelab.runs.session import CHECKPOINT, RUN
 
 RANK = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PATIENCE = 60.0  # seconds that a training that is told to stop is given for its last resume point
@@ -47,8 +47,8 @@ def train_again(source: Source, settings: DictConfig, threads: int, outputs: Pat
 
 
 def _run(arguments: list[str], source: Source) -> int:
-    """The exit code of again.py; a signal that ends this process ends it too."""
-    script = Path(__file__).with_name("again.py")
+    """The exit code of child.py; a signal that ends this process ends it too."""
+    script = Path(__file__).with_name("child.py")
     child = subprocess.Popen([sys.executable, str(script), *arguments], env=_surroundings(source))
     try:
         return child.wait()
@@ -65,5 +65,5 @@ def _surroundings(source: Source) -> dict[str, str]:
     """This process's environment, with the recorded code first, and without another training's variables."""
     kept = {name: value for name, value in os.environ.items() if name not in (RUN, CHECKPOINT, *RANK)}
     path = os.pathsep.join(filter(None, [str(source.path), kept.get("PYTHONPATH")]))
-    # Safe: neither the folder of again.py nor the current one is searched for modules.
+    # Safe: neither the folder of child.py nor the current one is searched for modules.
     return {**kept, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

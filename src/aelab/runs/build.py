@@ -12,15 +12,15 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.flop_counter import FlopCounterMode
 
-from aelab.data.ahead import read_ahead, shared
+from aelab.cluster.devices import check_there, processes
+from aelab.core.errors import AelabError, ConfigurationError
+from aelab.core.records import Batch
 from aelab.data.module import DataModule
-from aelab.distributions import check_same_space
-from aelab.errors import AelabError, ConfigurationError
-from aelab.matmul import choose_matmul
-from aelab.records import Batch
-from aelab.runs.devices import check_there, processes
+from aelab.data.preloaded import read_ahead, shared
+from aelab.models.distributions import check_same_space
 from aelab.training.base import Training
 from aelab.training.loop import EpochLoop
+from aelab.training.matmul import choose_matmul
 
 # Densities are float32 whatever the weights are: half or double precision throughout makes no sense here.
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")

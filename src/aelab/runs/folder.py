@@ -1,21 +1,19 @@
 """One run's folder: the source of truth, of which every tracker is only a view."""
 
 import json
-import math
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from glob import glob
 from pathlib import Path
 from typing import Any, Self
 
-from aelab.errors import ConfigurationError, ResumeError, RunError
-from aelab.locations import from_user
-from aelab.numbers import is_number
-from aelab.runs.process import alive, this_process
+from aelab.cluster.processes import alive, this_process
+from aelab.core.checks import is_number
+from aelab.core.errors import ConfigurationError, ResumeError, RunError
+from aelab.core.files import claimed, write_json
+from aelab.core.paths import from_user
 
 
 class Status(StrEnum):
@@ -229,18 +227,6 @@ class RunFolder:
         return Status(status)
 
 
-def write_json(path: Path, fields: Mapping[str, Any]) -> None:
-    """Write a JSON object whole or not at all; NaN and infinities become null."""
-    text = json.dumps(_plain(fields), indent=2, allow_nan=False)
-    draft = path.parent / f".{path.name}.{os.getpid()}"
-    draft.unlink(missing_ok=True)  # a link, or what a process of the same number left
-    with draft.open("x", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def _object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -257,33 +243,9 @@ def _records_below(place: Path) -> Iterator[Path]:
     return (Path(found) for pattern in near for found in sorted(glob(pattern)))  # noqa: PTH207  # absolute
 
 
-def claimed(parent: Path) -> Path:
-    """Make a folder in `parent` that no other process has, named by the local time."""
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    path, attempt = parent / stamp, 0
-    while True:
-        try:
-            path.mkdir()
-            return path
-        except FileExistsError:
-            attempt += 1
-            path = parent / f"{stamp}-{attempt}"
-
-
 def _sanitised(name: str) -> str:
     # 200 bytes leave room below the 255 that file systems allow; a cut character is dropped whole.
     kept = re.sub(r"[^\w.+=,-]+", "-", name).encode()[:200].decode(errors="ignore").strip(".-")
     if not re.search(r"[^\W_]", kept):
         raise ConfigurationError(f"The run's name {name!r} makes no folder name: give it a letter or digit.")
     return kept
-
-
-def _plain(value: Any) -> Any:
-    """`value` with everything that JSON cannot hold, and that a record may hold, replaced."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -7,9 +7,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.composition import recompose
-from aelab.errors import ConfigurationError
-from aelab.numbers import is_number
+from aelab.config.compose import recompose
+from aelab.core.checks import is_number
+from aelab.core.errors import ConfigurationError
 from aelab.runs.build import make
 from aelab.training.loop import overrides
 

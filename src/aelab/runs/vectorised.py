@@ -17,15 +17,15 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from aelab.callbacks.signals import Signals
-from aelab.data.together import Together
-from aelab.errors import AelabError, NonFiniteError
-from aelab.records import Batch
+from aelab.core.errors import AelabError, NonFiniteError
+from aelab.core.records import Batch
+from aelab.core.signals import Signals
+from aelab.data.stacked import Together
 from aelab.runs.build import Parts, build
+from aelab.runs.fit import report_run, show_settings, status_of, test, trainer_of
 from aelab.runs.folder import RunFolder
 from aelab.runs.members import described, members_of
-from aelab.runs.session import report_run, show_settings, status_of, test, trainer_of
-from aelab.runs.train import changes, circumstances, new_folder, rehearse
+from aelab.runs.prepare import changes, circumstances, new_folder, rehearse
 from aelab.training.base import Training
 from aelab.training.loop import limited
 from aelab.training.vectorised.steps import Steps

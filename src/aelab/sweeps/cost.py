@@ -10,16 +10,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.errors import AelabError
-from aelab.locations import from_user
+from aelab.cluster.streams import threads_each
+from aelab.config.recorded import settings_of
+from aelab.core.errors import AelabError
+from aelab.core.paths import from_user
+from aelab.core.terminal import from_here
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.snapshot import hardware
-from aelab.runs.terminal import from_here
-from aelab.runs.train import settings_of
-from aelab.sweeps.job import Composer
+from aelab.runs.provenance import hardware
+from aelab.sweeps.composer import Composer
 from aelab.sweeps.plan import Plan
-from aelab.sweeps.streams import threads_each
-from aelab.sweeps.trying import Tried, spread, tried
+from aelab.sweeps.preflight import Tried, spread, tried
 
 LOOKED_AT = 4
 """Trainings of a study whose cost is worked out; the others are taken to cost as much on average."""
@@ -139,6 +139,6 @@ def _machine() -> dict[str, Any]:
 
 
 def _is_alike(run: RunFolder, config: DictConfig) -> bool:
-    theirs = settings_of(run)
+    theirs = settings_of(run.config)
     alike = ("data.name", "trainer.accelerator", "trainer.precision")
     return all(OmegaConf.select(theirs, key) == OmegaConf.select(config, key) for key in alike)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from aelab.panels import Choice, Panel, against
-from aelab.sweeps.over import standard_error
+from aelab.figures.panels import Choice, Panel, against
 from aelab.sweeps.plan import Plan
+from aelab.sweeps.repeats import standard_error
 from aelab.sweeps.search_space import Parameter, Range, is_whole
 
 BESIDE = {"val/distortion": "distortion, nats", "val/kl": "rate, nats"}

@@ -1,25 +1,18 @@
 """What a sweep's command line asks, checked before anything starts."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from aelab.composition import tells_of_sweeps
-from aelab.errors import ConfigurationError
-from aelab.locations import from_user
-from aelab.runs.devices import check_there, processes, uses_gpus
-from aelab.sweeps.first import check_first
-from aelab.sweeps.gpus import Gpus, gpus_for
-from aelab.sweeps.job import Composer
-from aelab.sweeps.over import Overrides, combinations
-from aelab.sweeps.search_space import Choice, Parameter, Space, described, edges, grid, is_whole, space_of
+from aelab.cluster.devices import check_there, processes, uses_gpus
+from aelab.cluster.gpus import Gpus, gpus_for
+from aelab.sweeps.repeats import Overrides
+from aelab.sweeps.search_space import Parameter, Space, described, grid, is_whole
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -123,119 +116,3 @@ class Plan:
     def pruner(self) -> optuna.pruners.BasePruner:
         """The pruner, or one that lets every trial run."""
         return instantiate(self.options["pruner"]) or optuna.pruners.NopPruner()
-
-
-def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
-    """Read and check a sweep.
-
-    Raises ConfigurationError, or what composing a trial raises, before anything has been written.
-    """
-    parsed = composer.parse(arguments)
-    overrides = [o for o in parsed if not tells_of_sweeps(o.get_key_element())]
-    options = composer.settings("sweep")
-    _check_shapes(options)
-    for override in parsed:
-        if override.is_sweep_override() and override not in overrides:
-            raise ConfigurationError(f"{override.input_line}: a study has one sweep: give one value")
-    swept = [o for o in overrides if o.is_sweep_override()]
-    fixed = tuple(str(o.input_line) for o in overrides if not o.is_sweep_override())
-    if any(o.startswith("resume=") for o in (*fixed, *(s.get_key_element() + "=" for s in swept))):
-        raise ConfigurationError("resume= continues one run: start a sweep again and it continues its own")
-    space = space_of(options["space"], swept)
-    taken = [*(p.name for p in space), *(o.partition("=")[0] for o in fixed)]
-    config = composer.config
-    made = Plan(
-        fixed,
-        space,
-        combinations(options["over"] or {}, taken),
-        _objectives(options["objectives"], config),
-        str(config.hydra.runtime.choices["sweep"]),
-        options,
-        composer.settings("launcher"),
-        from_user(str(config.outputs)),
-    )
-    _check(made)
-    points = list(edges(space)) or [{}]
-    first, *others = [made.trainings(made.overrides(values)) for values in points]
-    trainings = [*first, *(each[0] for each in others)]
-    made = replace(made, compositions=tuple(_try(composer, each) for each in trainings))
-    check_first(made, made.compositions[: len(first)])
-    return made
-
-
-def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
-    config = composer.check(overrides)
-    if config.trainer.num_nodes != 1:
-        raise ConfigurationError(
-            f"a trial trains on one machine and trainer.num_nodes={config.trainer.num_nodes}: choose "
-            "trainer.num_nodes=1, and start the same sweep on each machine"
-        )
-    processes(config.trainer)
-    return config
-
-
-def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:
-    if not asked:
-        return {str(config.monitor.metric): DIRECTIONS[config.monitor.mode == "max"]}
-    for name, direction in asked.items():
-        if name.startswith("test/"):
-            raise ConfigurationError(
-                f"sweep.objectives: {name} is of the test split, which chooses nothing: take "
-                f"val/{name.removeprefix('test/')}"
-            )
-        if not name.startswith("val/") or direction not in DIRECTIONS:
-            raise ConfigurationError(
-                f"sweep.objectives: {name}: {direction} must be a validation number, as val/elbo, and "
-                "minimize or maximize"
-            )
-    return dict(asked)
-
-
-def _check_shapes(options: Mapping[str, Any]) -> None:
-    shapes = {"space": "{latent: [2, 8]}", "over": "{seed: [0, 1]}", "objectives": "{val/elbo: maximize}"}
-    for name, example in shapes.items():
-        if options[name] is not None and not isinstance(options[name], Mapping):
-            raise ConfigurationError(f"sweep.{name}={options[name]} must be a mapping, as {example}")
-    study = options["study"]
-    if study is not None and not re.fullmatch(r"[\w+=,@-][\w.+=,@-]*", str(study)):
-        raise ConfigurationError(
-            f"sweep.study={study} names a folder: give letters, digits and -_.+=,@, not beginning with a dot"
-        )
-
-
-def _check(made: Plan) -> None:
-    options = made.options
-    for name, least in (("workers", 1), ("retries", 0)):
-        if not isinstance(options[name], int) or options[name] < least:
-            raise ConfigurationError(f"sweep.{name}={options[name]} must be a whole number from {least}")
-    several = len(made.objectives) > 1
-    if options["pruner"] and several:
-        raise ConfigurationError("sweep/pruner: trials of several objectives cannot be pruned")
-    for kind in (made.sampler, made.pruner):
-        try:
-            kind()
-        except HydraException as error:
-            raise ConfigurationError(f"sweep={made.method}: {' '.join(str(error).split())}") from error
-    if made.is_grid:
-        made.points()
-        if options["trials"] is not None:
-            raise ConfigurationError("sweep.trials: a grid tries every combination: leave it out")
-        return
-    if not made.space:
-        raise ConfigurationError(
-            f"sweep={made.method} has nothing to vary: give sweep.space, "
-            "or 'optimizer.lr=interval(1e-4,1e-2)'"
-        )
-    if not isinstance(options["trials"], int) or options["trials"] < 1:
-        raise ConfigurationError(f"sweep.trials={options['trials']} must be a whole number from 1")
-    _check_cmaes(made, several)
-
-
-def _check_cmaes(made: Plan, several: bool) -> None:
-    """CMA-ES knows numbers alone; Optuna would draw all else at random without a word."""
-    if "CmaEs" not in made.options["sampler"]["_target_"]:
-        return
-    strangers = [p.name for p in made.space if isinstance(p, Choice) or p.when]
-    if strangers or several:
-        what = f"{', '.join(strangers)} has choices or conditions" if strangers else "there are several"
-        raise ConfigurationError(f"sweep=cmaes moves numbers for one objective, and {what}: take sweep=tpe")

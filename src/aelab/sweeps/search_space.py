@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 
-from aelab.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError
 
 When = Mapping[str, tuple[str, ...]]
 

@@ -9,8 +9,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
-from aelab.errors import SweepError
-from aelab.locations import from_user
+from aelab.core.errors import SweepError
+from aelab.core.paths import from_user
 
 JOURNAL = b'{"op_code":'  # how every line of Optuna's journal begins
 

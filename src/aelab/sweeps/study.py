@@ -19,10 +19,10 @@ import optuna
 from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from aelab.errors import SweepError
-from aelab.runs import slurm
-from aelab.runs.process import alive, this_process
-from aelab.runs.slurm import Queue
+from aelab.cluster import slurm
+from aelab.cluster.processes import alive, this_process
+from aelab.cluster.slurm import Queue
+from aelab.core.errors import SweepError
 
 BEAT = 30.0
 """Seconds between the signs of life that a process gives of its trials."""

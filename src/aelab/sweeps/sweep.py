@@ -9,20 +9,21 @@ import optuna
 from hydra.utils import instantiate
 from optuna.trial import Trial, TrialState
 
-from aelab.callbacks.signals import Signals, Terminated
-from aelab.callbacks.study import Study
-from aelab.errors import SweepError
-from aelab.runs import slurm
-from aelab.runs.session import quieten
-from aelab.sweeps.errand import Errand, Order
-from aelab.sweeps.job import Composer
+from aelab.cluster import slurm
+from aelab.core.errors import SweepError
+from aelab.core.signals import Signals, Terminated
+from aelab.runs.fit import quieten
+from aelab.sweeps.composer import Composer
 from aelab.sweeps.launchers.launcher import Launcher, Message, Site
-from aelab.sweeps.plan import Plan, plan
+from aelab.sweeps.messages import ENDS, tell
+from aelab.sweeps.parse import plan
+from aelab.sweeps.plan import Plan
+from aelab.sweeps.report import progress, report, show_plan
+from aelab.sweeps.request import Errand, Order
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import open_storage
 from aelab.sweeps.study import BEAT, Record, default_name, earlier, open_study
-from aelab.sweeps.table import progress, report, show_plan
-from aelab.sweeps.tell import ENDS, tell
+from aelab.training.callbacks.study import Study
 
 PATIENCE = 0.5
 """Seconds after which a process with nothing to do looks what the others left it."""

@@ -13,15 +13,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.callbacks.signals import Signals, Terminated
-from aelab.callbacks.study import Pruned, Study, Tells
-from aelab.errors import AelabError, SweepError
-from aelab.journal import rows
-from aelab.locations import from_user
+from aelab.config.identity import fingerprint
+from aelab.config.recorded import settings_of
+from aelab.core.errors import AelabError, SweepError
+from aelab.core.paths import from_user
+from aelab.core.signals import Signals, Terminated
+from aelab.loggers.jsonl import rows
+from aelab.runs.fit import PRUNES
 from aelab.runs.folder import RunFolder, Status
-from aelab.runs.session import PRUNES
-from aelab.runs.train import resume, settings_of, start
-from aelab.runs.weights import fingerprint
+from aelab.runs.train import resume, start
+from aelab.training.callbacks.study import Pruned, Study, Tells
 from aelab.training.checkpoints import resume_points, usable
 
 
@@ -164,8 +165,8 @@ def _is_of(run: RunFolder, config: DictConfig, mark: str) -> bool:
     with contextlib.suppress(AelabError, ValueError, TypeError, AttributeError):
         recorded = run.read().get("fingerprint")
         if recorded:  # the record says it, and the configuration, which a resume builds, is asked
-            return recorded == mark == fingerprint(settings_of(run))
-        return _essence(settings_of(run)) == _essence(config)
+            return recorded == mark == fingerprint(settings_of(run.config))
+        return _essence(settings_of(run.config)) == _essence(config)
     return False
 
 

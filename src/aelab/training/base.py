@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
-from aelab.errors import ConfigurationError, NonFiniteError
+from aelab.core.errors import ConfigurationError, NonFiniteError
+from aelab.core.records import Batch
+from aelab.core.schedules import OfTraining, Schedule
+from aelab.core.seeds import seed_generators, step_seed
 from aelab.metrics.estimands import estimands
 from aelab.models import Autoencoder
-from aelab.objectives.objective import Objective
-from aelab.records import Batch
-from aelab.schedules import OfTraining, Schedule
-from aelab.seeds import seed_generators, step_seed
+from aelab.objectives.base import Objective
 from aelab.training.loop import lean_loop
 from aelab.training.sharding import Sharded, apart, average_whole, gather, local, scatter, shard
 from aelab.training.window import Window

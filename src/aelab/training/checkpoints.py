@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from aelab.errors import RunError
+from aelab.core.errors import RunError
 
 PARTIAL = ".partial"
 DIGEST_SIZE = hashlib.sha256().digest_size

@@ -1,6 +1,6 @@
 """Training by one optimiser on one objective."""
 
-from aelab.records import Batch
+from aelab.core.records import Batch
 from aelab.training.base import Training
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aelab.errors import NonFiniteError
+from aelab.core.errors import NonFiniteError
 
 
 class Window:

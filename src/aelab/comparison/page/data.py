@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from aelab.comparison.base import Budget, Comparison, Group, Metric, Summary
 from aelab.comparison.naming import shown
 from aelab.comparison.page.curves import Band, band
 from aelab.comparison.page.importance import importances, swept
-from aelab.comparison.records import Budget, Comparison, Group, Metric, Summary
-from aelab.numbers import is_number
+from aelab.core.checks import is_number
 
 POINTS = 120_000  # of all curves of a page
 WEIGHED = 8  # metrics that settings are weighed for

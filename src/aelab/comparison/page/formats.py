@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from aelab.comparison import numerals
+from aelab.comparison.base import Summary
 from aelab.comparison.numerals import rounded
-from aelab.comparison.records import Summary
 
 NOTHING = "–"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from aelab.numbers import is_number
+from aelab.core.checks import is_number
 
 Predict = Callable[[np.ndarray], np.ndarray]
 

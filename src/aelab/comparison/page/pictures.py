@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from aelab.comparison.records import Group, Run
+from aelab.comparison.base import Group, Run
 
 WIDEST = 1200  # pixels
 LARGEST_FILE = 32 * 2**20

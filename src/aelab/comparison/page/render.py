@@ -15,10 +15,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from aelab.comparison.base import Comparison, Group, Metric, Summary
 from aelab.comparison.page import formats
 from aelab.comparison.page.data import page_data
 from aelab.comparison.page.pictures import gallery
-from aelab.comparison.records import Comparison, Group, Metric, Summary
 
 SCRIPTS = ("drawing.js", "plots.js", "sweep.js", "page.js")
 CARDS, CARDS_OF_A_FAMILY = 6, 2

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.paths import from_user
 from aelab.data.splits import Images, Splits, checksum
-from aelab.errors import ConfigurationError, DataError
-from aelab.locations import from_user
 
 IMAGES = ("x_train", "x_test")
 LABELS = ("y_train", "y_test")

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from aelab.core.errors import DataError
 from aelab.data.sources.published import PublishedFile, PublishedSource
 from aelab.data.splits import Images, Splits, checksum
-from aelab.errors import DataError
 
 NPZ = "binarized_mnist.npz"
 PIXELS = 28 * 28

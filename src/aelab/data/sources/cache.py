@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.errors import ConfigurationError, DataError
+from aelab.core.errors import ConfigurationError, DataError
 
 DIGEST = 32  # hexadecimal digits of an md5, which stand behind the pixels
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aelab.core.errors import ConfigurationError
 from aelab.data.sources.cache import memory_map
 from aelab.data.splits import Images, Splits, checksum, checksums_of_rows, cut
-from aelab.errors import ConfigurationError
 
 Ingredients = Mapping[str, np.ndarray]
 

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.paths import from_user
+from aelab.core.text import printable
 from aelab.data.sources.cache import fingerprint, memory_map
-from aelab.data.sources.decoding import VERSION, check_shape, decoded
 from aelab.data.splits import Images, Splits, checksum, checksums_of_rows, cut
-from aelab.errors import ConfigurationError, DataError
-from aelab.locations import from_user
+from aelab.figures.decoding import VERSION, check_shape, decoded
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 LAYOUTS = (
@@ -97,11 +98,6 @@ class Folder:
         size = cut(self.test, count, "data.source.test", f"{count:,} pictures of {self.name}")
         order = torch.from_numpy(np.random.RandomState(0).permutation(count))
         return order[size:], order[:size]
-
-
-def printable(path: Path) -> str:
-    """A path in a message: line ends and bytes that are no text are escaped."""
-    return repr(str(path))[1:-1]
 
 
 def _listed(folder: Path) -> list[tuple[Path, str | None]]:

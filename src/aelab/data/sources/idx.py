@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from aelab.core.errors import DataError
 from aelab.data.sources.idx_format import parse
 from aelab.data.sources.published import PublishedSource
 from aelab.data.splits import Images, Splits, checksum
-from aelab.errors import DataError
 
 
 class Idx(PublishedSource):

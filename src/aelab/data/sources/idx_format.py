@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from aelab.errors import DataError
+from aelab.core.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.paths import from_user
 from aelab.data.sources.cache import below, fingerprint, memory_map
-from aelab.data.sources.decoding import VERSION, check_shape, decoded
 from aelab.data.splits import Images, Splits, checksum, checksums_of_rows
-from aelab.errors import ConfigurationError, DataError
-from aelab.locations import from_user
+from aelab.figures.decoding import VERSION, check_shape, decoded
 
 
 class Parquet:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from aelab.core.errors import DataError
+from aelab.core.paths import from_user
 from aelab.data.sources.cache import below, folder_of, plain
 from aelab.data.sources.idx_format import GZIP_MAGIC, unpack
 from aelab.data.splits import Splits, checksum
-from aelab.errors import DataError
-from aelab.locations import from_user
 
 log = logging.getLogger(__name__)
 

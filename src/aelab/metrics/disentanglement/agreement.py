@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from aelab.errors import InapplicableError
+from aelab.core.errors import InapplicableError
 from aelab.metrics.estimate import Estimate, mean
 
 INFORMATIVE = 0.01  # nats

@@ -9,14 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from aelab.errors import InapplicableError
-from aelab.metrics.disentanglement.observations import (
-    FEWEST,
-    Pair,
-    alive,
-    prepared,
-    split,
-)
+from aelab.core.errors import InapplicableError
+from aelab.metrics.disentanglement.observations import FEWEST, Pair, alive, prepared, split
 from aelab.metrics.estimate import Estimate, Seed, jackknife, mean
 
 GROUPS = 20

@@ -5,7 +5,7 @@ codes: (N, D) real, one row for each image. factors: (N, K) integers, the level 
 
 import numpy as np
 
-from aelab.errors import InapplicableError, NonFiniteError
+from aelab.core.errors import InapplicableError, NonFiniteError
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from aelab.errors import InapplicableError
+from aelab.core.errors import InapplicableError
 from aelab.metrics.disentanglement.information import mig, modularity
 from aelab.metrics.disentanglement.intervention import beta_vae_score, factor_vae_score, irs
 from aelab.metrics.disentanglement.prediction import dci, sap

@@ -15,11 +15,11 @@ from joblib.externals.loky.process_executor import (
     TerminatedWorkerError,
 )
 
-from aelab.runs.process import this_process
-from aelab.sweeps import errand
-from aelab.sweeps.errand import Errand, Order
-from aelab.sweeps.gpus import VISIBLE
+from aelab.cluster.gpus import VISIBLE
+from aelab.cluster.processes import this_process
+from aelab.sweeps import request as errand
 from aelab.sweeps.launchers.launcher import Hear, Site
+from aelab.sweeps.request import Errand, Order
 from aelab.sweeps.study import KILLED
 
 

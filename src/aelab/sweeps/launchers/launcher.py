@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from aelab.callbacks.study import Study
-from aelab.sweeps.errand import Errand, Order
-from aelab.sweeps.streams import threads_each
+from aelab.cluster.streams import threads_each
+from aelab.sweeps.request import Errand, Order
+from aelab.training.callbacks.study import Study
 
 Message = tuple[Any, ...]
 Hear = Callable[[int, Message], bool | None]

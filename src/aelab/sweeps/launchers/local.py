@@ -14,18 +14,18 @@ from typing import Any
 
 from hydra.utils import get_class
 
-from aelab.callbacks.signals import ENDING
+from aelab.cluster.gpus import VISIBLE
+from aelab.cluster.streams import print_to, share_cores
+from aelab.core.signals import ENDING
+from aelab.loggers import Tracker
 from aelab.runs.build import read_data_ahead
-from aelab.runs.snapshot import packages
-from aelab.runs.train import changes, tree
-from aelab.sweeps.errand import Order
-from aelab.sweeps.gpus import VISIBLE
+from aelab.runs.prepare import changes, tree
+from aelab.runs.provenance import packages
 from aelab.sweeps.launchers.launcher import Hear, Site
 from aelab.sweeps.plan import Plan
-from aelab.sweeps.streams import print_to, share_cores
+from aelab.sweeps.request import Order
 from aelab.sweeps.study import KILLED
 from aelab.sweeps.trial import told_how_it_ends
-from aelab.trackers import Tracker
 
 PARENT_DEATH = 1  # Linux's prctl option: the signal that a process gets when its parent dies
 

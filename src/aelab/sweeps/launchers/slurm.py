@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aelab.errors import SweepError
-from aelab.runs import slurm
-from aelab.runs.slurm import Queue
-from aelab.sweeps import errand
-from aelab.sweeps.errand import Errand, Order
+from aelab.cluster import slurm
+from aelab.cluster.slurm import Queue
+from aelab.core.errors import SweepError
+from aelab.sweeps import request as errand
 from aelab.sweeps.launchers.launcher import Hear, Site
+from aelab.sweeps.request import Errand, Order
 from aelab.sweeps.study import KILLED, LOST
 
 ARRAY = 1000

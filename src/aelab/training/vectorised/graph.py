@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from aelab.records import Batch
+from aelab.core.records import Batch
 from aelab.training.base import Training
 from aelab.training.vectorised.draws import Draw, Recorded, Replayed
 from aelab.training.vectorised.simplify import simplified

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aelab.errors import ConfigurationError
-from aelab.objectives.objective import Term
-from aelab.schedules import Constant, Schedule, constant
+from aelab.core.errors import ConfigurationError
+from aelab.core.schedules import Constant, Schedule, constant
+from aelab.objectives.base import Term
 from aelab.training.base import Training
 
 Place = tuple[dict[str, Any], str]  # an entry of a module's own dictionary

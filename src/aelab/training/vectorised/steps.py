@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from aelab.errors import ConfigurationError
-from aelab.records import Batch
-from aelab.schedules import Schedule
-from aelab.seeds import seed_generators, step_seed
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Batch
+from aelab.core.schedules import Schedule
+from aelab.core.seeds import seed_generators, step_seed
 from aelab.training.base import Training
 from aelab.training.vectorised.graph import Pass
 from aelab.training.vectorised.stack import Settings, Stack, knobs

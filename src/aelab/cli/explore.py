@@ -1,0 +1,77 @@
+"""One or two trained runs in the browser."""
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from aelab.cli.explorer.explorer import Explorer
+from aelab.config.trusted import trusted_settings
+from aelab.core.errors import ConfigurationError
+from aelab.evaluation.subject import Subject
+from aelab.runs.data import data_of
+from aelab.runs.folder import RunFolder
+from aelab.runs.trained import load
+
+
+def main(config: DictConfig) -> None:
+    """Serve the page until it is interrupted.
+
+    Raises RunError for what is no run, ConfigurationError where gradio is missing, the port is taken, or two
+    runs are of different data.
+    """
+    try:
+        import gradio as gr
+
+        from aelab.cli.explorer.page import page
+    except ImportError as error:
+        raise ConfigurationError("exploring needs gradio: pip install --editable '.[ui]'") from error
+    paths = [config.run, *([] if config.other is None else [config.other])]
+    explorers = [explorer_of(RunFolder.open(Path(path)), config) for path in paths]
+    _check_same_data(explorers)
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    blocks = page(explorers)
+    _, address, _ = blocks.launch(
+        server_name=config.host,
+        server_port=free_port(config.host, config.port),
+        inbrowser=config.open,
+        theme=theme,
+        share=False,
+        footer_links=[],
+        quiet=True,
+        prevent_thread_lock=True,
+    )
+    print(f"open {address} in a browser; ctrl-c ends it", flush=True)
+    blocks.block_thread()
+
+
+def _check_same_data(explorers: Sequence[Explorer]) -> None:
+    data = [explorer.subject.data for explorer in explorers]
+    if len({repr((d.name, d.shape, sorted(d.checksums.items()))) for d in data}) > 1:
+        names = " and ".join(f"{d.name} {list(d.shape)}" for d in data)
+        raise ConfigurationError(
+            f"two runs side by side share their images, and these are of {names}: give one"
+        )
+
+
+def explorer_of(folder: RunFolder, config: DictConfig) -> Explorer:
+    """A run's model, with its test images."""
+    settings, trained = trusted_settings(folder.config), load(folder.path, config.device)
+    data = data_of(folder, settings, config.data.root)
+    name = f"{settings.name}, {folder.path.name}"
+    return Explorer(Subject(trained.model, data, name, int(settings.seed), trained.device), trained)
+
+
+def free_port(host: str, port: int) -> int:
+    """The port, or any free one for 0; ConfigurationError where none can be had."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigurationError(
+                f"host={host} port={port} cannot be served ({reason}): give another, or port=0"
+            ) from error
+        return int(attempt.getsockname()[1])

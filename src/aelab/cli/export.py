@@ -1,0 +1,188 @@
+"""A trained model as files that other programs read, each compared with the original before it is kept."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from aelab.config.construct import construct
+from aelab.core.errors import AelabError, ConfigurationError, InapplicableError
+from aelab.core.files import draft
+from aelab.core.records import Batch
+from aelab.models import Autoencoder
+from aelab.models.conditions import sees_observation
+from aelab.runs.trained import Trained, load
+
+EXACT = 1e-5  # the largest difference of an output, relative where outputs are above 1
+TRACED, COMPARED = 3, 5  # images: the two differ, so that a fixed batch size is noticed
+NAMES = {"encoder": ("x", "latent_mean"), "decoder": ("z", "reconstruction")}  # of a graph's input and output
+PARTS = tuple(NAMES)
+Written = tuple[Path, Callable[..., Tensor]]  # a file, and what it computes once read back
+
+
+class Encode(nn.Module):
+    """x (N, C, H, W), and y or attributes of a conditional model -> means of q(z|x,c), (N, latent)."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+        context = self.model.context(_batch(self.model, x, told))
+        prior = None if self.model.prior is None else self.model.prior(context, self.model.encode)
+        return self.model.infer(x, context, prior=prior).mean
+
+
+class Decode(nn.Module):
+    """z (N, latent), and y or attributes of a conditional model -> means of p(x|z,c), (N, C, H, W)."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, z: Tensor, told: Tensor | None = None) -> Tensor:
+        context = self.model.context(_batch(self.model, z, told))
+        return self.model.decode(z[None], context).mean[0]
+
+
+def main(config: DictConfig) -> None:
+    """Write the files that a composed configuration asks for."""
+    if config.format not in ("onnx", "torch_export", "safetensors"):
+        raise ConfigurationError(f"format={config.format}: choose onnx, torch_export or safetensors")
+    if config.part not in ("all", *PARTS):
+        raise ConfigurationError(f"part={config.part}: choose all, {' or '.join(PARTS)}")
+    model = load(config.run)
+    with draft(config.to, config.overwrite) as folder:
+        folder.mkdir()
+        if config.format == "safetensors":
+            if config.part != "all":
+                raise ConfigurationError("format=safetensors holds all weights: choose part=all")
+            save_weights(model, folder / "model.safetensors")
+        for part in PARTS if config.part == "all" else (config.part,):
+            if config.format != "safetensors":
+                save_graph(model, part, config.format, folder)
+        names = sorted(file.name for file in folder.iterdir())
+    print(f"exported  {config.to}: {', '.join(names)}")
+
+
+def save_weights(model: Trained, path: Path) -> None:
+    """All weights, with the run's configuration and its fingerprint as metadata; read back and compared."""
+    safetensors = _library("safetensors.torch")
+    weights = {name: value.cpu().clone() for name, value in model.model.state_dict().items()}
+    metadata = {"configuration": json.dumps(model.settings), "fingerprint": model.fingerprint}
+    safetensors.save_file(weights, path, metadata)
+    twin = construct(model.settings["model"]).eval()
+    twin.load_state_dict(safetensors.load_file(path))
+    inputs = _examples(model, "decoder", COMPARED)
+    with torch.no_grad():
+        _compare(path, Decode(twin)(*inputs), Decode(model.model)(*inputs))
+
+
+def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
+    """The graph of a part with a batch of any size; read back and compared on another size.
+
+    Raises InapplicableError for a model that cannot be traced, or comes back otherwise than it was.
+    """
+    if model.model.follows_gradient and part == "encoder":
+        raise InapplicableError(
+            "the encoder follows a gradient (structure=hamiltonian), which no graph can: choose "
+            "part=decoder, or format=safetensors"
+        )
+    if sees_observation(model.model.conditioner) and part == "decoder":
+        raise InapplicableError("the decoder is shown a part of the image: choose part=encoder")
+    graph = (Encode if part == "encoder" else Decode)(model.model)
+    inputs, others = (_examples(model, part, count) for count in (TRACED, COMPARED))
+    write = partial(_onnx, names=_names(model, part)) if form == "onnx" else _torch_export
+    try:
+        with torch.no_grad():
+            any_size = tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs)
+            program = torch.export.export(graph, inputs, dynamic_shapes=any_size)
+            path, run = write(program, inputs, folder / part)
+            _compare(path, run(*others), graph(*others))
+    except AelabError:
+        raise
+    except Exception as error:  # what tracing cannot follow ends in a dozen kinds
+        reason = " ".join(str(error).split())[:200]
+        raise InapplicableError(
+            f"the {part} of {model.settings['name']!r} cannot be written as {form} ({reason}): choose "
+            "another part, or format=safetensors"
+        ) from error
+
+
+def _torch_export(program: Any, inputs: tuple[Tensor, ...], stem: Path) -> Written:
+    path = stem.with_suffix(".pt2")
+    torch.export.save(program, path)
+    return path, torch.export.load(path).module()
+
+
+def _names(model: Trained, part: str) -> tuple[list[str], list[str]]:
+    """What a part's inputs and outputs are called: the names of `Trained`'s own arguments."""
+    conditioner = model.model.conditioner
+    told = [] if conditioner is None or sees_observation(conditioner) else [conditioner.field]
+    first, output = NAMES[part]
+    return [first, *told], [output]
+
+
+def _onnx(
+    program: Any, inputs: tuple[Tensor, ...], stem: Path, names: tuple[list[str], list[str]]
+) -> Written:
+    _library("onnxscript")
+    runtime = _library("onnxruntime")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed
+    path = stem.with_suffix(".onnx")
+    asked, outputs = names
+    how: dict[str, Any] = {"dynamo": True, "verbose": False, "external_data": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch deprecates what it does itself
+        torch.onnx.export(program, inputs, path, input_names=asked, output_names=outputs, **how)
+    session = runtime.InferenceSession(path)
+
+    def run(*values: Tensor) -> Tensor:
+        given = {name: value.numpy() for name, value in zip(asked, values, strict=True)}
+        return torch.from_numpy(session.run(outputs, given)[0])
+
+    return path, run
+
+
+def _batch(model: Autoencoder, x: Tensor, told: Tensor | None) -> Batch:
+    return (
+        Batch(x)
+        if told is None or model.conditioner is None
+        else Batch(x)._replace(**{model.conditioner.field: told})
+    )
+
+
+def _examples(model: Trained, part: str, count: int) -> tuple[Tensor, ...]:
+    """Inputs of a part, at random but the same at each call."""
+    random = torch.Generator().manual_seed(count)
+    shape = model.shape if part == "encoder" else (model.latent,)
+    first = torch.rand(count, *shape, generator=random)
+    conditioner = model.model.conditioner
+    if conditioner is None or sees_observation(conditioner):
+        return (first,)
+    return first, conditioner.examples(count, random)
+
+
+def _compare(path: Path, found: Tensor, expected: Tensor) -> None:
+    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=EXACT, atol=EXACT):
+        raise InapplicableError(
+            f"{path.name} does not give what the model gives, to {EXACT:g}, and is not kept: choose another "
+            "format"
+        )
+
+
+def _library(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        package = name.split(".")[0]
+        raise ConfigurationError(f"this format needs {package}: pip install {package}") from error

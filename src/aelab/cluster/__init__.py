@@ -1,0 +1,1 @@
+"""The processes of one training: devices, ranks, rendezvous, Slurm, GPUs."""

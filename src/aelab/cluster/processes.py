@@ -1,0 +1,46 @@
+"""Processes as records know them: by host, number and the time they began."""
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aelab.cluster import slurm
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process from every other: host, number, and when it began; in Slurm the job, too."""
+    process = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+    job = slurm.job()
+    return process if job is None else {**process, "job": job, "restarts": slurm.restarts()}
+
+
+def alive(process: Mapping[str, Any]) -> bool:
+    """Whether a process still runs; one of another machine counts as alive unless Slurm says otherwise."""
+    if process.get("host") != socket.gethostname():
+        return bool(process) and not _is_over(process.get("job"), process.get("restarts"))
+    # The start time tells the run's process from a later one that was given the same number.
+    started, pid = process.get("started"), process.get("pid")
+    return started is not None and isinstance(pid, int) and started == _started(pid)
+
+
+def _is_over(job: Any, restarts: Any) -> bool:
+    """Whether Slurm knows that a recorded job is over; a record may come from elsewhere and hold anything."""
+    known = isinstance(job, str) and re.fullmatch(r"\d+(_\d+)?", job) and isinstance(restarts, int)
+    return bool(known) and slurm.is_over(job, restarts)
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, in the system's own words; None where no such process lives."""
+    if Path("/proc/self/stat").exists():
+        try:
+            # After the command, which may hold spaces and brackets: the state first, the start 19 further on.
+            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+    return answer.stdout.strip() or None

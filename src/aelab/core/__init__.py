@@ -1,0 +1,1 @@
+"""The ground: records that travel, errors that a user can mend, seeds, schedules, files and words."""

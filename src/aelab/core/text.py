@@ -1,0 +1,69 @@
+"""Words of run folders made harmless: they may come from anywhere, and go into files and terminals."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+SECRET = re.compile(
+    r"(?i)(api[_-]?key|passw(or)?d|secret|credential|(?<![a-z])(token|pat|key|auth)(?![a-z]))"
+)
+# What services give out as keys, wherever it stands, and the queries of signed addresses.
+_KEY = re.compile(
+    r"\b(?:gh[opsu]_|github_pat_|hf_|sk-|xox[bp]-|wandb_v\d_|AKIA)[\w-]{8,}"
+    r"|(?<=Bearer )\S+|(?<=://)\S+\?\S+"
+)
+# https://user:password@host, and key=value or --key value of a command line or an error.
+_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_ASSIGNED = re.compile(rf"(?P<key>{SECRET.pattern[4:]}[\w-]*['\"]?\s*[=:]\s*)['\"]?[^\s'\",;}}\]]+", re.I)
+HIDDEN = "[hidden]"
+
+
+def printable(text: object) -> str:
+    """Text as one harmless line: what a terminal would obey, and bytes that are no text, as their escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def without_secrets(value: Any) -> Any:
+    """`value`, of plain containers, without what looks like a password or a key."""
+    if isinstance(value, dict):
+        return {
+            key: HIDDEN
+            if item and isinstance(item, str) and SECRET.search(str(key))
+            else without_secrets(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    if isinstance(value, str):
+        value = _KEY.sub(HIDDEN, value)
+        return _ASSIGNED.sub(rf"\g<key>{HIDDEN}", _IN_ADDRESS.sub(f"{HIDDEN}@", value))
+    return value
+
+
+def listed(names: Iterable[object], most: int = 3) -> str:
+    """`a, b, c and 4 more`; with semicolons where a name holds a comma."""
+    shown = [printable(name) for name in names]
+    rest = len(shown) - most
+    between = "; " if any("," in name for name in shown[:most]) else ", "
+    return between.join(shown[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shortest(keys: Sequence[str], among: Iterable[str] = ()) -> dict[str, str]:
+    """Each dotted key by as many of its last parts as tell it from the others: `optimizer.lr` -> `lr`.
+
+    among: more keys to tell them from, as all of a configuration: `data.name` stays where there is a `name`.
+    """
+    parts = {key: _parts(key) for key in keys}
+    all_parts = set(parts.values()) | {_parts(key) for key in among}
+    alike = Counter(parts.values())  # x and x._target_, of which one is a choice and the other none
+    found = {}
+    for key, names in parts.items():
+        ends = (names[-n:] for n in range(1, len(names) + 1))
+        end = next((e for e in ends if sum(p[-len(e) :] == e for p in all_parts) == 1), names)
+        found[key] = ".".join(end) if alike[names] == 1 else key
+    return found
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(part for part in key.split(".") if part != "_target_") or (key,)

@@ -1,0 +1,131 @@
+"""The run's own trackers, told of an evaluation in the same run.
+
+They are started with the user's credentials, so the folder says which trackers there are, and the run's id;
+*where* they send is the user's to say, in conf/logger, on the command line or in the environment.
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from aelab.config.compose import choices
+from aelab.core.errors import RunError
+from aelab.core.paths import conf_dir
+from aelab.evaluation.findings import Findings
+from aelab.loggers import Tracker
+from aelab.runs.build import make
+from aelab.runs.folder import RunFolder, Status
+
+ADDRESSES = {"project", "entity", "experiment", "tracking_uri"}
+# W&B links the log of its service into each run's own folder, and never writes to it there.
+LOG_OF_WANDB = "trackers/wandb/*run-*/logs/debug-core.log"
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def trackers_of(folder: RunFolder, settings: DictConfig, ours: DictConfig | None) -> list[Tracker[Any]]:
+    """The run's trackers, not started yet; one with another address than ours is left out aloud.
+
+    ours: the nodes of the group `logger`, with what the command line says.
+    Raises RunError for a run id that is none, and for a link in `trackers/` that leads out of it.
+    """
+    recorded = OmegaConf.to_container(settings).get("logger") or {}  # type: ignore[union-attr]
+    if not isinstance(recorded, dict) or not all(isinstance(node, dict) for node in recorded.values()):
+        raise RunError(f"the loggers of {folder.config} are none of a run's: evaluate it with trackers=false")
+    if not recorded:
+        return []
+    if folder.status is Status.RUNNING:
+        print("warning: the run is still under way, and its trackers are not told", file=sys.stderr)
+        return []
+    refuse_links(folder.trackers)
+    run_id = folder.read().get("run_id")
+    if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
+        raise RunError(
+            f"{folder.record} has no run_id of letters and digits, by which trackers know the run: evaluate "
+            "it with trackers=false"
+        )
+    identity = {"folder": folder.path, "name": settings.name, "run_id": run_id}
+    chosen: dict[str, Any] = {} if ours is None else OmegaConf.to_container(ours)  # type: ignore[assignment]
+    return [make(node)(**identity) for node in _nodes(recorded, chosen)]
+
+
+def _nodes(recorded: Mapping[str, dict[str, Any]], ours: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the command line says, else what is recorded; addresses and parts are ours alone."""
+    for name, theirs in recorded.items():
+        if name not in ours or name not in choices("logger"):
+            print(f"warning: {name[:40]!r} is not told: it is none of logger={sorted(ours)}", file=sys.stderr)
+            continue
+        default = {"logger": OmegaConf.load(conf_dir() / "logger" / f"{name}.yaml")}
+        shipped: Any = OmegaConf.to_container(OmegaConf.create(default), resolve=True)
+        differing = [key for key in ours[name] if key in ADDRESSES and theirs.get(key) != ours[name][key]]
+        if differing:
+            key = differing[0]
+            print(
+                f"warning: logger.{name} is not told: the folder names {key}={str(theirs.get(key))[:100]!r} "
+                f"and you {ours[name][key]!r}; logger.{name}.{key}=... tells it there",
+                file=sys.stderr,
+            )
+            continue
+        kept = {key for key in theirs if not key.startswith("_") and key not in ADDRESSES}
+        yield {
+            key: theirs[key] if key in kept and value == shipped["logger"].get(key) else value
+            for key, value in ours[name].items()
+        }
+
+
+def refuse_links(folder: Path) -> None:
+    """RunError for a folder that is a link, or for a link in it that leads out of it."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink() and (path == folder or not (_inside(path, folder) or path.match(LOG_OF_WANDB))):
+            raise RunError(f"{path} is a link, which leads elsewhere: remove it")
+
+
+def _inside(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a circle of links
+        return False
+
+
+def tell(trackers: Sequence[Tracker[Any]], folder: RunFolder, suite: str, findings: Findings) -> list[str]:
+    """Give estimates, figures and tables to trackers, and close them as the run ended; what they suggest."""
+    step, code = _ending(folder)
+    values = {f"evaluation/{suite}/{name}": found.value for name, found in findings.estimates.items()}
+    for tracker in trackers:
+        tracker.log_metrics(values, step)
+        for path in findings.figures:
+            tracker.log_picture(f"evaluation/{suite}/{path.stem}", path, step)
+        for path in findings.tables:
+            tracker.log_table(f"evaluation/{suite}/{path.stem}", *_table(path))
+        tracker.finish(code)
+    return [hint for tracker in trackers if (hint := tracker.hint())]
+
+
+def _table(path: Path) -> tuple[list[str], list[list[float | str]]]:
+    """The head and the rows of a table's file, with numbers as numbers where a whole column is of them."""
+    with path.open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    columns = [_numbers(column) for column in zip(*rows, strict=True)]
+    return head, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _numbers(column: Sequence[str]) -> list[float] | list[str]:
+    try:
+        return [float(cell) for cell in column]
+    except ValueError:
+        return list(column)
+
+
+def _ending(folder: RunFolder) -> tuple[int, int]:
+    """The run's last step, and an exit status that is 0 for a finished run alone."""
+    record = folder.read()
+    step, code = (record.get(name) for name in ("steps", "exit_code"))
+    failed = code if isinstance(code, int) and 0 < code < 256 else 1
+    return (
+        step if isinstance(step, int) and 0 <= step < 2**63 else 0,
+        0 if folder.status is Status.FINISHED else failed,
+    )

@@ -1,0 +1,122 @@
+"""Weights & Biases."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import WandbLogger
+
+from aelab.core.errors import ConfigurationError
+from aelab.loggers.base import Tracker, log, reason_of
+
+
+class Wandb(Tracker[WandbLogger]):
+    """Weights & Biases.
+
+    mode: `auto` follows WANDB_MODE, else is online where an API key is at hand and offline elsewhere;
+        `online`, `offline` and `disabled` are W&B's own. Without an answer of the server the run is offline.
+    project, entity, group, job_type, tags: where and how W&B files the run.
+    artifacts: whether the trained model is kept there too: configuration, record and best weights, as the
+        artifact model-RUN_ID, whose folder `aelab.load` reads.
+
+    Raises:
+        ConfigurationError: `mode` is none of these.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        run_id: str,
+        *,
+        project: str = "aelab",
+        entity: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Sequence[str] | None = None,
+        mode: str = "auto",
+        artifacts: bool = False,
+    ) -> None:
+        modes = ("auto", "online", "offline", "disabled")
+        if mode not in modes:
+            raise ConfigurationError(f"logger.wandb.mode is {mode!r}: choose one of {', '.join(modes)}.")
+        super().__init__(folder, name, run_id)
+        self._mode, self._artifacts = mode, artifacts
+        filing = {"project": project, "entity": entity, "group": group, "job_type": job_type}
+        self._filing: dict[str, Any] = {**filing, "tags": list(tags or ())}
+
+    @classmethod
+    def preload(cls) -> None:
+        """Import wandb and what `wandb.init` would, which takes longer than a small training's start."""
+        import wandb.apis.public  # noqa: F401
+
+    def hint(self) -> str | None:
+        """`wandb sync` for what was logged offline, by this process and by those before it."""
+        waiting = sorted(str(path) for path in self._home.glob("wandb/offline-run-*"))
+        return shlex.join(["wandb", "sync", *waiting]) if waiting else None
+
+    def _start(self) -> WandbLogger:
+        import wandb
+
+        # Without it artifacts are staged in the home folder, and no setting of wandb.init says so.
+        os.environ["WANDB_DATA_DIR"] = str(self._home)
+        try:
+            return self._connect(_wandb_mode() if self._mode == "auto" else self._mode)
+        except wandb.Error as error:
+            log.warning("W&B is not reached and the run is logged offline: %s", reason_of(error))
+            # Only the end of its service makes W&B give back the id of a run that it could not open.
+            wandb.teardown(1)
+            return self._connect("offline")
+
+    def _connect(self, mode: str) -> WandbLogger:
+        import wandb
+
+        # W&B waits for minutes at the start, and at the end for as long as the network is away.
+        patience: dict[str, Any] = {"init_timeout": 15.0, "finish_timeout": 120.0}
+        waits = {key: value for key, value in patience.items() if f"WANDB_{key.upper()}" not in os.environ}
+        run = wandb.init(
+            dir=self._home,
+            id=self._run_id,
+            name=self._name,
+            mode=mode,  # type: ignore[arg-type]
+            resume="allow",
+            # By default a second run of this process would be logged into the first one.
+            reinit="create_new",
+            settings=wandb.Settings(quiet=True, **waits),
+            **self._filing,
+        )
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return WandbLogger(experiment=run)
+
+    def _show(self, inner: WandbLogger, name: str, path: Path, step: int) -> None:
+        inner.log_image(name, [str(path)], step=step)
+
+    def _tabulate(
+        self, inner: WandbLogger, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        inner.log_table(name, list(head), [list(row) for row in rows])
+
+    def _keep(self, inner: WandbLogger, files: Sequence[Path]) -> None:
+        import wandb
+
+        if self._artifacts:
+            artifact = wandb.Artifact(f"model-{self._run_id}", "model", metadata={"name": self._name})
+            for path in files:
+                # W&B sends a copy, which offline stays until a sync, and keeps another in its cache.
+                # A finished run's weights are never altered, so that they are sent from where they lie.
+                policy: Any = "immutable" if path.suffix == ".ckpt" else "mutable"
+                name = str(path.relative_to(self._home.parent))
+                artifact.add_file(str(path), name, skip_cache=True, policy=policy)
+            inner.experiment.log_artifact(artifact, aliases=["best"])
+
+    def _close(self, inner: WandbLogger, exit_code: int) -> None:
+        inner.experiment.finish(exit_code=exit_code)
+
+
+def _wandb_mode() -> str:
+    from wandb import login
+
+    return os.environ.get("WANDB_MODE") or ("online" if login(prompt=False, verify=False) else "offline")

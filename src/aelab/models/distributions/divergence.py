@@ -1,0 +1,81 @@
+"""The two costs of a code: the distortion of what it describes, and the divergence of its posterior."""
+
+from functools import singledispatch
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Distribution, MixtureSameFamily, kl_divergence
+
+from aelab.core.errors import ConfigurationError
+from aelab.models.distributions.codes import Chain, Joint, PointMass
+from aelab.models.distributions.gaussian import Gaussian, StandardGaussian, twice_to_standard
+from aelab.models.distributions.pixels import Bernoulli, Masked
+
+
+def values_described(likelihood: Distribution) -> int:
+    """How many values of an observation have a density: all, unless a condition tells some of them."""
+    return likelihood.described if isinstance(likelihood, Masked) else likelihood.event_shape.numel()
+
+
+@singledispatch
+def distortion(likelihood: Distribution, x: Tensor) -> Tensor:
+    """-log p(x) in nats, averaged over the batch: a scalar."""
+    return -likelihood.log_prob(x).mean()
+
+
+@distortion.register
+def _(likelihood: Bernoulli, x: Tensor) -> Tensor:
+    """In one reduction, as this is the hot path of most trainings."""
+    nats = F.binary_cross_entropy_with_logits(
+        likelihood.logits, x.expand(likelihood.logits.shape), reduction="sum"
+    )
+    return nats / likelihood.batch_shape.numel()
+
+
+def has_density(distribution: Distribution | None) -> bool:
+    """Whether likelihood bounds are defined with this distribution as posterior or prior."""
+    return distribution is not None and not isinstance(distribution, PointMass)
+
+
+def divergence(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """KL(q || p) in nats, shape (B,): the closed form where one is known, else its Monte-Carlo estimate.
+
+    z: (S, B, *latent), samples of q, used by the estimate alone.
+    """
+    if isinstance(q, Chain) and isinstance(p, Chain) and q.upwards == p.upwards:
+        return q.rate(p, z)
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return (q.log_prob(z) - p.log_prob(z)).mean(0)
+
+
+def rate(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """`divergence(q, p, z)` averaged over the batch: a scalar."""
+    if type(q) is Gaussian and type(p) is StandardGaussian:  # in one reduction, like `distortion`
+        return twice_to_standard(q).sum() / (2 * q.batch_shape.numel())
+    return divergence(q, p, z).mean()
+
+
+PRIORS = {"real": "standard_normal", "sphere": "uniform_sphere", "one-hot": "uniform_categorical"}
+
+
+def check_same_space(q: Distribution, p: Distribution) -> None:
+    """ConfigurationError unless the codes of a posterior lie where the prior has its density."""
+    ours, theirs = space(q), space(p)
+    if ours != theirs:
+        fit = PRIORS.get(ours, "joint for a joint code, or top_down with structure=ladder for a ladder's")
+        raise ConfigurationError(
+            f"the posterior's codes ({ours}) do not lie where the prior has its density ({theirs}): "
+            f"choose prior={fit}, or another posterior"
+        )
+
+
+def space(distribution: Distribution) -> str:
+    """Where a distribution's codes lie."""
+    if isinstance(distribution, MixtureSameFamily):
+        return space(distribution.component_distribution)
+    if isinstance(distribution, Joint):
+        parts = (f"{space(d)} {d.event_shape.numel()}" for d in distribution.parts.values())
+        return " and ".join(parts)
+    return getattr(distribution, "space", "real")

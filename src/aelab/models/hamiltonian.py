@@ -1,0 +1,101 @@
+"""Autoencoders whose inference is more than an encoder and its posterior."""
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from aelab.core.errors import ConfigurationError
+from aelab.models import Autoencoder
+from aelab.models.distributions import Gaussian, StandardGaussian, Transported
+from aelab.models.likelihoods import OptimalGaussian
+
+
+class Hamiltonian(Autoencoder):
+    """Codes of the encoder's Gaussian carried on by tempered Hamiltonian dynamics towards p(z|x) (Caterini,
+    Doucet and Sejdinovic 2018).
+
+    Not with likelihood=optimal_gaussian, whose density of one image depends on the others.
+
+    steps: of leapfrog. size: of each at the start, trained for each latent dimension, below 0.5.
+    temperature: the inverse temperature of the momenta at the start, trained, in (0, 1).
+    """
+
+    follows_gradient = True
+
+    def __init__(self, steps: int = 3, size: float = 0.05, temperature: float = 0.3, **parts: Any) -> None:
+        super().__init__(**parts)
+        if isinstance(self.likelihood, OptimalGaussian):
+            raise ConfigurationError(
+                "structure=hamiltonian follows the density of each image alone, and that of "
+                "likelihood=optimal_gaussian has one scale for a batch: choose likelihood=gaussian with "
+                "model.likelihood.learned=true"
+            )
+        if steps < 1 or not 0 < size < 0.5 or not 0 < temperature < 1:
+            raise ConfigurationError(
+                f"model.structure.steps={steps}, size={size}, temperature={temperature}: choose at least 1 "
+                "step, of a size in (0, 0.5), at a temperature in (0, 1)"
+            )
+        self.steps = steps
+        self.size_logit = nn.Parameter(torch.full((self.latent,), math.log(2 * size / (1 - 2 * size))))
+        self.temperature_logit = nn.Parameter(torch.tensor(math.log(temperature / (1 - temperature))))
+
+    def infer(
+        self, x: Tensor, context: Tensor | None, step: int = 0, prior: Distribution | None = None
+    ) -> Transported:
+        base = self.encode(x, context, step)
+        if not isinstance(base, Gaussian) or prior is None:
+            raise ConfigurationError(
+                "structure=hamiltonian needs posterior=diagonal_gaussian and a prior with a density"
+            )
+
+        def energy(z: Tensor) -> Tensor:
+            return -(self.likelihood_of(x, z, context).log_prob(x) + prior.log_prob(z))
+
+        # The momenta are drawn with the code: N(0, 1 / temperature) at the start.
+        momenta = -nn.functional.logsigmoid(self.temperature_logit).expand_as(base.loc)
+        extended = Gaussian(
+            torch.cat([base.loc, torch.zeros_like(base.loc)], -1),
+            torch.cat([base.log_variance, momenta], -1),
+        )
+        return Transported(extended, partial(self.transport, energy=energy), self.latent)
+
+    def transport(self, extended: Tensor, energy: Any) -> tuple[Tensor, Tensor]:
+        """Position and momentum (S, B, 2 latent) -> position (S, B, latent), and what is taken off its
+        log-density: the cooling's log-determinant and the final momentum's own density, N(0, I)."""
+        z, momentum = extended.chunk(2, -1)
+        size = 0.5 * self.size_logit.sigmoid()
+        root = self.temperature_logit.sigmoid().sqrt()
+        cooled, slope = root, gradient(energy, z)
+        for k in range(1, self.steps + 1):
+            z, momentum, slope = leapfrog(z, momentum, slope, size, energy)
+            # The quadratic scheme: from the temperature at the start to 1.
+            warmer, cooled = cooled, 1 / ((1 - 1 / root) * (k / self.steps) ** 2 + 1 / root)
+            momentum = momentum * (warmer / cooled)
+        standard = StandardGaussian(torch.zeros_like(momentum[0, 0])).log_prob(momentum)
+        return z, self.latent * root.log() + standard
+
+
+def leapfrog(
+    z: Tensor, momentum: Tensor, slope: Tensor, size: Tensor, energy: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of Hamilton's equations, reversible and volume-preserving.
+
+    slope: d energy / dz, with which the next step begins too. energy: z (S, B, latent) -> (S, B).
+    """
+    momentum = momentum - 0.5 * size * slope
+    z = z + size * momentum
+    slope = gradient(energy, z)
+    return z, momentum - 0.5 * size * slope, slope
+
+
+def gradient(energy: Any, z: Tensor) -> Tensor:
+    """d energy / dz, which can be differentiated again while training, and is also there under no_grad."""
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        at = z if z.requires_grad else z.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(energy(at).sum(), at, create_graph=again)
+    return slope

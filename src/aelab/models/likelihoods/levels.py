@@ -1,0 +1,69 @@
+"""Likelihoods of grey levels: probabilities, not densities, of pixels that are one of `levels` values."""
+
+from torch import Tensor
+
+from aelab.core.errors import ConfigurationError
+from aelab.models import distributions
+from aelab.models.likelihoods.base import Likelihood
+
+
+class Categorical(Likelihood):
+    """A probability for each of the `levels` of each value (van den Oord et al. 2016)."""
+
+    def __init__(self, levels: int = 256) -> None:
+        super().__init__()
+        self.levels = _check("levels", levels, 2)
+
+    def parameters_for(self, channels: int) -> int:
+        return self.levels * channels
+
+    def forward(self, params: Tensor) -> distributions.Levels:
+        return distributions.Levels(params.float().unflatten(2, (self.levels, -1)), params.dim() - 2)
+
+
+class BetaBinomial(Likelihood):
+    """Levels as counts of successes, whose probability is beta distributed: two numbers for each value."""
+
+    def __init__(self, levels: int = 256) -> None:
+        super().__init__()
+        self.levels = _check("levels", levels, 2)
+
+    def parameters_for(self, channels: int) -> int:
+        return 2 * channels
+
+    def forward(self, params: Tensor) -> distributions.BetaBinomial:
+        log_alpha, log_beta = params.float().clamp(-10, 10).chunk(2, 2)
+        return distributions.BetaBinomial(log_alpha, log_beta, self.levels, params.dim() - 2)
+
+
+class DiscretizedLogisticMixture(Likelihood):
+    """A mixture of `components` discretised logistics for each pixel of an image (Salimans et al. 2017)."""
+
+    def __init__(self, components: int = 5, levels: int = 256) -> None:
+        super().__init__()
+        self.components, self.levels = _check("components", components, 1), _check("levels", levels, 2)
+
+    def parameters_for(self, channels: int) -> int:
+        return self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
+
+    def forward(self, params: Tensor) -> distributions.LogisticMixture:
+        if params.dim() != 5:
+            raise ConfigurationError(
+                "likelihood=discretized_logistic_mixture is for images of shape (channels, height, width)"
+            )
+        each = params.float().unflatten(2, (self.components, -1))
+        # 1 + 2 C + C (C - 1) / 2 numbers for each component, solved for C.
+        channels = next(c for c in range(1, each.shape[3]) if self._numbers(c) == each.shape[3])
+        pairs = channels * (channels - 1) // 2
+        logits, loc, log_scale, shifts = each.split([1, channels, channels, pairs], 3)
+        # Logistics begin a third of the range wide: narrow ones would miss their pixels and learn nothing.
+        return distributions.LogisticMixture(logits[:, :, :, 0], loc, log_scale - 1, shifts, self.levels)
+
+    def _numbers(self, channels: int) -> int:
+        return self.parameters_for(channels) // self.components
+
+
+def _check(name: str, value: int, least: int) -> int:
+    if value < least:
+        raise ConfigurationError(f"model.likelihood.{name}={value}: at least {least} are needed")
+    return value

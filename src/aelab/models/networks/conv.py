@@ -1,0 +1,113 @@
+"""Convolutional networks for images of any size; a layer of stride 2 halves the sides, rounding up.
+
+The context enters the encoder as constant planes and the decoder beside the code. A stage stands at each
+resolution: a mere activation, or the residual blocks of resnet.py.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from aelab.core.errors import ConfigurationError
+from aelab.models.networks.activations import Activation, arity
+from aelab.models.networks.mlp import join
+
+Stage = Callable[[int, Activation], nn.Module]
+
+
+def plain(channels: int, activation: Activation) -> nn.Module:
+    """The stage of an ordinary convolutional network: its activation."""
+    return activation()
+
+
+def _strides(channels: Sequence[int], strides: Sequence[int] | None, kernel: int) -> Sequence[int]:
+    """The stride of each layer: 2, unless they are given."""
+    if kernel < 1 or kernel % 2 == 0:
+        raise ConfigurationError(f"model.encoder.kernel={kernel}: the kernel's side must be odd, as 3 or 5")
+    strides = [2] * len(channels) if strides is None else strides
+    if len(strides) != len(channels) or min(strides, default=1) < 1:
+        raise ConfigurationError(
+            f"model.encoder.strides={list(strides)}: each of the {len(channels)} layers of "
+            f"channels={list(channels)} has a stride of 1 or more; null is 2 for all"
+        )
+    return strides
+
+
+def _sides(shape: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]]:
+    """The image's sides before the first and after each of the layers."""
+    if len(shape) != 3:
+        raise ConfigurationError(
+            f"a convolutional network reads images of shape (channels, height, width) and data.shape is "
+            f"{list(shape)}: choose network=mlp"
+        )
+    sides = [(shape[1], shape[2])]
+    for stride in strides:
+        height, width = sides[-1]
+        sides.append((-(-height // stride), -(-width // stride)))
+    return sides
+
+
+class ConvEncoder(nn.Module):
+    """Convolutions and their stages. forward: x (B, C, H, W), context (B, K) or None -> (B, features)."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        channels: Sequence[int],
+        activation: Activation = nn.ReLU,
+        stage: Stage = plain,
+        kernel: int = 3,
+        strides: Sequence[int] | None = None,
+        context: int = 0,
+    ) -> None:
+        super().__init__()
+        strides = _strides(channels, strides, kernel)
+        height, width = _sides(shape, strides)[-1]
+        sizes, n = [shape[0] + context, *channels], arity(activation)
+        layers: list[nn.Module] = []
+        for a, b, stride in zip(sizes, channels, strides, strict=False):
+            layers += [nn.Conv2d(a, n * b, kernel, stride, padding=kernel // 2), stage(b, activation)]
+        self.layers = nn.Sequential(*layers)
+        self.features = sizes[-1] * height * width
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        if context is not None:
+            planes = context[:, :, None, None].expand(-1, -1, *x.shape[2:])
+            x = torch.cat([x, planes], 1)
+        return self.layers(x).flatten(1)
+
+
+class ConvDecoder(nn.Module):
+    """The mirror of `ConvEncoder` of the same options. forward: z (B, latent), context -> (B, *shape)."""
+
+    def __init__(
+        self,
+        latent: int,
+        shape: Sequence[int],
+        channels: Sequence[int],
+        activation: Activation = nn.ReLU,
+        stage: Stage = plain,
+        kernel: int = 3,
+        strides: Sequence[int] | None = None,
+        context: int = 0,
+    ) -> None:
+        super().__init__()
+        strides = _strides(channels, strides, kernel)
+        sides = _sides(shape, strides)[::-1]
+        sizes = [*(arity(activation) * size for size in channels[::-1]), shape[0]]
+        self.start = (sizes[0], *sides[0])
+        self.projection = nn.Linear(latent + context, sizes[0] * sides[0][0] * sides[0][1])
+        layers: list[nn.Module] = []
+        mirrored = zip(channels[::-1], sizes[1:], strides[::-1], sides, sides[1:], strict=False)
+        for a, b, stride, small, large in mirrored:
+            # At stride s a side of n came from s (n - 1) + 1 or up to s - 1 more: the padding says which.
+            rest = (large[0] - stride * (small[0] - 1) - 1, large[1] - stride * (small[1] - 1) - 1)
+            layers += [
+                stage(a, activation),
+                nn.ConvTranspose2d(a, b, kernel, stride, padding=kernel // 2, output_padding=rest),
+            ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.layers(self.projection(join(z, context)).unflatten(-1, self.start))

@@ -1,0 +1,73 @@
+"""A point, and Gaussians whose covariance is diagonal, of low rank, or full."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import LowRankMultivariateNormal, MultivariateNormal
+
+from aelab.core.errors import ConfigurationError
+from aelab.models.distributions import Gaussian, PointMass, bounded
+from aelab.models.posteriors.base import Posterior
+
+Activation = Callable[[], nn.Module]
+
+
+class Deterministic(Posterior):
+    """A point: z = activation(W h + b), the code of a plain autoencoder."""
+
+    def __init__(self, features: int, latent: int, activation: Activation = nn.Identity) -> None:
+        super().__init__(latent)
+        self.projection = nn.Linear(features, latent)
+        self.activation = activation()
+
+    def forward(self, h: Tensor, step: int = 0) -> PointMass:
+        return PointMass(self.activation(self.projection(h)).float())
+
+
+class DiagonalGaussian(Posterior):
+    """N(m, diag(s^2)) with activation(m) and log s^2 linear in the features (Kingma and Welling 2014)."""
+
+    def __init__(self, features: int, latent: int, activation: Activation = nn.Identity) -> None:
+        super().__init__(latent)
+        self.projection = nn.Linear(features, 2 * latent)
+        self.activation = activation()
+
+    def forward(self, h: Tensor, step: int = 0) -> Gaussian:
+        loc, log_variance = self.projection(h).float().chunk(2, -1)
+        return Gaussian(self.activation(loc), bounded(log_variance))
+
+
+class LowRankGaussian(Posterior):
+    """N(m, W W' + diag(s^2)), W of `rank` columns, all linear in the features (Rezende et al. 2014)."""
+
+    def __init__(
+        self, features: int, latent: int, rank: int = 2, activation: Activation = nn.Identity
+    ) -> None:
+        super().__init__(latent)
+        if not 1 <= rank <= latent:
+            raise ConfigurationError(f"model.posterior.rank={rank}: choose a rank from 1 to latent={latent}")
+        self.projection = nn.Linear(features, (2 + rank) * latent)
+        self.activation = activation()
+
+    def forward(self, h: Tensor, step: int = 0) -> LowRankMultivariateNormal:
+        loc, log_variance, *columns = self.projection(h).float().split(self.latent, -1)
+        diagonal, factor = bounded(log_variance).exp(), torch.stack(columns, -1)
+        return LowRankMultivariateNormal(self.activation(loc), factor, diagonal, validate_args=False)
+
+
+class FullGaussian(Posterior):
+    """N(m, L L') with m and the triangular L linear in the features, the diagonal of L made positive."""
+
+    def __init__(self, features: int, latent: int, activation: Activation = nn.Identity) -> None:
+        super().__init__(latent)
+        self.projection = nn.Linear(features, (2 + latent) * latent)
+        self.activation = activation()
+
+    def forward(self, h: Tensor, step: int = 0) -> MultivariateNormal:
+        loc, scale, *columns = self.projection(h).float().split(self.latent, -1)
+        # Divided, so that the covariance at the start does not grow with the latent size.
+        below = torch.stack(columns, -1).tril(-1) / self.latent
+        factor = below + F.softplus(scale).clamp_min(1e-4).diag_embed()
+        return MultivariateNormal(self.activation(loc), scale_tril=factor, validate_args=False)

@@ -1,0 +1,68 @@
+"""An objective is a sum of weighted terms; each term is a cost in nats per sample."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Trace
+from aelab.core.schedules import Schedule, constant
+from aelab.models import Autoencoder
+
+
+class Term(nn.Module, ABC):
+    """forward: (trace, model) -> the unweighted cost, a scalar in nats per sample.
+
+    weight: a number, or a schedule that is called with the optimisation step.
+    reads_codes: whether it is a function of the trace, not of the weights alone.
+    alone: whether it changes the codes' gradient, so that no other term may read them.
+    """
+
+    reads_codes = True
+    alone = False
+
+    def __init__(self, weight: float | Schedule = 1.0) -> None:
+        super().__init__()
+        self.weight = constant(weight)
+
+    @abstractmethod
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor: ...
+
+
+class Objective(nn.Module):
+    """The training criterion: `samples` codes for each observation, and a weighted sum of `terms`."""
+
+    def __init__(self, terms: Mapping[str, Term], samples: int = 1) -> None:
+        super().__init__()
+        if samples < 1:
+            raise ConfigurationError(f"objective.samples={samples}: at least 1 code for each observation")
+        if not terms:
+            raise ConfigurationError("objective.terms is empty: an objective needs at least one term")
+        readers = [name for name, term in terms.items() if term.reads_codes]
+        if any(terms[name].alone for name in readers) and len(readers) > 1:
+            raise ConfigurationError(
+                f"objective.terms {', '.join(readers)}: one of them rescales the gradient of the codes, so "
+                "it must be the only one that reads them; penalties on the weights may stand beside it"
+            )
+        self.terms: Mapping[str, Term] = nn.ModuleDict(dict(terms))  # type: ignore[assignment]
+        self.samples = samples
+
+    def forward(self, trace: Trace, model: Autoencoder) -> dict[str, Tensor]:
+        """The unweighted terms by name; ConfigurationError naming one that the model cannot serve."""
+        values = {}
+        for name, term in self.terms.items():
+            try:
+                values[name] = term(trace, model)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{error} (in objective.terms.{name})") from error
+        return values
+
+    def weights(self, step: int) -> dict[str, float]:
+        """The terms' weights at an optimisation step."""
+        return {name: term.weight(step) for name, term in self.terms.items()}
+
+    def total(self, values: Mapping[str, Tensor], step: int) -> Tensor:
+        """The weighted sum: what is differentiated."""
+        weighted = [values[name] if w == 1 else w * values[name] for name, w in self.weights(step).items()]
+        return sum(weighted[1:], start=weighted[0])

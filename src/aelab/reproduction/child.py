@@ -1,0 +1,41 @@
+"""Run as a file, with a recorded tree's `src` first on the path: train a configuration by that tree's code.
+
+`python child.py CONFIG THREADS SOURCE`. It uses only what all commits of the project offer, and the processes
+that Lightning starts beside the first one come through here again.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+import aelab
+from aelab.core.errors import AelabError
+from aelab.core.signals import Signals
+from aelab.runs import fit, train
+
+
+def main() -> None:
+    """Train; a refusal is one sentence and exit code 1."""
+    path, threads, source = sys.argv[1:]
+    if not Path(aelab.__file__).resolve().is_relative_to(source):
+        sys.exit(f"error: {aelab.__file__} would be run in the place of the recorded code in {source}")
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    # What the recorded run found and its configuration may leave open.
+    torch.set_num_threads(int(threads))
+    fit.quieten()
+    try:
+        with Signals() as signals:
+            if fit.RUN in os.environ:
+                train.take_part(os.environ[fit.RUN], os.environ.get(fit.CHECKPOINT), signals)
+            else:
+                train.start(config, signals)
+    except AelabError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The data of a recorded run: where the user says, or where conf/ does, and compared with the record."""
+
+from copy import deepcopy
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from aelab.config.trusted import published_mirrors
+from aelab.core.errors import DataError, RunError
+from aelab.core.paths import from_user
+from aelab.data.module import DataModule
+from aelab.runs.build import make
+from aelab.runs.folder import RunFolder
+
+
+def placed(settings: DictConfig, root: str | None = None, conf: Path | None = None) -> DictConfig:
+    """The configuration of a run with its data at `root`, where that is given.
+
+    Missing files are downloaded from where conf/data says, whatever the run's folder does. conf: of the code
+    that will read them; None: the running code's.
+    Raises DataError for a root of data that have none.
+    """
+    settings = deepcopy(settings)
+    data = settings.data
+    if root is not None:
+        if "root" not in data:
+            raise DataError(
+                f"data.root={root}: {data.get('name')} is read from no files, and has no root: leave it out"
+            )
+        data.root = str(from_user(root).resolve())
+    source = data.get("source")
+    if isinstance(source, DictConfig) and "mirrors" in source:
+        source.mirrors = published_mirrors(data, conf)
+    return settings
+
+
+def opened(settings: DictConfig) -> DataModule:
+    """The data of a configuration that `placed` returned, read.
+
+    Raises DataError where they are missing or damaged, or `data` describes none.
+    """
+    data = make(settings.data)
+    if not isinstance(data, DataModule):
+        raise DataError("config.yaml describes no data as its data: give a run as it was recorded")
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def data_of(folder: RunFolder, settings: DictConfig, root: str | None = None) -> DataModule:
+    """The data of a run, at `root` if that is given.
+
+    Raises RunError for others than it was trained on, and DataError as `placed` and `opened` do.
+    """
+    data = opened(placed(settings, root))
+    known = folder.read().get("data", {})
+    if not isinstance(known, dict):
+        raise RunError(f"{folder.record} has no data of a run under `data`: restore it")
+    checksums = known.get("checksums", data.checksums)
+    if checksums != data.checksums:
+        raise RunError(
+            f"the data at hand are not those that {folder.path} was trained on (checksums {data.checksums}, "
+            f"recorded {checksums}): give the same with data.root=FOLDER"
+        )
+    return data

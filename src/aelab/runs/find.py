@@ -1,0 +1,115 @@
+"""Which runs a user means by a folder, a pattern, or a list of them."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from aelab.config.identity import without_seed
+from aelab.config.trusted import trusted_settings
+from aelab.core.errors import AelabError, ConfigurationError
+from aelab.core.paths import from_user
+from aelab.runs.folder import RunFolder, Status
+
+REPRODUCTION = "reproduction.json"
+MARKS = frozenset({"record.json", "config.yaml"})
+
+
+def runs_of(run: str | None, runs: Sequence[str] | str | None) -> list[Path]:
+    """The runs' folders, each once: given themselves, by a pattern, or by a folder that holds them.
+
+    What is named and is no run is among them, to be refused by name. Reproductions are no runs of a study, so
+    they are left out of the folder around them.
+
+    Raises:
+        ConfigurationError: neither is given, or both are.
+    """
+    given = [runs] if isinstance(runs, str) else list(runs or [])
+    if bool(given) == (run is not None):
+        raise ConfigurationError("give either run=FOLDER, or runs=[FOLDER,...], a pattern or a parent folder")
+    asked = given if run is None else [run]
+    return list(dict.fromkeys(found for name in asked for found in _meant(str(name))))
+
+
+def matching(name: str) -> list[Path]:
+    """What is there under a name, or else what it matches as a pattern."""
+    path = from_user(name)
+    matches = sorted(glob(str(path), recursive=True))  # noqa: PTH207  # a Path globs below itself alone
+    return [path] if path.exists() else [Path(match) for match in matches]
+
+
+def runs_below(start: Path) -> Iterator[Path]:
+    """The folders at and below `start` that hold a run's record or configuration; not those within a run.
+
+    Nor those of reproductions, unless `start` holds them itself: they are other executions of runs that count
+    already.
+    """
+    for path, below, files in os.walk(start):
+        below.sort()
+        if REPRODUCTION in files and Path(path) != start:
+            below.clear()
+        elif MARKS.intersection(files):
+            below.clear()
+            yield Path(path)
+
+
+def _meant(name: str) -> list[Path]:
+    folders = [path for path in matching(name) if path.is_dir()]
+    return [run for folder in folders for run in list(runs_below(folder)) or [folder]] or [from_user(name)]
+
+
+MOST = 4  # peers that are looked at
+
+
+def peers_of(
+    folder: RunFolder, settings: DictConfig, given: Sequence[RunFolder] | None = None
+) -> list[RunFolder]:
+    """The runs that are given, else the finished ones beside this one of its configuration and another seed.
+
+    Of each seed the newest, and four at most.
+    Raises ConfigurationError for a given run that differs in more than its seed.
+    """
+    ours, data = without_seed(settings), folder.read().get("data")
+    seeds, found = {settings.seed}, []
+    for candidate in _beside(folder) if given is None else given:
+        try:
+            theirs = trusted_settings(candidate.config)
+        except AelabError:
+            if given is not None:
+                raise
+            continue
+        same_data = candidate.read().get("data") == data
+        alike = without_seed(theirs) == ours and same_data and theirs.seed not in seeds
+        if given is not None and not alike:
+            raise ConfigurationError(
+                f"{candidate.path} is no peer of {folder.path}: its configuration and data must be the "
+                "same, and its seed another"
+            )
+        if alike:
+            seeds.add(theirs.seed)
+            found.append(candidate)
+    return found if given is not None else found[:MOST]
+
+
+def spaces_of(found: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the feature spaces in what a suite found, which records one, or one for each part."""
+    recorded = found.get("feature_space")
+    each = [recorded, *recorded.values()] if isinstance(recorded, dict) else []
+    return frozenset(str(space["name"]) for space in each if isinstance(space, dict) and "name" in space)
+
+
+def _beside(folder: RunFolder) -> list[RunFolder]:
+    """Finished runs in the same folder, the newest first."""
+    paths = sorted((path.parent for path in folder.path.parent.glob("*/record.json")), reverse=True)
+    runs = (RunFolder(path) for path in paths if path != folder.path)
+    return [run for run in runs if _finished(run)]
+
+
+def _finished(run: RunFolder) -> bool:
+    try:
+        return run.status is Status.FINISHED
+    except (AelabError, ValueError):
+        return False

@@ -1,0 +1,76 @@
+"""A run about to begin: tried, given a folder, and what its numbers depend on recorded."""
+
+import functools
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+
+from aelab.cluster.devices import world_size
+from aelab.config.identity import fingerprint
+from aelab.core.errors import ConfigurationError
+from aelab.core.paths import conf_dir
+from aelab.core.signals import Signals
+from aelab.loggers import new_run_id
+from aelab.runs.build import Parts
+from aelab.runs.fit import trainer_of
+from aelab.runs.folder import RunFolder
+from aelab.runs.provenance import changes_patch, command, git_state, hardware, packages
+
+
+def rehearse(config: DictConfig, parts: Parts, signals: Signals) -> Trainer:
+    """Make the Trainer once without a run, so that what it refuses leaves no folder behind."""
+    trial = trainer_of(config, RunFolder(Path(config.outputs)), "", signals)
+    for callback in trial.callbacks:  # type: ignore[attr-defined]
+        if hasattr(callback, "check"):
+            callback.check(parts.training.model, parts.data.val_examples(1))
+    return trial
+
+
+def new_folder(config: DictConfig, known: Mapping[str, Any], patch: bytes) -> RunFolder:
+    """A folder for a run that is about to begin, with what is known of it."""
+    folder = RunFolder.create(Path(config.outputs), str(config.name))
+    OmegaConf.save(config, folder.config)
+    folder.patch.write_bytes(patch)
+    folder.update(**known)
+    return folder
+
+
+# What a process has imported is the tree as it was when it began: so have the trials that it forks.
+@functools.cache
+def tree() -> dict[str, Any] | None:
+    """The state of the source tree, as this process first found it."""
+    return git_state(conf_dir())
+
+
+@functools.cache
+def changes() -> bytes:
+    """The uncommitted changes then as a patch; empty, with a warning, where they cannot be told."""
+    try:
+        return changes_patch(conf_dir())
+    except ConfigurationError as error:
+        print(f"warning: the record will lack the uncommitted changes: {error}", file=sys.stderr)
+        return b""
+
+
+def circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
+    """What a run's numbers depend on, apart from its configuration."""
+    return {
+        "run_id": new_run_id(),
+        "seed": config.seed,
+        "fingerprint": fingerprint(config),
+        "command": command(),
+        "git": tree(),
+        "packages": packages(),
+        "hardware": hardware(),
+        "threads": torch.get_num_threads(),
+        "processes": world_size(config.trainer),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "data": {"name": parts.data.name, "checksums": parts.data.checksums},
+        "parameters": sum(p.numel() for p in parts.training.model.parameters()),
+        "flops_per_image": parts.flops_per_image,
+    }

@@ -1,0 +1,141 @@
+"""A configuration built and tried before its study begins: what it measures, and how much it will compute."""
+
+import math
+import multiprocessing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig
+
+from aelab.core.errors import AelabError, ConfigurationError, SweepError
+from aelab.data.held_out import HeldOut
+from aelab.data.module import DataModule
+from aelab.runs.build import build, make, measured
+from aelab.sweeps.plan import Plan
+from aelab.sweeps.search_space import is_whole
+from aelab.training.loop import limited
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is known of a training before it begins.
+
+    measured: the names of its validation numbers.
+    images: how many training images it will be shown; None where it has no planned end.
+    flops_per_image: of a training step; None where it cannot be counted.
+    """
+
+    measured: tuple[str, ...]
+    images: int | None
+    flops_per_image: int | None
+
+
+def tried(configs: Sequence[DictConfig], fetch: bool) -> list[Tried]:
+    """Build each configuration, in a process of its own: this one is to be forked, and must not compute.
+
+    fetch: whether data that are not on this machine may be downloaded.
+
+    Raises AelabError, of the kind and with the sentence of the first configuration that cannot be built.
+    """
+    return _aside(lambda: _all(configs, fetch))
+
+
+def _all(configs: Sequence[DictConfig], fetch: bool) -> list[Tried]:
+    read: tuple[Any, DataModule] | None = None
+    found = []
+    for config in configs:
+        if read is None or read[0] != config.data:
+            read = config.data, make(config.data)
+        data = read[1]
+        if not fetch:
+            data.setup()  # which raises where files are missing
+        parts = build(config, data)
+        names = tuple(measured(parts.training, data.val_examples(2)))
+        found.append(Tried(names, _planned(config, data), parts.flops_per_image))
+    return found
+
+
+def _planned(config: DictConfig, data: DataModule) -> int | None:
+    """Training images that will be shown if nothing ends the training before its time."""
+    trainer = config.trainer
+    batches = limited(len(data.train_dataloader()), trainer.limit_train_batches)
+    per_epoch = min(batches * data.batch_size, len(data.images("train")))
+    ends = []
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        ends.append(trainer.max_epochs * per_epoch)
+    if trainer.max_steps >= 0:
+        ends.append(trainer.max_steps * config.training.accumulate_grad_batches * data.batch_size)
+    return min(ends, default=None)
+
+
+def _aside(work: Callable[[], T]) -> T:
+    """What `work` returns, in a forked process, with which the threads end that it starts."""
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=_tell, args=(work, theirs))
+    process.start()
+    theirs.close()
+    try:
+        answer: Any = ours.recv()
+    except EOFError:
+        process.join()
+        answer = SweepError(f"the first trial's model cannot be built: exit code {process.exitcode}")
+    process.join()
+    if isinstance(answer, AelabError):
+        raise answer
+    return answer
+
+
+def _tell(work: Callable[[], Any], connection: Connection) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        connection.send(work())
+    except AelabError as error:
+        connection.send(error)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of `count` indices, evenly spread."""
+    step = max(1, math.ceil(count / most))
+    return list(range(0, count, step))
+
+
+def check_first(made: "Plan", trainings: Sequence[DictConfig]) -> None:
+    """Raise ConfigurationError for a plot, folds or objectives that the first trial cannot have.
+
+    trainings: the configurations of the first trial.
+    """
+    _check_plot(made)
+    for config in trainings if made.over else ():
+        HeldOut(config.data.validation, config.data.get("folds"), config.data.get("fold", 0))
+    if made.options["objectives"]:
+        _check_measured(made, trainings[0])
+
+
+def _check_plot(made: "Plan") -> None:
+    name = made.options["plot"]
+    if name is not None and made.plotted is None:
+        numbers = [p.name for p in made.space if is_whole(p) is not None]
+        raise ConfigurationError(
+            f"sweep.plot={name} is no number that this study varies: "
+            + (f"choose one of {', '.join(numbers)}" if numbers else "leave it out")
+        )
+
+
+def _check_measured(made: "Plan", config: DictConfig) -> None:
+    """Refuse an objective that is not measured; all else that is wrong the trial says itself."""
+    try:
+        (first,) = tried([config], fetch=not made.options["dry_run"])
+    except AelabError:
+        return
+    for name in made.objectives:
+        if name not in first.measured:
+            raise ConfigurationError(
+                f"sweep.objectives: {name} is not measured for this model: choose one of "
+                f"{', '.join(first.measured)}"
+            )

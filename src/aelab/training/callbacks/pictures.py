@@ -1,0 +1,102 @@
+"""Grids of reconstructions and of prior samples, always of the same validation images and the same noise."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Batch, Trace
+from aelab.core.seeds import seed_generators, step_seed
+from aelab.figures.grids import bands, grid
+from aelab.models import Autoencoder
+from aelab.training.base import epoch_of
+
+
+class Pictures(Callback):
+    """Draws at every `every_n_epochs`-th validation (None: never) and, with the kept weights, at the test.
+
+    count: validation images beside their reconstructions. columns: images in a row.
+    """
+
+    def __init__(
+        self, folder: Path, every_n_epochs: int | None = 5, count: int = 32, columns: int = 16
+    ) -> None:
+        if (every_n_epochs is not None and every_n_epochs < 1) or count < 1 or columns < 2:
+            raise ConfigurationError(
+                "pictures.every_n_epochs and pictures.count must be at least 1, pictures.columns at least 2; "
+                "pictures.every_n_epochs=null draws at the end alone"
+            )
+        self.folder, self.every, self.count, self.columns = folder, every_n_epochs, count, columns
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = epoch_of(trainer) + 1
+        if trainer.is_global_zero and self.every and epoch % self.every == 0:
+            self._draw(trainer, pl_module, f"epoch_{epoch:04d}_")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._draw(trainer, pl_module, "")
+
+    @torch.no_grad()
+    def _draw(self, trainer: Trainer, module: LightningModule, prefix: str) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        examples = _to(data.val_examples(self.count), module.device)
+        seed_generators(step_seed(module.seed, "pictures"), module.device)  # type: ignore[arg-type]
+        model: Any = module.model
+        for name, picture in pictures(model, examples, self.columns):
+            path = self.folder / f"{prefix}{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_picture"):
+                    logger.log_picture(name, path, trainer.global_step)
+
+
+def pictures(model: Autoencoder, examples: Batch, columns: int) -> Iterator[tuple[str, Image.Image]]:
+    """The pictures that are defined for this model, by name."""
+    yield "reconstructions", reconstructions(model(examples), columns)
+    if model.prior is None:
+        return
+    if model.conditioner is None:
+        samples = model.sample(columns * (columns // 2))
+        yield "samples", grid(samples.split(columns), [""] * (columns // 2))
+    elif model.conditioner.classes:
+        yield "samples", samples_by_class(model, model.conditioner.classes, columns, examples.x)
+    else:
+        yield "samples", samples_by_example(model, examples, columns)
+
+
+def reconstructions(trace: Trace, columns: int) -> Image.Image:
+    """Input, what the encoder saw where that differs, and the mean of p(x|z,c)."""
+    rows = {"input": trace.x, "corrupted": trace.corrupted, "output": trace.likelihood.mean[0]}
+    if trace.corrupted is trace.x:
+        del rows["corrupted"]
+    return bands(list(rows.values()), list(rows), columns)
+
+
+def samples_by_class(model: Autoencoder, classes: int, columns: int, like: Tensor) -> Image.Image:
+    """One row of samples for each label; like: (B, *event), images of the size and on the device."""
+    labels = torch.arange(classes, device=like.device).repeat_interleave(columns)
+    given = Batch(like[:1].expand(len(labels), *like.shape[1:]), labels)
+    samples = model.sample(len(labels), given)
+    return grid(samples.split(columns), [str(c) for c in range(classes)])
+
+
+def samples_by_example(model: Autoencoder, examples: Batch, columns: int, rows: int = 8) -> Image.Image:
+    """An image, and beside it samples under the condition that it gives."""
+    count = min(rows, len(examples.x))
+    index = torch.arange(count, device=examples.x.device).repeat_interleave(columns - 1)
+    given = examples.map(lambda value: value[index])
+    samples = model.sample(len(index), given).split(columns - 1)
+    shown = [torch.cat([x[None], row]) for x, row in zip(examples.x, samples, strict=False)]
+    return grid(shown, [""] * count)
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return batch.map(lambda value: value.to(device))

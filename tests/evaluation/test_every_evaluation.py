@@ -1,0 +1,63 @@
+"""Every variant is evaluated by every part: no part fails, and what is found is finite."""
+
+import math
+
+import pytest
+from small import PARTS
+
+from aelab.config.compose import choices
+
+FACTORS = ["data=dsprites", "data.source.count=900", "data.validation=50"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", choices("variant"))
+def test_every_variant_is_evaluated(train, evaluate, variant):
+    names = finite(evaluate(train(f"variant={variant}")))
+    assert {"likelihood/distortion", "reconstruction/mse"} <= names
+    assert ("representation/linear_probe" in names) == (variant != "cvae")  # whose encoder is told the label
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["condition=image"],
+        ["prior=none", "objective=reconstruction", "monitor.metric=val/mse"],
+        ["latent=1"],
+        FACTORS,
+        [*FACTORS, "variant=ae"],
+        [*FACTORS, "condition=attributes"],
+        [*FACTORS, "variant=hyperspherical_vae"],
+    ],
+    ids=" ".join,
+)
+def test_other_models_and_images_with_factors_are_evaluated(train, evaluate, overrides):
+    names = finite(evaluate(train(*overrides)))
+    known = overrides[: len(FACTORS)] == FACTORS and "condition=attributes" not in overrides
+    assert any(name.startswith("disentanglement/") for name in names) == known
+
+
+def finite(found):
+    """The names of the estimates, after all that each evaluation owes was checked."""
+    assert set(found["seconds"]) == set(PARTS)
+    assert not [why for why in found["left_out"].values() if why.startswith("failed")]
+    numbers = [(name, value) for name, each in found["estimates"].items() for value in flat(each.values())]
+    assert not [name for name, value in numbers if value is None or not math.isfinite(value)]
+    missing = {**found["undefined"], **found["left_out"]}
+    assert all(missing.values())
+    named = {name.split("/")[0] for name in (*found["estimates"], *missing)}
+    assert set(PARTS) - named <= {"interpretability"}  # which leaves pictures and a table
+    assert "classes.png" in found["figures"]
+    # What an encoder is told is not asked of its codes.
+    assert ("carriers.png" in found["figures"]) != ("interpretability/carriers" in found["left_out"])
+    return set(found["estimates"])
+
+
+def flat(values):
+    """The numbers of an estimate, None where one was not finite."""
+    for value in values:
+        if isinstance(value, list):
+            yield from value
+        elif not isinstance(value, str):
+            yield value
