@@ -115,7 +115,7 @@ def test_each_line_is_on_disk_at_once(tmp_path):
     script = f"""
 import os
 from pathlib import Path
-from aelab.journal import JsonLines
+from aelab.loggers.jsonl import JsonLines
 JsonLines(Path({str(tmp_path)!r}), "run", "one").log_metrics({{"x": 1}}, 5)
 os.kill(os.getpid(), 9)
 """

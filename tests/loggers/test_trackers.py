@@ -342,7 +342,7 @@ def test_a_killed_wandb_service_does_not_end_the_run(tmp_path):
     script = f"""
 import os, signal, subprocess, sys
 from pathlib import Path
-from aelab.trackers import Wandb
+from aelab.loggers import Wandb
 tracker = Wandb(Path({str(tmp_path)!r}), "run", "one", mode="offline")
 tracker.log_metrics({{"x": 1.0}}, 0)
 mine = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
