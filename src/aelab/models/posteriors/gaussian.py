@@ -24,12 +24,11 @@ class Deterministic(Posterior):
         self.activation = activation()
 
     def forward(self, h: Tensor, step: int = 0) -> PointMass:
-        return PointMass(self.activation(self.projection(h)).float().flatten(1))
+        return PointMass(self.activation(self.projection(h)).float().flatten(-len(self.layout)))
 
 
 class DiagonalGaussian(Posterior):
     """N(m, diag(s^2)) with activation(m) and log s^2 linear in the features, at each place of a map
-
     (Kingma and Welling 2014)."""
 
     def __init__(self, features: Features, sizes: Sizes, activation: Activation = nn.Identity) -> None:
@@ -38,8 +37,9 @@ class DiagonalGaussian(Posterior):
         self.activation = activation()
 
     def forward(self, h: Tensor, step: int = 0) -> Gaussian:
-        loc, log_variance = self.projection(h).float().chunk(2, 1)
-        return Gaussian(self.activation(loc).flatten(1), bounded(log_variance).flatten(1))
+        dims = -len(self.layout)
+        loc, log_variance = self.projection(h).float().chunk(2, dims)
+        return Gaussian(self.activation(loc).flatten(dims), bounded(log_variance).flatten(dims))
 
 
 class LowRankGaussian(Posterior):
