@@ -4,6 +4,10 @@ import torch
 from torch import Tensor
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
+
+SSIM = Quantity("ssim", "fraction", True)
+MS_SSIM = Quantity("ms_ssim", "fraction", True)
 
 WINDOW = 11  # pixels of the Gaussian window (Wang et al. 2004)
 SCALES_FROM = 176  # pixels: after four halvings a side must hold the window (Wang et al. 2003)
