@@ -19,7 +19,7 @@ from aelab.core.records import Trace
 from aelab.models.distributions import divergence, has_density, values_described
 
 GREY_LEVELS = 256
-ACTIVE = 0.01  # variance over images of the posterior mean of a unit in use (Burda et al. 2016)
+ACTIVE = 0.01  # variance over images of the posterior mean of a unit in use
 
 
 class Estimand(Metric):
@@ -59,6 +59,13 @@ def evidence(trace: Trace) -> dict[str, Tensor]:
     bits_per_dim: -elbo in bits for each value; a density over [0, 1] is charged the log2(256) bits that
     rescaling from grey levels takes away. All but the distortion are left out for a model without a prior
     or whose posterior has no density.
+
+    >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
+    >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
+    >>> coins = Bernoulli(torch.zeros(1, 2, 4))
+    >>> trace = Trace(x, x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], coins)
+    >>> evidence(trace)["bits_per_dim"], evidence(trace)["kl"]
+    (tensor([1., 1.], dtype=torch.float64), tensor([0., 0.], dtype=torch.float64))
     """
     distortion = -trace.likelihood.log_prob(trace.x).mean(0).double()
     if trace.prior is None or not has_density(trace.posterior):
@@ -70,7 +77,12 @@ def evidence(trace: Trace) -> dict[str, Tensor]:
 
 
 def bits_per_dim(nats: Tensor, likelihood: Distribution) -> Tensor:
-    """A code length of whole observations in nats, as bits for each value that has a likelihood."""
+    """The code length of whole observations in nats, as bits for each value that has a likelihood.
+
+    >>> from aelab.models.distributions import Bernoulli
+    >>> bits_per_dim(torch.tensor(4 * math.log(2)), Bernoulli(torch.zeros(4)))
+    tensor(1.)
+    """
     bits = nats / (values_described(likelihood) * math.log(2))
     return bits if likelihood.support.is_discrete else bits + math.log2(GREY_LEVELS)  # type: ignore[union-attr]
 
@@ -86,6 +98,13 @@ def reconstruction(trace: Trace) -> dict[str, Tensor]:
 
     mse: squared error for each pixel. squared_error: summed over the image. psnr: in dB for a peak of 1, at
     most 100.
+
+    >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
+    >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
+    >>> coins = Bernoulli(torch.zeros(1, 2, 4))
+    >>> trace = Trace(x, x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], coins)
+    >>> {name: error[0].item() for name, error in reconstruction(trace).items()}
+    {'mse': 0.25, 'squared_error': 1.0, 'psnr': 6.0206}
     """
     squared = (trace.likelihood.mean.mean(0) - trace.x).double().square().flatten(1).sum(1)
     mse = squared / values_described(trace.likelihood)  # the others are told, and their error is 0
@@ -93,7 +112,7 @@ def reconstruction(trace: Trace) -> dict[str, Tensor]:
 
 
 class Means(Estimand):
-    """The means over observations of what `each` gives for every one of them, by name.
+    """The means over observations of what `each` gives for every one of them, by name: () each, float64.
 
     quantities: what it may give; what it leaves out for some observations is undefined, and left out.
     """
@@ -121,7 +140,8 @@ ACTIVE_UNITS = Quantity("active_units", "latent dimensions")
 
 
 class ActiveUnits(Estimand):
-    """Latent dimensions whose posterior mean varies: Var_x E_q[z_i] > 0.01 (Burda et al. 2016)."""
+    """The latent dimensions whose posterior mean varies: Var_x E_q[z_i] > 0.01 (Burda et al. 2016,
+    https://arxiv.org/abs/1509.00519)."""
 
     total: Tensor
     square: Tensor
@@ -142,7 +162,11 @@ class ActiveUnits(Estimand):
 
 
 def estimands(latent: int) -> MetricCollection:
-    """All of them, for a model whose codes are vectors of size `latent`."""
+    """The collection of all estimands, for a model whose codes are vectors of size `latent`.
+
+    >>> sorted(quantities(estimands(latent=2)))[:3]
+    ['active_units', 'bits_per_dim', 'distortion']
+    """
     measures: dict[str, Any] = {
         "evidence": Means(evidence, EVIDENCE),
         "reconstruction": Means(reconstruction, RECONSTRUCTION),
