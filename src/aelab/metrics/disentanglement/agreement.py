@@ -43,8 +43,8 @@ UDR = Quantity("udr", "fraction", True)
 
 
 def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Estimate], Estimate]:
-    """The unsupervised disentanglement ranking (Duan et al. 2020, https://arxiv.org/abs/1905.12614): the score
-    of each of M models, and their mean.
+    """The unsupervised disentanglement ranking (Duan et al. 2020, https://arxiv.org/abs/1905.12614): the
+    score of each of M models, and their mean.
 
     codes: M arrays (N, D_m) of the same images. kl: M arrays (D_m,), the divergence of each unit in nats,
     averaged over images; units below 0.01 are left out. The similarity of two units is Spearman's, whatever
