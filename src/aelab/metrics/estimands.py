@@ -60,17 +60,18 @@ def evidence(trace: Trace) -> dict[str, Tensor]:
     rescaling from grey levels takes away. All but the distortion are left out for a model without a prior
     or whose posterior has no density.
 
+    >>> from aelab.core.records import Batch
     >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
     >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
     >>> coins = Bernoulli(torch.zeros(1, 2, 4))
-    >>> trace = Trace(x, x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], coins)
+    >>> trace = Trace(Batch(x), x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], lambda: coins)
     >>> evidence(trace)["bits_per_dim"], evidence(trace)["kl"]
     (tensor([1., 1.], dtype=torch.float64), tensor([0., 0.], dtype=torch.float64))
     """
     distortion = -trace.likelihood.log_prob(trace.x).mean(0).double()
-    if trace.prior is None or not has_density(trace.posterior):
+    if trace.posterior is None or trace.prior is None or not has_density(trace.posterior):
         return {"distortion": distortion}
-    kl = divergence(trace.posterior, trace.prior, trace.z).double()
+    kl = divergence(trace.posterior, trace.prior, trace.z, trace.log_q).double()
     elbo = -distortion - kl
     bits = bits_per_dim(-elbo, trace.likelihood)
     return {"elbo": elbo, "distortion": distortion, "kl": kl, "bits_per_dim": bits}
@@ -79,6 +80,7 @@ def evidence(trace: Trace) -> dict[str, Tensor]:
 def bits_per_dim(nats: Tensor, likelihood: Distribution) -> Tensor:
     """The code length of whole observations in nats, as bits for each value that has a likelihood.
 
+    >>> from aelab.core.records import Batch
     >>> from aelab.models.distributions import Bernoulli
     >>> bits_per_dim(torch.tensor(4 * math.log(2)), Bernoulli(torch.zeros(4)))
     tensor(1.)
@@ -97,15 +99,18 @@ def reconstruction(trace: Trace) -> dict[str, Tensor]:
     """The error of the mean of p(x|z,c) for codes drawn from the posterior, of each observation: (B,) each.
 
     mse: squared error for each pixel. squared_error: summed over the image. psnr: in dB for a peak of 1, at
-    most 100.
+    most 100. Nothing for a model without a posterior.
 
+    >>> from aelab.core.records import Batch
     >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
     >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
     >>> coins = Bernoulli(torch.zeros(1, 2, 4))
-    >>> trace = Trace(x, x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], coins)
+    >>> trace = Trace(Batch(x), x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], lambda: coins)
     >>> {name: error[0].item() for name, error in reconstruction(trace).items()}
     {'mse': 0.25, 'squared_error': 1.0, 'psnr': 6.0206}
     """
+    if trace.posterior is None:  # the codes know nothing of the observations
+        return {}
     squared = (trace.likelihood.mean.mean(0) - trace.x).double().square().flatten(1).sum(1)
     mse = squared / values_described(trace.likelihood)  # the others are told, and their error is 0
     return {"mse": mse, "squared_error": squared, "psnr": -10 * mse.clamp_min(1e-10).log10()}
@@ -151,12 +156,16 @@ class ActiveUnits(Estimand):
         self.threshold = threshold
 
     def update(self, trace: Trace) -> None:
+        if trace.posterior is None:
+            return
         mean = trace.posterior.mean.double()
         self.count += len(mean)
         self.total += mean.sum(0)
         self.square += mean.square().sum(0)
 
     def compute(self) -> dict[str, Tensor]:
+        if not self.count:
+            return {}
         variance = self.square / self.count - (self.total / self.count).square()
         return {"active_units": (variance > self.threshold).sum().double()}
 

@@ -116,8 +116,8 @@ COVERAGE = Quantity("coverage", "fraction", True)
 
 
 def precision_recall(real: Tensor, fake: Tensor, seed: int = 0) -> dict[str, Estimate]:
-    """The precision and recall of Kynkaanniemi et al. (2019, https://arxiv.org/abs/1904.06991), the density
-    and coverage of Naeem et al. (2020, https://arxiv.org/abs/2002.09797), by name, of features (N, F), (M, F).
+    """The precision and recall of Kynkaanniemi et al. (2019, https://arxiv.org/abs/1904.06991), the
+    density and coverage of Naeem et al. (2020, https://arxiv.org/abs/2002.09797), by name, of (N, F), (M, F).
 
     >>> x = torch.arange(40.0)[:, None]
     >>> precision_recall(x, x)["recall"].value

@@ -12,7 +12,7 @@ from aelab.core.quantity import Quantity
 from aelab.core.records import Batch, Trace
 from aelab.models import Autoencoder
 from aelab.models.distributions import has_density
-from aelab.models.evidence import log_weights
+from aelab.models.evidence import log_weights, proposed
 
 NLL = Quantity("nll", "nats per observation", False, of_likelihood=True)
 NLL_STANDARD_ERROR = Quantity("nll_standard_error", "nats per observation")
@@ -55,8 +55,8 @@ def log_evidence(passes: Iterable[Trace]) -> tuple[Tensor, Tensor]:
 
     >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
     >>> x, z = torch.ones(1, 4), torch.zeros(1, 3)
-    >>> coins = Bernoulli(torch.zeros(7, 1, 4))
-    >>> log_evidence([Trace(x, x, None, Gaussian(z, z), StandardGaussian(z[0]), z.expand(7, 1, 3), coins)])
+    >>> q, p, coins = Gaussian(z, z), StandardGaussian(z[0]), Bernoulli(torch.zeros(7, 1, 4))
+    >>> log_evidence([Trace(Batch(x), x, None, q, p, z.expand(7, 1, 3), lambda: coins)])
     (tensor([-2.7726], dtype=torch.float64), tensor([7.0000], dtype=torch.float64))
     """
     first = second = torch.tensor(-math.inf, dtype=torch.float64)
@@ -74,15 +74,15 @@ def _passes(
 ) -> Iterator[Trace]:
     """Codes of one and the same posterior: x is encoded once."""
     encoded = model(batch, step=step)
-    if encoded.prior is None or not has_density(encoded.posterior):
+    if encoded.log_q is None and (encoded.prior is None or not has_density(encoded.posterior)):
         raise InapplicableError(NO_BOUND)
     if memory is None:
         memory = MEMORY.get(batch.x.device.type, MEMORY_ELSEWHERE)
     at_once = max(1, int(memory / (BYTES_PER_NUMBER * _widest(model, encoded))))
     for start in range(0, samples, CODES):
-        z = encoded.posterior.rsample((min(CODES, samples - start),))
+        z, log_q = proposed(encoded.posterior, encoded.prior, min(CODES, samples - start), len(batch.x))
         decoded = _Decoded(model, encoded, z, at_once)
-        yield replace(encoded, z=z, likelihood=decoded)
+        yield replace(encoded, z=z, log_q=log_q, decode=lambda decoded=decoded: decoded)
 
 
 def _widest(model: Autoencoder, encoded: Trace) -> int:

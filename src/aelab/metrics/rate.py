@@ -39,10 +39,11 @@ def rate_parts(traces: Callable[[], Iterable[Trace]], codes: int) -> dict[str, T
     marginal_kl = total_correlation + dimensionwise_kl. The mutual information is at most log N.
     Raises InapplicableError for a posterior that does not know the density of another's code, or has none.
 
+    >>> from aelab.core.records import Batch
     >>> from aelab.models.distributions import Bernoulli
     >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
     >>> coins = Bernoulli(torch.zeros(1, 2, 4))
-    >>> trace = Trace(x, x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], coins)
+    >>> trace = Trace(Batch(x), x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], lambda: coins)
     >>> rate_parts(lambda: [trace], codes=2)["mutual_information"]
     tensor([0., 0.], dtype=torch.float64)
     """
@@ -51,7 +52,7 @@ def rate_parts(traces: Callable[[], Iterable[Trace]], codes: int) -> dict[str, T
     each = z.new_full(z.shape, -math.inf, dtype=torch.float64)
     count, factorised = 0, True
     for trace in traces():
-        log_q, log_q_each = _densities(trace.posterior, z)
+        log_q, log_q_each = _densities(trace.q, z)
         joint = torch.logaddexp(joint, log_q)
         if log_q_each is None:
             factorised = False
@@ -78,14 +79,15 @@ def kl_per_dimension(trace: Trace) -> Tensor:
 
     Raises InapplicableError where q's marginals or p's are not known.
 
+    >>> from aelab.core.records import Batch
     >>> from aelab.models.distributions import Bernoulli
     >>> x, z = torch.ones(1, 4), torch.zeros(1, 2)
-    >>> coins = Bernoulli(torch.zeros(1, 1, 4))
-    >>> kl_per_dimension(Trace(x, x, None, Gaussian(z + 1, z), StandardGaussian(z[0]), z[None], coins))
+    >>> q, p, coins = Gaussian(z + 1, z), StandardGaussian(z[0]), Bernoulli(torch.zeros(1, 1, 4))
+    >>> kl_per_dimension(Trace(Batch(x), x, None, q, p, z[None], lambda: coins))
     tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """
-    q, p = _marginals(trace.posterior), trace.prior
-    if not has_density(trace.posterior):
+    q, p = _marginals(trace.q), trace.prior
+    if not has_density(trace.q):
         raise InapplicableError("the posterior is a point, which has no density")
     if q is None or not isinstance(p, Gaussian):
         raise InapplicableError("the posterior's marginals or the prior's are not known")
@@ -99,14 +101,14 @@ def _codes(traces: Iterable[Trace], count: int) -> tuple[Tensor, Tensor, Tensor 
     found: list[tuple[Tensor | None, ...]] = []
     left = count
     for trace in traces:
-        if not has_density(trace.posterior):
+        if not has_density(trace.q):
             raise InapplicableError("the posterior is a point, which has no density")
         # p(z) of a conditional prior is not at hand: it would be a mean over the conditions.
         prior = None if trace.prior is None or trace.prior.batch_shape else trace.prior
         z = trace.z[:1]
         log_p_each = prior.each(z)[0] if isinstance(prior, Gaussian) else None
         log_p = prior.log_prob(z)[0] if prior is not None else None
-        found.append((z[0], trace.posterior.log_prob(z)[0], log_p, log_p_each))
+        found.append((z[0], trace.q.log_prob(z)[0], log_p, log_p_each))
         left -= len(trace.x)
         if left <= 0:
             break
