@@ -24,6 +24,16 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def sentence(error: object) -> str:
+    """The message of an error on one line, its line breaks and indents replaced by single spaces."""
+    return " ".join(str(error).split())
+
+
+def first_line(error: object) -> str:
+    """The first line of an error's message, where the others would repeat a call or a traceback."""
+    return str(error).strip().partition("\n")[0]
+
+
 def without_secrets(value: Any) -> Any:
     """`value`, of plain containers, without what looks like a password or a key."""
     if isinstance(value, dict):
