@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from aelab.comparison.base import Metric, Run
+from aelab.comparison.base import Metric, RunSummary
 from aelab.core.errors import ConfigurationError
 from aelab.core.text import listed
 from aelab.metrics.units import UNITS
@@ -41,7 +41,7 @@ def of_likelihood(name: str) -> bool:
 
 
 def chosen(
-    runs: Sequence[Run], asked: Sequence[str] | None, directions: Mapping[str, bool | None]
+    runs: Sequence[RunSummary], asked: Sequence[str] | None, directions: Mapping[str, bool | None]
 ) -> tuple[Metric, ...]:
     """The metrics that are asked for by name or glob; by default those of `DEFAULT` that all runs have.
 
@@ -60,7 +60,7 @@ def chosen(
     )
 
 
-def dropped(runs: Sequence[Run], asked: Sequence[str] | None) -> Iterator[str]:
+def dropped(runs: Sequence[RunSummary], asked: Sequence[str] | None) -> Iterator[str]:
     """A sentence for each of the default metrics that some runs have and others lack."""
     for name in DEFAULT if asked is None else ():
         lacking = [run for run in runs if name not in run.values]
@@ -79,7 +79,7 @@ def direction(name: str, given: Mapping[str, bool | None]) -> bool | None:
     return True if _last(name) in HIGHER else False if _last(name) in LOWER else None
 
 
-def _default(runs: Sequence[Run], known: Sequence[str]) -> list[str]:
+def _default(runs: Sequence[RunSummary], known: Sequence[str]) -> list[str]:
     shared = [name for name in DEFAULT if all(name in run.values for run in runs)]
     return shared or [name for name in known if all(name in run.values for run in runs)][:4]
 
