@@ -41,7 +41,7 @@ def _count(run: RunSummary, name: str) -> Any:
 
 
 def flops(run: RunSummary) -> float | None:
-    """The floating-point operations of a training: those of one image, pass and gradient, times its images."""
+    """The floating-point operations of a training: of a pass and gradient for one image, times its images."""
     each, seen = _count(run, "flops_per_image"), _count(run, "samples_seen")
     return None if each is None or seen is None else float(each) * float(seen)
 
