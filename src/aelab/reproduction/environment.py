@@ -107,7 +107,7 @@ def _compared(what: str, recorded: Any, here: Any, matters: bool) -> Iterator[Di
 
 
 def _shown(value: Any) -> str:
-    return NONE if value in (None, [], {}) else printable(str(value))
+    return NONE if value in (None, [], {}) else printable(value)
 
 
 def check_machine(settings: DictConfig, recorded: Mapping[str, Any]) -> None:

@@ -48,7 +48,7 @@ def read_recorded_run(path: Path) -> RecordedRun:
     status = record.get("status")
     if status != Status.FINISHED:
         raise RunError(
-            f"{path} did not finish (its record says {printable(str(status))}), so there is no result to "
+            f"{path} did not finish (its record says {printable(status)}), so there is no result to "
             "compare with: finish it with scripts/train.py resume=FOLDER"
         )
     git = _optional(folder, record, "git")
@@ -90,7 +90,7 @@ def _commit(folder: RunFolder, git: Mapping[str, Any]) -> str:
 def _unrecorded(git: Mapping[str, Any], patch: bytes) -> Iterator[str]:
     left_out = git.get("left_out")
     names = left_out if isinstance(left_out, list) else []
-    yield from (printable(str(name)) for name in names)
+    yield from (printable(name) for name in names)
     if git.get("dirty") and not patch and not names:
         yield "changes of the source"
 

@@ -86,7 +86,7 @@ def show_study(found: Sequence[Reproduction]) -> None:
     table = Table("run", "verdict", title=f"{len(found)} runs")
     table.columns[0].overflow = "fold"
     for item in found:
-        table.add_row(printable(str(item.run)), printable(verdict_line(item.agreement)))
+        table.add_row(printable(item.run), printable(verdict_line(item.agreement)))
     console().print(table)
 
 

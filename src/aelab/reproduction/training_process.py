@@ -1,7 +1,7 @@
 """The process that trains a configuration by recorded code, whose `src` is the first on its path.
 
-`python training_process.py CONFIG THREADS SOURCE`. It uses only what all commits of the project have. Lightning
-starts the further processes of a training by the same command.
+`python training_process.py CONFIG THREADS SOURCE`. It uses only what all commits of the project have.
+Lightning starts the further processes of a training by the same command.
 """
 
 import os

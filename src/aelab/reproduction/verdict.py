@@ -183,7 +183,7 @@ def _first(recorded: bytes, again: bytes) -> str:
         return ""
     if not keys:
         return ""
-    values = [printable(str(line.get(keys[0]))) for line in (before, after)]
+    values = [printable(line.get(keys[0])) for line in (before, after)]
     return f" ({printable(keys[0])}: {values[0]} recorded, {values[1]} here)"
 
 

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from aelab.cluster.devices import check_accelerator, processes
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.records import Batch
+from aelab.core.text import sentence
 from aelab.data.module import DataModule
 from aelab.data.preloaded import preload, with_preloaded
 from aelab.models.distributions import check_same_space
@@ -185,7 +186,7 @@ def make(node: Any, **arguments: Any) -> Any:
             raise cause from None  # a defect of the part: its own traceback tells most
         where = re.search(r"full_key: (\S+)", str(error))
         place = f" (in {where.group(1)})" if where else ""
-        raise ConfigurationError(f"{' '.join(str(cause).split())}{place}") from cause
+        raise ConfigurationError(f"{sentence(cause)}{place}") from cause
 
 
 def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:

@@ -15,7 +15,7 @@ from aelab.config.recorded import settings_of
 from aelab.core.errors import AelabError
 from aelab.core.paths import from_user
 from aelab.core.terminal import from_here
-from aelab.core.text import sentence
+from aelab.core.text import listed, sentence
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.provenance import hardware
 from aelab.sweeps.hydra_jobs import HydraJobs
@@ -95,8 +95,7 @@ def _bound(plan: Plan, configs: Sequence[DictConfig]) -> str:
 
 
 def _reason(by: Mapping[Path, int], configs: Sequence[DictConfig], processes: int) -> str:
-    run = from_here(next(iter(by)))
-    words = f"by the speed of {run}" + (f" and {len(by) - 1} more" if len(by) > 1 else "")
+    words = f"by the speed of {listed(map(from_here, by), 1)}"
     threads = {int(config.threads or threads_each(processes)) for config in configs}
     other = sorted(set(by.values()) - threads)
     if other:

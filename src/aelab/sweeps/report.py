@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from aelab.core.terminal import console, from_here
+from aelab.core.text import listed
 from aelab.sweeps.cost import cost
 from aelab.sweeps.elbow import elbow, selection_sentence
 from aelab.sweeps.hydra_jobs import HydraJobs
@@ -139,5 +140,4 @@ def _varied(plan: Plan, trial: FrozenTrial) -> str:
 
 
 def _run(trial: FrozenTrial) -> str:
-    runs = [from_here(Path(run)) for run in run_folders(trial)]
-    return f"{runs[-1]} and {len(runs) - 1} more" if len(runs) > 1 else "".join(runs)
+    return listed((from_here(Path(run)) for run in reversed(run_folders(trial))), 1)
