@@ -1,4 +1,4 @@
-"""Text for messages, files and terminals, harmless even where it quotes a folder that may come from anywhere."""
+"""Text for messages, files and terminals, harmless also where it quotes what may come from anywhere."""
 
 import re
 from collections import Counter
