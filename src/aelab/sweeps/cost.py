@@ -25,9 +25,9 @@ from aelab.sweeps.preflight import Preflight, evenly_spread, preflights
 SAMPLED = 4
 """Trainings of a study whose time is estimated; the others are taken to last as long on average."""
 NEWEST = 50
-"""Runs of one name that are looked at."""
+"""Runs of one name that are considered."""
 SHARE = 0.1
-"""The least share of a training's images that a run has seen to be compared: else its start and end count."""
+"""Least share of a training's images that a run must have seen: in a shorter one start and end weigh most."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TimedRun:
 
 
 def cost(plan: Plan, jobs: HydraJobs, points: Sequence[Sequence[str]], trials: int) -> str:
-    """The sentence on how long `trials` like these take, by the speed of which run; or why it cannot."""
+    """The time that `trials` like these take, as a sentence with the run whose speed is used; or why unknown."""
     trainings = [training for overrides in points for training in plan.trainings(overrides)]
     chosen = [jobs.compose(trainings[index]) for index in evenly_spread(len(trainings), SAMPLED)]
     try:

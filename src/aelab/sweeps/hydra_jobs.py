@@ -17,7 +17,7 @@ from aelab.config.compose import checked
 
 @dataclass(frozen=True)
 class HydraJobs:
-    """The jobs of one sweep; config: the sweep's own, without what is varied."""
+    """The jobs of one sweep; config: the sweep's own, without the varied parameters."""
 
     context: HydraContext
     config: DictConfig

@@ -76,7 +76,7 @@ def record_message(record: StudyRecord, objectives: Iterable[str], trial: Trial,
             try:
                 trial.report(value, validation)
                 return trial.should_prune()
-            except UpdateFinishedTrialError:  # it was taken back meanwhile, and is another's
+            except UpdateFinishedTrialError:  # another process has reclaimed it meanwhile
                 return True
         case TrialCompleted(values):
             record.end(trial, TrialState.COMPLETE, [values[name] for name in objectives])

@@ -60,7 +60,7 @@ def _build_all(configs: Sequence[DictConfig], fetch: bool) -> list[Preflight]:
 
 
 def _planned(config: DictConfig, data: DataModule) -> int | None:
-    """Training images that will be shown if nothing ends the training before its time."""
+    """The training images that will be shown if nothing ends the training early."""
     trainer = config.trainer
     batches = limited(len(data.train_dataloader()), trainer.limit_train_batches)
     per_epoch = min(batches * data.batch_size, len(data.images("train")))

@@ -160,7 +160,7 @@ def suggest(trial: SuggestingTrial, space: Space) -> dict[str, str]:
 
 
 def grid(space: Space) -> list[dict[str, str]]:
-    """Every combination once; a parameter whose condition does not hold is left out."""
+    """All combinations, each once; a parameter whose conditions do not hold is left out."""
     combinations: list[dict[str, str]] = [{}]
     for parameter in space:
         combinations = [
@@ -172,7 +172,7 @@ def grid(space: Space) -> list[dict[str, str]]:
 
 
 def extremes(space: Space) -> Iterator[dict[str, str]]:
-    """Few combinations in which each choice, and each end of a range, occurs at least once."""
+    """A few combinations in which each choice, and each end of a range, occurs at least once."""
     for parameter in space:
         for value in parameter.extremes():
             yield _around(parameter, value, space)

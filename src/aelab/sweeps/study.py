@@ -95,7 +95,7 @@ class StudyRecord:
     def end(
         self, trial: Trial, state: TrialState, values: Sequence[float] | None = None, **facts: Any
     ) -> None:
-        """Record how a trial ended, once; what another process has taken back meanwhile stays taken back."""
+        """Record how a trial ended, once; what another process has reclaimed meanwhile stays so."""
         with contextlib.suppress(UpdateFinishedTrialError):
             # Before the state, after which a trial cannot be changed.
             self.set_facts(trial, **facts)

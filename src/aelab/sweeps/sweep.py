@@ -1,4 +1,4 @@
-"""A sweep from its command line to its table: trials are taken, run, and recorded until none is left."""
+"""A sweep from its command line to its table: trials are claimed, run and recorded until none is left."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ POLL = 0.5
 
 
 def sweep(jobs: HydraJobs, arguments: list[str]) -> None:
-    """Run a study, or what of it is left; prints the trials and a table of them.
+    """Run the trials that a study still lacks; prints each and a table of all.
 
     Raises:
         ConfigurationError, SweepError: the study cannot begin; nothing has been started then.
@@ -93,7 +93,7 @@ class Worker:
     last_heartbeat: float = 0.0
 
     def work(self) -> None:
-        """Until nothing of the study is open, or a signal asks to stop; no trial outlasts an error here."""
+        """Run trials until the study has none, or a signal arrives; no trial outlasts an error here."""
         try:
             self._run_trials()
         except BaseException:

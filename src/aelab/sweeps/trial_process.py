@@ -40,7 +40,7 @@ class TrialRequest:
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What all trials of a study share.
+    """The plan, the names and the options that all trials of a study share.
 
     name: of the study.  folder: the study's own.
     script: of the command that trains one of them alone.  hydra: overrides of Hydra's own options.
@@ -106,7 +106,7 @@ def run_in_own_process(
     with Signals() as signals:
         record = context.open_record()
         found = record.study.get_trials(deepcopy=False)[request.number]
-        if found.state.is_finished():  # it has waited for long, and was taken back
+        if found.state.is_finished():  # it has waited for long, and was reclaimed
             print(f"trial {request.number} has ended already: nothing to do")
             return
         trial = Trial(record.study, found._trial_id)
