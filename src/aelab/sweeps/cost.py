@@ -53,7 +53,7 @@ class TimedRun:
 
 
 def cost(plan: Plan, jobs: HydraJobs, points: Sequence[Sequence[str]], trials: int) -> str:
-    """The time that `trials` like these take, as a sentence with the run whose speed is used; or why unknown."""
+    """The time that `trials` like these take, as a sentence with the run that was timed; or why unknown."""
     trainings = [training for overrides in points for training in plan.trainings(overrides)]
     chosen = [jobs.compose(trainings[index]) for index in evenly_spread(len(trainings), SAMPLED)]
     try:
