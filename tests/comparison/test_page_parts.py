@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aelab.comparison.page.formats import duration, estimate, interval, number, p_value, spread, standing
 from comparison_examples import comparison, group, picture
 from PIL import Image
 
@@ -15,6 +14,7 @@ from aelab.comparison.base import MetricSummary
 from aelab.comparison.number_format import mean_and_deviation
 from aelab.comparison.page import gallery as gallery_module
 from aelab.comparison.page.bands import band
+from aelab.comparison.page.filters import duration, estimate, interval, number, p_value, spread, standing
 from aelab.comparison.page.gallery import common_seed, embedded, gallery
 
 
