@@ -15,7 +15,7 @@ from aelab.config.identity import deciding
 from aelab.config.trusted import NEEDED
 from aelab.core.checks import is_number
 from aelab.core.errors import AelabError, ConfigurationError, RunError
-from aelab.core.text import printable, without_secrets
+from aelab.core.text import printable, sentence, without_secrets
 from aelab.runs.find import matching, runs_below
 from aelab.runs.folder import RunFolder, Status
 
@@ -129,7 +129,7 @@ def _configuration(folder: RunFolder) -> dict[str, Any]:
     try:
         config = yaml.load(path.read_bytes(), Loader)
     except (yaml.YAMLError, ValueError) as damage:
-        raise RunError(f"{path} is damaged ({printable(damage)})") from damage
+        raise RunError(f"{path} is damaged ({printable(sentence(damage))})") from damage
     _check_size(config, path)
     nodes = isinstance(config, dict) and [config.get(node) for node in ("data", "model", "training")]
     if not nodes or not config.keys() >= NEEDED.keys() or not all(isinstance(node, dict) for node in nodes):
@@ -168,7 +168,7 @@ def _error(status: Status, record: Mapping[str, Any]) -> str | None:
         Status.FAILED: "failed without a word",
         Status.PRUNED: "pruned by its study",
     }[status]  # fmt: skip
-    return printable(without_secrets(str(error)))
+    return printable(without_secrets(sentence(error)))
 
 
 def _values(folder: RunFolder, record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
