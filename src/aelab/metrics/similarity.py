@@ -5,6 +5,7 @@ from torch import Tensor
 
 from aelab.core.errors import InapplicableError
 from aelab.core.quantity import Quantity
+from aelab.core.text import sizes
 
 SSIM = Quantity("ssim", "fraction", True)
 MS_SSIM = Quantity("ms_ssim", "fraction", True)
@@ -26,7 +27,9 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     if min(x.shape[-2:]) < WINDOW:
-        raise InapplicableError(f"images of {_size(x)} are smaller than the window of {WINDOW} pixels")
+        raise InapplicableError(
+            f"images of {sizes(x.shape[-2:])} are smaller than the window of {WINDOW} pixels"
+        )
     similarity = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
     assert isinstance(similarity, Tensor)
     return similarity.reshape(len(x)).double()
@@ -45,14 +48,12 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
     if min(x.shape[-2:]) < SCALES_FROM:
-        raise InapplicableError(f"images of {_size(x)} are too small for five scales: {SCALES_FROM} pixels")
+        raise InapplicableError(
+            f"images of {sizes(x.shape[-2:])} are too small for five scales: {SCALES_FROM} pixels"
+        )
     # One by one: torchmetrics averages over a batch before it multiplies the scales.
     each = [
         multiscale_structural_similarity_index_measure(a[None], b[None], data_range=1.0)
         for a, b in zip(x, y, strict=True)
     ]
     return torch.stack(each).double()
-
-
-def _size(x: Tensor) -> str:
-    return "x".join(str(side) for side in x.shape[-2:])

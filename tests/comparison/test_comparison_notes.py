@@ -7,7 +7,7 @@ from folders import NLL, make_run
 
 from aelab.comparison.compare import compare
 from aelab.comparison.latex import latex
-from aelab.comparison.page.importance import importances, swept
+from aelab.comparison.page.setting_importance import importances, swept
 from aelab.comparison.tables import page
 from aelab.core.text import HIDDEN, without_secrets
 

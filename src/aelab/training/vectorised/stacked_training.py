@@ -12,17 +12,18 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.core.schedules import Schedule
 from aelab.core.seeds import seed_generators, step_seed
+from aelab.core.text import first_line
 from aelab.training.base import Training
-from aelab.training.vectorised.graph import Pass
-from aelab.training.vectorised.stack import Settings, Stack, knobs
+from aelab.training.vectorised.parameter_stack import ParameterStack, ScheduleTable, scheduled_attributes
+from aelab.training.vectorised.traced_pass import TracedPass
 
 # Each weight's step depends on that weight alone, so that rows of a stack can be stepped together.
 ELEMENTWISE = (Adam, AdamW, RMSprop, SGD)
 TOLERANCE = 1e-3  # of the comparison with members alone, relative to the largest value
 
 
-class Steps:
-    """Steps all members of a stack as each would step alone.
+class StackedTraining:
+    """The training of all members of a stack, each stepped as it would step alone.
 
     total: steps of the whole training, for the schedules.
     names: of the terms, then `loss`, as `step` returns them.
@@ -36,13 +37,13 @@ class Steps:
             member.to(device)
             for schedule in member.schedules_of_training():
                 schedule.plan(total)
-        self.stack = Stack(members)
-        self.knobs = knobs(members)
-        self.settings = Settings(members, self.knobs)
+        self.stack = ParameterStack(members)
+        self.attributes = scheduled_attributes(members)
+        self.schedules = ScheduleTable(members, self.attributes)
         self.names = (*members[0].objective.terms, "loss")
-        self.optimizer = Rows(members, self.stack.flat, total)
+        self.optimizer = StackedOptimizer(members, self.stack.flat, total)
         self.clips = _clips(members, device)
-        self.passes: dict[int, Pass] = {}
+        self.passes: dict[int, TracedPass] = {}
         self.done = 0
 
     def step(self, batch: Batch, epoch: int, index: int) -> Tensor:
@@ -61,17 +62,17 @@ class Steps:
         def seed(member: int) -> None:
             seed_generators(step_seed(self.members[member].seed, "train", epoch, index), self.device)
 
-        settings = self.settings.at(self.done, self.device)
-        run = self._pass(settings, batch)
-        return run(self.stack, settings, batch, run.noise(seed))
+        schedules = self.schedules.at(self.done, self.device)
+        run = self._pass(schedules, batch)
+        return run(self.stack, schedules, batch, run.noise(seed))
 
-    def _pass(self, settings: Tensor, batch: Batch) -> Pass:
+    def _pass(self, schedules: Tensor, batch: Batch) -> TracedPass:
         size = batch.x.shape[1]
         if size not in self.passes:
             try:
-                self.passes[size] = Pass(self.stack, self.knobs, settings, batch)
+                self.passes[size] = TracedPass(self.stack, self.attributes, schedules, batch)
             except (RuntimeError, TypeError, NotImplementedError, StopIteration) as error:
-                reason = str(error).strip().splitlines()[0].split(". ")[0]
+                reason = first_line(error).partition(". ")[0]
                 raise ConfigurationError(
                     f"these members cannot be stacked by trainer=vectorised ({reason}): train them one by one"
                 ) from error
@@ -80,7 +81,7 @@ class Steps:
     def check(self, batch: Batch) -> None:
         """Compare a first pass with that of each member alone; ConfigurationError where they differ.
 
-        Call it before the first step: it moves nothing.
+        To be called before the first step; it changes nothing.
         """
         buffers = [buffer.clone() for buffer in self.stack.buffers]
         gradient, values = self.gradient(batch, 0, 0)
@@ -109,23 +110,26 @@ class Steps:
 
 
 @dataclass
-class Row:
-    """How one member's weights are stepped."""
+class StepOptions:
+    """The optimiser's options for one member, and its schedule of the learning rate."""
 
     options: dict[str, Any]
     schedule: Schedule | None
 
     def factor(self, step: int) -> float:
+        """The schedule's factor on the learning rate at a step."""
         return self.schedule(step) if self.schedule else 1.0
 
 
-class Rows:
-    """One optimiser over the rows of a stack; rows that are stepped alike share a parameter group."""
+class StackedOptimizer:
+    """One optimiser over the rows of a stack; rows of the same options share a parameter group."""
 
     def __init__(self, members: Sequence[Training], flat: Tensor, total: int) -> None:
         self.parameters = [nn.Parameter(row) for row in flat.unbind()]  # they share the stack's memory
-        self.rows = [_row(member, p, total) for member, p in zip(members, self.parameters, strict=True)]
-        groups: list[tuple[Row, list[nn.Parameter]]] = []
+        self.rows = [
+            _step_options(member, p, total) for member, p in zip(members, self.parameters, strict=True)
+        ]
+        groups: list[tuple[StepOptions, list[nn.Parameter]]] = []
         for row, parameter in zip(self.rows, self.parameters, strict=True):
             alike = next((shared for known, shared in groups if known == row), None)
             if alike is None:
@@ -151,7 +155,7 @@ class Rows:
         self.optimizer.step()
 
 
-def _row(member: Training, parameter: nn.Parameter, total: int) -> Row:
+def _step_options(member: Training, parameter: nn.Parameter, total: int) -> StepOptions:
     optimizer = member.make_optimizer([parameter])
     if type(optimizer) not in ELEMENTWISE:
         raise ConfigurationError(
@@ -159,11 +163,11 @@ def _row(member: Training, parameter: nn.Parameter, total: int) -> Row:
             f"allow: choose optimizer={', '.join(kind.__name__.lower() for kind in ELEMENTWISE)}"
         )
     options = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
-    return Row(options, member.make_lr_schedule(steps=total) if member.make_lr_schedule else None)
+    return StepOptions(options, member.make_lr_schedule(steps=total) if member.make_lr_schedule else None)
 
 
 def _clips(members: Sequence[Training], device: torch.device) -> Tensor | None:
-    """Each member's largest norm of the gradient, (K,); None where nobody clips."""
+    """Each member's largest norm of the gradient, (K,); None where none clips."""
     if not any(member.clip for member in members):
         return None
     return torch.tensor([member.clip or float("inf") for member in members], device=device)

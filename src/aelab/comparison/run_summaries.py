@@ -1,4 +1,4 @@
-"""Run folders as plain values. They are data: nothing in them is built, resolved or trusted."""
+"""Run folders read as plain values. They are data: nothing in them is built, resolved or trusted."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from typing import Any
 
 import yaml
 
-from aelab.comparison.base import Run
-from aelab.comparison.journals import Curves
+from aelab.comparison.base import RunSummary
+from aelab.comparison.curves import Curves
 from aelab.config.identity import deciding
 from aelab.config.trusted import NEEDED
 from aelab.core.checks import is_number
 from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.quantity import Quantity
-from aelab.core.text import printable, without_secrets
+from aelab.core.text import printable, sentence, without_secrets
 from aelab.runs.find import matching, runs_below
 from aelab.runs.folder import RunFolder, Status
 
@@ -27,7 +27,7 @@ UNIMPORTANT = ("_partial_", "_convert_")
 
 
 class Loader(Safe):
-    """Plain values, whose types are found once for each word: runs have most of their words in common."""
+    """A YAML loader of plain values, which finds the type of each word once: runs share most of them."""
 
     @staticmethod
     @lru_cache(100_000)
@@ -38,7 +38,7 @@ class Loader(Safe):
         return self._type(kind, value, implicit)
 
 
-def read_runs(patterns: Sequence[str]) -> tuple[list[Run], dict[str, str]]:
+def read_runs(patterns: Sequence[str]) -> tuple[list[RunSummary], dict[str, str]]:
     """The runs at and below paths or globs, by path; and why each folder that could not be read was skipped.
 
     Raises ConfigurationError for a pattern that matches nothing, and where no run can be read.
@@ -68,7 +68,7 @@ def discover(patterns: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> RunSummary:
     """A run's folder as plain values, without secrets.
 
     Raises RunError for a folder that no training of this project made, or that is damaged.
@@ -78,7 +78,7 @@ def read_run(path: Path) -> Run:
     settings = dict(_leaves(without_secrets(deciding(config)), ""))
     values, quantities = _values(folder, record)
     status = folder.status
-    return Run(
+    return RunSummary(
         path=path,
         name=printable(config["name"]),
         seed=int(config["seed"]),
@@ -95,7 +95,7 @@ def read_run(path: Path) -> Run:
 
 
 def _fold(settings: dict[str, Any], path: Path) -> int:
-    """The fold of a run, taken out of the settings, where it would tell repetitions apart."""
+    """The fold of a run, taken out of the settings, in which repetitions must not differ."""
     fold = settings.pop("data.fold", 0)
     if not isinstance(fold, int):
         raise RunError(f"{path / 'config.yaml'} has the fold {str(fold)[:40]!r}, which is no whole number")
@@ -130,7 +130,7 @@ def _configuration(folder: RunFolder) -> dict[str, Any]:
     try:
         config = yaml.load(path.read_bytes(), Loader)
     except (yaml.YAMLError, ValueError) as damage:
-        raise RunError(f"{path} is damaged ({printable(damage)})") from damage
+        raise RunError(f"{path} is damaged ({printable(sentence(damage))})") from damage
     _check_size(config, path)
     nodes = isinstance(config, dict) and [config.get(node) for node in ("data", "model", "training")]
     if not nodes or not config.keys() >= NEEDED.keys() or not all(isinstance(node, dict) for node in nodes):
@@ -163,13 +163,13 @@ def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 def _error(status: Status, record: Mapping[str, Any]) -> str | None:
     if status is Status.FINISHED:
         return None
-    told = record.get("error") or {
+    error = record.get("error") or {
         Status.RUNNING: "still running",
         Status.KILLED: "killed before its end",
         Status.FAILED: "failed without a word",
         Status.PRUNED: "pruned by its study",
     }[status]  # fmt: skip
-    return printable(without_secrets(str(told)))
+    return printable(without_secrets(sentence(error)))
 
 
 def _values(folder: RunFolder, record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Quantity]]:
@@ -205,9 +205,9 @@ def _quantity(name: str, facts: Mapping[str, Any]) -> Quantity:
 
 
 def _pictures(path: Path) -> dict[str, Path]:
-    """Picture files by stem: those of the training, and in their place those of evaluations.
+    """The picture files by stem, of the training, or of evaluations where these have the same.
 
-    A link is passed over: what it leads to is not the run's.
+    Links are left out: their targets are not the run's.
     """
     folders = [path / "pictures", *sorted((path / "evaluation").glob("*"), reverse=True)]
     found = {}

@@ -1,4 +1,4 @@
-"""Groups named by what they differ in, as shortly as tells them apart."""
+"""The names of groups: the settings in which they differ, as short as is unambiguous."""
 
 import json
 from collections import defaultdict
@@ -13,7 +13,7 @@ ABSENT = object()
 
 
 def plain(value: Any) -> Hashable:
-    """A setting's value as something to compare by: the word `16` is not the number."""
+    """A setting's value in a form to compare by, in which the word `16` is not the number."""
     return value if value is ABSENT else json.dumps(value, sort_keys=True, default=str)
 
 
@@ -27,36 +27,36 @@ def differing(settings: Sequence[Settings]) -> list[str]:
 
 
 def names(settings: Sequence[Settings]) -> list[str]:
-    """One name for each of several different settings.
+    """A name for each of several different settings.
 
-    The runs' own names where these differ; then, of the keys that still differ, the few that tell all apart:
+    The runs' own names where these differ; then the fewest keys by which all are distinct:
     `latent=16, lr=0.001`.
     """
     own = [printable(one.get("name", "")) for one in settings]
-    together = defaultdict(list)
+    alike = defaultdict(list)
     for index, name in enumerate(own):
-        together[name].append(index)
+        alike[name].append(index)
     found = [""] * len(settings)
-    for name, indices in together.items():
+    for name, indices in alike.items():
         parts = by_keys([settings[index] for index in indices])
         for index, part in zip(indices, parts, strict=True):
-            words = [name] if len(together) > 1 or not part else []
+            words = [name] if len(alike) > 1 or not part else []
             found[index] = _short(", ".join([*words, *([part] if part else [])])) or "run"
     return _numbered(found)
 
 
 def by_keys(settings: Sequence[Settings], keys: Sequence[str] | None = None) -> list[str]:
-    """`key=value, ...` of the given keys; by default of the fewest that tell all settings apart.
+    """`key=value, ...` of the given keys; by default of the fewest by which all settings are distinct.
 
-    A key is as short as tells it from all keys of the settings: `lr`, but `kl.weight` and `data.name`.
+    Keys are as short as is unambiguous among all keys of the settings: `lr`, but `kl.weight`, `data.name`.
     """
-    chosen = _telling(settings) if keys is None else list(keys)
+    chosen = _distinguishing(settings) if keys is None else list(keys)
     labels = shortest(chosen, among={key for one in settings for key in one})
     return [", ".join(f"{labels[key]}={shown(one.get(key, ABSENT))}" for key in chosen) for one in settings]
 
 
-def _telling(settings: Sequence[Settings]) -> list[str]:
-    """Keys in the order in which each tells most apart that those before do not."""
+def _distinguishing(settings: Sequence[Settings]) -> list[str]:
+    """The keys in the order in which each separates most of the settings that those before do not."""
     if len(settings) < 2:
         return []
     candidates = sorted(differing(settings), key=lambda key: (key.count("."), len(key), key))
@@ -72,7 +72,7 @@ def _telling(settings: Sequence[Settings]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A value as a name shows it: classes without their module."""
+    """A value as names show it: classes without their module."""
     if value is ABSENT:
         return "none"
     if isinstance(value, str):
@@ -86,7 +86,7 @@ def _short(name: str) -> str:
 
 
 def _numbered(found: Sequence[str]) -> list[str]:
-    """Alike names, as shortening may leave them, with numbers."""
+    """The names, numbered where shortening has made some alike."""
     taken: set[str] = set()
     distinct = []
     for name in found:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 
-def ruled(function: Callable[..., Any], args: Any, kwargs: Any) -> Callable[[], Tensor] | None:
-    """The same call by a rule from here, where there is one."""
+def batched_call(function: Callable[..., Any], args: Any, kwargs: Any) -> Callable[[], Tensor] | None:
+    """The call by its rule, or None where there is no rule for it."""
     if function is F.linear and not kwargs and len(args) == 3 and args[2] is not None and args[0].dim() == 2:
         return lambda: _Linear.apply(*args)
     if function is F.binary_cross_entropy_with_logits and kwargs["pos_weight"] is kwargs["weight"] is None:

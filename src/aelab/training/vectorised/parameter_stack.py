@@ -1,4 +1,4 @@
-"""The numbers of K members of one architecture, stacked, and their places in one of the members."""
+"""The parameters and other numbers of K members of one architecture, stacked along a first dimension."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +13,11 @@ from aelab.core.schedules import Constant, Schedule, constant
 from aelab.objectives.base import Term
 from aelab.training.base import Training
 
-Place = tuple[dict[str, Any], str]  # an entry of a module's own dictionary
+Entry = tuple[dict[str, Any], str]
+"""An entry of a module's own dictionary: the dictionary and the name in it."""
 
 
-class Stack:
+class ParameterStack:
     """Trained parameters (K, N), a row for each member, and all else that its tensors hold, each (K, ...).
 
     Raises ConfigurationError where the members differ in structure or in a shape.
@@ -45,26 +46,28 @@ class Stack:
 
     @contextmanager
     def in_place(self, trained: Sequence[Tensor], buffers: Sequence[Tensor]) -> Iterator[None]:
-        """Let the first member compute with these tensors in the place of its own."""
+        """Make the first member compute with these tensors instead of its own."""
         values = {
             **dict(zip(self.trained, trained, strict=True)),
             **dict(zip(self.fixed, buffers, strict=True)),
         }
-        with replaced([(place, values[i]) for i, (_, places) in enumerate(self.held[0]) for place in places]):
+        with replaced(
+            [(entry, values[i]) for i, (_, entries) in enumerate(self.held[0]) for entry in entries]
+        ):
             yield
 
     @torch.no_grad()
     def publish(self) -> None:
-        """Copy each row into its member's own modules."""
+        """Copy each row into the modules of its member."""
         stacked = [*self.views, *self.buffers]
         for row, member in enumerate(self.held):
             for index, values in zip([*self.trained, *self.fixed], stacked, strict=True):
                 member[index][0].copy_(values[row])
 
 
-def _tensors(member: Training) -> Iterator[tuple[Tensor, list[Place]]]:
-    """Parameters and buffers of model and objective, each once, with every place that holds it."""
-    found: dict[int, tuple[Tensor, list[Place]]] = {}
+def _tensors(member: Training) -> Iterator[tuple[Tensor, list[Entry]]]:
+    """The parameters and buffers of model and objective, each once, with all entries that hold it."""
+    found: dict[int, tuple[Tensor, list[Entry]]] = {}
     for module in modules_of(member):
         for home in (module._parameters, module._buffers):
             for name, tensor in home.items():
@@ -74,13 +77,14 @@ def _tensors(member: Training) -> Iterator[tuple[Tensor, list[Place]]]:
 
 
 def modules_of(member: Training) -> Iterator[nn.Module]:
+    """The modules of model and objective, in the same order for all members."""
     yield from member.model.modules()
     yield from member.objective.modules()
 
 
 @contextmanager
-def replaced(values: Sequence[tuple[Place, Any]]) -> Iterator[None]:
-    """Entries of dictionaries with other values for a while; past `nn.Module`'s own bookkeeping."""
+def replaced(values: Sequence[tuple[Entry, Any]]) -> Iterator[None]:
+    """Give entries other values inside the context, past `nn.Module`'s own bookkeeping."""
     before = [home[name] for (home, name), _ in values]
     for (home, name), value in values:
         home[name] = value
@@ -92,30 +96,33 @@ def replaced(values: Sequence[tuple[Place, Any]]) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Knob:
-    """A number of the model that members have values of their own for, or that follows a schedule."""
+class ScheduledAttribute:
+    """A number of the model that differs between members, or that follows a schedule.
 
-    place: Place
+    schedules: one for each member.
+    """
+
+    entry: Entry
     schedules: Sequence[Schedule]
 
-    def set_to(self, value: Tensor) -> tuple[Place, Any]:
-        """What stands in its place while `value` is its number."""
-        home, name = self.place
-        return self.place, (lambda _step: value) if isinstance(home[name], Schedule) else value
+    def set_to(self, value: Tensor) -> tuple[Entry, Any]:
+        """The entry, and the object that makes it have this value."""
+        home, name = self.entry
+        return self.entry, (lambda _step: value) if isinstance(home[name], Schedule) else value
 
 
-def knobs(members: Sequence[Training]) -> list[Knob]:
-    """All schedules but those of the terms' weights, and the numbers in which the members' modules differ."""
+def scheduled_attributes(members: Sequence[Training]) -> list[ScheduledAttribute]:
+    """The numbers in which the members' modules differ, and all schedules but those of terms' weights."""
     found = []
-    for together in zip(*map(modules_of, members), strict=True):
-        for name, value in vars(together[0]).items():
-            values = [vars(module).get(name) for module in together]
+    for alike in zip(*map(modules_of, members), strict=True):
+        for name, value in vars(alike[0]).items():
+            values = [vars(module).get(name) for module in alike]
             if isinstance(value, Schedule):
-                varies = not (isinstance(together[0], Term) and name == "weight")
+                varies = not (isinstance(alike[0], Term) and name == "weight")
             else:
                 varies = _is_number(value) and any(other != value for other in values)
             if varies:
-                found.append(Knob((vars(together[0]), name), [constant(v) for v in values]))
+                found.append(ScheduledAttribute((vars(alike[0]), name), [constant(v) for v in values]))
     return found
 
 
@@ -123,17 +130,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-class Settings:
-    """Numbers for each member at a step: the weights of the terms, then the knobs, (R, K)."""
+class ScheduleTable:
+    """The values of all schedules by member: the weights of the terms, then the attributes, R rows in all."""
 
-    def __init__(self, members: Sequence[Training], knobs: Sequence[Knob]) -> None:
+    def __init__(self, members: Sequence[Training], attributes: Sequence[ScheduledAttribute]) -> None:
         weights = [[m.objective.terms[name].weight for m in members] for name in members[0].objective.terms]
-        self.rows: list[Sequence[Schedule]] = [*weights, *(knob.schedules for knob in knobs)]
+        self.rows: list[Sequence[Schedule]] = [*weights, *(attribute.schedules for attribute in attributes)]
         self.constant = all(isinstance(schedule, Constant) for row in self.rows for schedule in row)
         self.known: Tensor | None = None
 
     def at(self, step: int, device: torch.device) -> Tensor:
-        """(R, K), float32."""
+        """The values at a step, (R, K) float32."""
         if self.known is None or not self.constant:
             self.known = torch.tensor([[s(step) for s in row] for row in self.rows], device=device)
         return self.known

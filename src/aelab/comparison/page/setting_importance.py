@@ -1,8 +1,9 @@
-"""Which settings of a sweep decided a metric: permutation importance in a forest of regression trees.
+"""The importance of a sweep's settings for a metric: permutation importance in a forest of regression trees
+(Breiman 2001, https://doi.org/10.1023/A:1010933404324).
 
 A forest learns the metric from the settings; a setting matters as much as the forest's predictions worsen
-when the setting's values are shuffled among the configurations. What it says is of the region that was swept
-and of settings that vary independently: two that always change together share their importance between them.
+when the setting's values are shuffled among the configurations. It holds for the region that was swept and
+for settings that vary independently: two that always change together share their importance between them.
 """
 
 import json
@@ -22,7 +23,10 @@ TREES, SHUFFLES = 100, 10
 
 @dataclass(frozen=True)
 class Importance:
-    """share: of the variance that is lost when the setting is shuffled; deviation: over shuffles."""
+    """The importance of one setting.
+
+    share: of the variance that is lost when the setting is shuffled.  deviation: over shuffles.
+    """
 
     name: str
     share: float
@@ -31,7 +35,10 @@ class Importance:
 
 @dataclass(frozen=True)
 class Importances:
-    """settings: the most important first. explained: R² on configurations that a tree did not learn from."""
+    """The importances of all settings, the largest first.
+
+    explained: R² on configurations that a tree did not learn from.
+    """
 
     settings: tuple[Importance, ...]
     explained: float
@@ -50,13 +57,13 @@ def swept(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
     # Settings that always change together, as those that follow another, would share one importance.
     apart: dict[tuple[int, ...], str] = {}
     for key in varying:
-        told = [text(c[key]) for c in configurations]
-        apart.setdefault(tuple(map(told.index, told)), key)
+        texts = [text(c[key]) for c in configurations]
+        apart.setdefault(tuple(map(texts.index, texts)), key)
     return list(apart.values())
 
 
 def importances(configurations: Sequence[Mapping[str, Any]], values: Sequence[float]) -> Importances | None:
-    """Of each swept setting for values (N,), one for each configuration; the same for the same input.
+    """The importances of the swept settings for values (N,), one for each configuration; deterministic.
 
     None with fewer than `FEWEST` configurations, fewer than two swept settings, or values that are all alike.
     """
@@ -93,7 +100,7 @@ def column(values: Sequence[Any]) -> np.ndarray:
 
 
 def text(value: object) -> str:
-    """A setting as one line: a text as it is, anything else as JSON."""
+    """A setting as text: text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 

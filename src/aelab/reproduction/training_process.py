@@ -1,7 +1,7 @@
-"""Run as a file, with a recorded tree's `src` first on the path: train a configuration by that tree's code.
+"""The process that trains a configuration by recorded code, whose `src` is the first on its path.
 
-`python child.py CONFIG THREADS SOURCE`. It uses only what all commits of the project offer, and the processes
-that Lightning starts beside the first one come through here again.
+`python training_process.py CONFIG THREADS SOURCE`. It uses only what all commits of the project have.
+Lightning starts the further processes of a training by the same command.
 """
 
 import os

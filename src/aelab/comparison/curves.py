@@ -1,4 +1,4 @@
-"""What a training logged, read when it is looked at: a thousand runs are compared without their curves."""
+"""The curves of a run's journal, read when they are first used: most comparisons need none."""
 
 import json
 from collections import defaultdict
@@ -16,9 +16,9 @@ Points = tuple[tuple[int, float], ...]
 
 
 class Curves(Mapping[str, Points]):
-    """(step, value) by the name of a logged metric; read at the first look.
+    """The points (step, value) by the name of a logged metric; read at the first use.
 
-    Lines that cannot be read are passed over, and so are values that are not finite numbers.
+    Lines that cannot be read are left out, and so are values that are not finite numbers.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,26 +1,26 @@
-"""Numbers as a reader of a page wants them, with a true minus sign."""
+"""The page's template filters: numbers in words and digits, with a true minus sign."""
 
 import re
 from collections.abc import Sequence
 
-from aelab.comparison import numerals
-from aelab.comparison.base import Summary
-from aelab.comparison.numerals import rounded
+from aelab.comparison import number_format
+from aelab.comparison.base import MetricSummary
+from aelab.comparison.number_format import rounded
 
 NOTHING = "–"
 
 
 def number(value: float, digits: int = 4) -> str:
     """1081345 -> 1,081,345; 0.037597 -> 0.0376; 6.1e11 -> 6.1e+11."""
-    return _minus(numerals.number(value, digits, grouped=True))
+    return _minus(number_format.number(value, digits, grouped=True))
 
 
-def estimate(summary: Summary) -> str:
-    """Mean ± standard deviation, cut at the second digit of the deviation."""
-    return _minus(numerals.mean_and_deviation(summary, grouped=True))
+def estimate(summary: MetricSummary) -> str:
+    """Mean ± standard deviation, rounded at the second digit of the deviation."""
+    return _minus(number_format.mean_and_deviation(summary, grouped=True))
 
 
-def interval(summary: Summary) -> str:
+def interval(summary: MetricSummary) -> str:
     """[low, high] of the mean, to the same digit; nothing where it is not known."""
     if summary.interval is None:
         return ""
@@ -28,7 +28,7 @@ def interval(summary: Summary) -> str:
     return _minus(f"[{low}, {high}]")
 
 
-def standing(summary: Summary, seeds: int) -> str:
+def standing(summary: MetricSummary, seeds: int) -> str:
     """Rank, p against the baseline, and of how many of the seeds, where that is not of all."""
     parts = [
         f"rank {number(summary.rank)}" if summary.rank is not None else "",
@@ -39,6 +39,7 @@ def standing(summary: Summary, seeds: int) -> str:
 
 
 def p_value(p: float) -> str:
+    """A p-value to two digits."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
@@ -51,7 +52,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def duration(seconds: Sequence[float]) -> str:
-    """Wall time in the unit that suits it."""
+    """Wall times in one unit that suits the longest."""
     if not seconds:
         return NOTHING
     for name, size in (("d", 86400), ("h", 3600), ("min", 60)):

@@ -1,4 +1,4 @@
-"""The source of a recorded run in a folder of its own; the user's repository is only read."""
+"""A clean checkout of a recorded run's code in a folder of its own; the user's repository is only read."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def repository_with(commit: str, start: Path) -> Path:
 
 
 @contextmanager
-def clean_tree(repository: Path, commit: str, patch: bytes) -> Iterator[Path]:
+def clean_checkout(repository: Path, commit: str, patch: bytes) -> Iterator[Path]:
     """A temporary checkout of a commit with a patch applied, removed at the end.
 
     It is a repository of its own that borrows the objects of the other, where a kill leaves nothing.
@@ -84,7 +84,7 @@ def _apply(tree: Path, patch: bytes) -> None:
 
 
 def diffstat(patch: bytes) -> str:
-    """Which files a patch changes and by how many lines; nothing is applied, names are quoted."""
+    """The files that a patch changes, by how many lines each; nothing is applied, names are quoted."""
     try:
         with tempfile.TemporaryDirectory() as nowhere:
             listed = git(Path(nowhere), "apply", "--stat", "--summary", "-", feed=patch)

@@ -10,7 +10,7 @@ RESHAPES = (ATEN.view.default, ATEN._unsafe_view.default, ATEN.unsqueeze.default
 
 
 def simplified(traced: fx.GraphModule) -> fx.GraphModule:
-    """The same function, with what was idle, reshaped twice or computed from nothing done away with."""
+    """The same function without idle operations, double reshapes and computations from constants."""
     for node in traced.graph.nodes:
         if node.op != "call_function":
             continue
@@ -29,7 +29,7 @@ def _value(node: Any) -> torch.Tensor:
 
 
 def _is_idle(node: fx.Node) -> bool:
-    """Whether it returns what it is given."""
+    """Whether an operation returns its input unchanged."""
     if node.target is ATEN.detach.default:
         return True
     if node.target is ATEN.mul.Scalar:  # of a bias, by the 1 that `addmm` is defined with
@@ -53,7 +53,7 @@ def _reshapes_twice(node: fx.Node) -> bool:
 
 
 def _fold(traced: fx.GraphModule) -> None:
-    """Compute once what depends on no input; not where something is written to, which could be that."""
+    """Compute once what depends on no input, unless an operation writes in place, which could change it."""
     called = [node for node in traced.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
     if any(node.target._schema.is_mutable for node in called):
         return

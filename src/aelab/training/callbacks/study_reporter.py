@@ -1,6 +1,7 @@
-"""How a run that is one trial of a study tells the study of itself."""
+"""The callbacks of a run that is one trial of a study: they report its numbers, and end it when pruned."""
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,35 +9,49 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class Pruned(Exception):  # noqa: N818  it is no error
-    """The study has seen enough of this run."""
+    """The end of a run of which the study has seen enough."""
 
 
-class Study(Protocol):
-    """The other end of a pipe, or the study's storage itself."""
+@dataclass(frozen=True)
+class RunStarted:
+    """The run folder in which a trial trains."""
 
-    def send(self, obj: Any) -> None: ...
+    folder: str
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """The objective's value at a validation, counted from 1; the study answers whether to stop."""
+
+    validation: int
+    value: float
+
+
+class StudyChannel(Protocol):
+    """The connection from a trial to its study: the end of a pipe, or the study's storage itself."""
+
+    def send(self, message: Any, /) -> None: ...
     def recv(self) -> Any: ...
 
 
-class Follows(Callback):
-    """Ends the other processes of a run where `Tells` ends the first one."""
+class PruningFollower(Callback):
+    """Ends the other processes of a run where `StudyReporter` ends the first one."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking and trainer.strategy.broadcast(False):
             raise Pruned("the study has seen enough of this run")
 
 
-class Tells(Callback):
+class StudyReporter(Callback):
     """Sends the run's folder and, where `metric` is given, its value after every validation.
 
-    study: sent ("run", folder) and ("report", number of the validation, value);
-        it answers a report with whether to stop.
+    channel: receives a `RunStarted`, and `ValidationReport`s, to each of which it answers whether to stop.
 
-    Raises Pruned where the study wants no more of the run.
+    Raises Pruned where the answer is yes.
     """
 
-    def __init__(self, study: Study, metric: str | None) -> None:
-        self.study, self.metric = study, metric
+    def __init__(self, channel: StudyChannel, metric: str | None) -> None:
+        self.channel, self.metric = channel, metric
         self.folder: Path | None = None
         self.validations = 0
 
@@ -48,7 +63,7 @@ class Tells(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.folder = Path(trainer.default_root_dir)
-        self._tell("run", str(self.folder))
+        self._send(RunStarted(str(self.folder)))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
@@ -57,16 +72,16 @@ class Tells(Callback):
         if self.metric is None:
             return
         value = trainer.callback_metrics[self.metric].item()
-        self._tell("report", self.validations, value)
-        if trainer.strategy.broadcast(self._is_enough()):
+        self._send(ValidationReport(self.validations, value))
+        if trainer.strategy.broadcast(self._is_pruned()):
             raise Pruned(f"{self.metric}={value:.6g} at validation {self.validations} is not promising")
 
     # A study that is gone has sent a signal before, at which the run ends where it can be continued.
-    def _tell(self, *message: Any) -> None:
+    def _send(self, message: RunStarted | ValidationReport) -> None:
         with contextlib.suppress(OSError):
-            self.study.send(message)
+            self.channel.send(message)
 
-    def _is_enough(self) -> bool:
+    def _is_pruned(self) -> bool:
         with contextlib.suppress(OSError, EOFError):
-            return bool(self.study.recv())
+            return bool(self.channel.recv())
         return False

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aelab.comparison.page.importance import FEWEST, column, importances, swept
+from aelab.comparison.page.setting_importance import FEWEST, column, importances, swept
 
 
 def configurations(count=40):

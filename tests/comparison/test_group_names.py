@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.comparison.naming import LONGEST, by_keys, differing, names, shown
+from aelab.comparison.group_names import LONGEST, by_keys, differing, names, shown
 from aelab.core.text import shortest
 
 VALUES = st.sampled_from([1, 2, "1", None, True, "aelab.a.X", "torch.b.X", [1, {"a": 1}]])

@@ -1,13 +1,13 @@
-"""What a page's charts are drawn from: a comparison as plain values, groups and metrics in its order."""
+"""The data of a page's charts: a comparison as plain values, groups and metrics in its order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from aelab.comparison.base import Budget, Comparison, Group, Summary
-from aelab.comparison.naming import shown
-from aelab.comparison.page.curves import Band, band
-from aelab.comparison.page.importance import importances, swept
+from aelab.comparison.base import Budget, Comparison, Group, MetricSummary
+from aelab.comparison.group_names import shown
+from aelab.comparison.page.bands import Band, band
+from aelab.comparison.page.setting_importance import importances, swept
 from aelab.core.checks import is_number
 from aelab.core.quantity import Quantity
 
@@ -24,7 +24,7 @@ PLANES = (("test/kl", "test/distortion"), ("likelihood/rate", "likelihood/distor
 
 
 def page_data(comparison: Comparison) -> dict[str, Any]:
-    """JSON's types alone."""
+    """The data of all charts, in JSON's types alone."""
     names = curve_names(comparison.groups)
     points = max(40, min(200, POINTS // max(1, len(names) * len(comparison.groups))))
     axes = plane(comparison.groups)
@@ -40,7 +40,7 @@ def page_data(comparison: Comparison) -> dict[str, Any]:
 
 
 def curve_names(groups: Iterable[Group]) -> list[str]:
-    """The bound of validation, then all of validation, training, the rest; of two points at least."""
+    """The names of the curves of two points or more: val/elbo first, then validation, training, the rest."""
     names = {
         name for group in groups for run in group.runs for name, curve in run.curves.items() if len(curve) > 1
     }
@@ -82,7 +82,7 @@ def sweep(comparison: Comparison) -> dict[str, Any] | None:
 
 
 def label(key: str) -> str:
-    """A setting's key as a chart says it: a choice by the name of what is chosen."""
+    """A setting's key as charts show it: a choice by the name of what is chosen."""
     return key.removesuffix("._target_")
 
 
@@ -117,7 +117,7 @@ def _places(group: Group, axes: tuple[str, str]) -> list[list[float]]:
     return [[_short(values[axis]) for axis in axes] for values in known]
 
 
-def _summary(summary: Summary) -> dict[str, Any]:
+def _summary(summary: MetricSummary) -> dict[str, Any]:
     low, high = summary.interval or (summary.mean, summary.mean)
     return {
         "mean": _short(summary.mean),
@@ -143,5 +143,5 @@ def _plain(value: Any) -> float | str:
 
 
 def _short(value: float) -> float:
-    """Six digits are more than a screen has."""
+    """A number to six digits, which are more than a screen shows."""
     return float(f"{float(value):.6g}")

@@ -1,4 +1,4 @@
-"""A finished run as its folder records it, read with care: the folder is data, and may come from anywhere."""
+"""A finished run as its folder records it, checked: the folder is data, and may come from anywhere."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What is needed of a run to train it again, apart from its configuration.
+class RecordedRun:
+    """The parts of a run's record that are needed to train it again, apart from its configuration.
 
     commit: None where the run was not made in a git checkout. version: of aelab.
     patch: what differed from the commit. unrecorded: what differed from it and is not in the patch.
@@ -29,12 +29,12 @@ class Recorded:
     unrecorded: list[str]
 
     def gaps(self) -> list[Difference]:
-        """What the record says to be missing in it."""
+        """The changes of the code that the record lacks, as differences."""
         return [Difference("uncommitted", name, "not in the record", True) for name in self.unrecorded]
 
 
-def recorded_run(path: Path) -> Recorded:
-    """Read the record of a finished run.
+def read_recorded_run(path: Path) -> RecordedRun:
+    """The record of a finished run.
 
     Raises:
         RunError: it is none, did not finish, or its record is not what a run writes.
@@ -48,12 +48,12 @@ def recorded_run(path: Path) -> Recorded:
     status = record.get("status")
     if status != Status.FINISHED:
         raise RunError(
-            f"{path} did not finish (its record says {printable(str(status))}), so there is no result to "
+            f"{path} did not finish (its record says {printable(status)}), so there is no result to "
             "compare with: finish it with scripts/train.py resume=FOLDER"
         )
     git = _optional(folder, record, "git")
     packages = _object(folder, record, "packages")
-    return Recorded(
+    return RecordedRun(
         folder=folder,
         environment=environment_of(folder, record),
         commit=None if git is None else _commit(folder, git),
@@ -64,7 +64,7 @@ def recorded_run(path: Path) -> Recorded:
 
 
 def environment_of(folder: RunFolder, record: Mapping[str, Any]) -> Environment:
-    """The circumstances that a record names; RunError where it is not what a run writes."""
+    """The environment in a record; RunError where it is not what a run writes."""
     threads = record.get("threads")
     if not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
         raise _odd(folder, "threads")
@@ -90,7 +90,7 @@ def _commit(folder: RunFolder, git: Mapping[str, Any]) -> str:
 def _unrecorded(git: Mapping[str, Any], patch: bytes) -> Iterator[str]:
     left_out = git.get("left_out")
     names = left_out if isinstance(left_out, list) else []
-    yield from (printable(str(name)) for name in names)
+    yield from (printable(name) for name in names)
     if git.get("dirty") and not patch and not names:
         yield "changes of the source"
 

@@ -13,30 +13,33 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from aelab.core.records import Batch
 from aelab.training.base import Training
-from aelab.training.vectorised.draws import Draw, Recorded, Replayed
-from aelab.training.vectorised.simplify import simplified
-from aelab.training.vectorised.stack import Knob, Stack, replaced
+from aelab.training.vectorised.noise import DrawRecorder, DrawReplayer, NoiseDraw
+from aelab.training.vectorised.parameter_stack import ParameterStack, ScheduledAttribute, replaced
+from aelab.training.vectorised.simplification import simplified
 
 
-class Pass:
+class TracedPass:
     """A traced pass over batches of one size.
 
-    draws: what noise a member needs, in order.
+    schedules: the values of the `ScheduleTable` at a step, (R, K).
+    draws: the noise of one member, in order.
     """
 
-    def __init__(self, stack: Stack, knobs: Sequence[Knob], settings: Tensor, batch: Batch) -> None:
+    def __init__(
+        self, stack: ParameterStack, attributes: Sequence[ScheduledAttribute], schedules: Tensor, batch: Batch
+    ) -> None:
         self.members = len(stack.members)
         first = stack.members[0]
-        self.draws = _draws(first, batch.map(lambda value: value[0]))
+        self.draws = _noise_draws(first, batch.map(lambda value: value[0]))
         noise = [torch.stack([draw() for _ in stack.members]) for draw in self.draws]
         given = [value for value in batch if value is not None]
-        run = _joint(stack, knobs, batch)
+        run = _stacked_pass(stack, attributes, batch)
         trace = make_fx(run, tracing_mode="fake", _allow_non_fake_inputs=True)
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", "There is a performance drop"
             )  # true of `vmap`, not of its trace
-            self.run = simplified(trace(settings, *stack.views, *stack.buffers, *given, *noise))
+            self.run = simplified(trace(schedules, *stack.views, *stack.buffers, *given, *noise))
 
     def noise(self, seed: Callable[[int], None]) -> list[Tensor]:
         """Each draw for all members (K, ...); seed: begins the stream of the member with this number."""
@@ -50,26 +53,28 @@ class Pass:
 
     @torch.no_grad()
     def __call__(
-        self, stack: Stack, settings: Tensor, batch: Batch, noise: Sequence[Tensor]
+        self, stack: ParameterStack, schedules: Tensor, batch: Batch, noise: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """The gradient (K, N), and the terms with their weighted sum as the last, (T + 1, K)."""
         given = [value for value in batch if value is not None]
-        return self.run(settings, *stack.views, *stack.buffers, *given, *noise)
+        return self.run(schedules, *stack.views, *stack.buffers, *given, *noise)
 
 
 @torch.no_grad()
-def _draws(member: Training, batch: Batch) -> list[Draw]:
-    """What a pass of one member alone asks the generator for."""
+def _noise_draws(member: Training, batch: Batch) -> list[NoiseDraw]:
+    """The draws of noise in a pass of one member alone."""
     buffers = [(buffer, buffer.clone()) for _, buffer in member.named_buffers()]
-    with Recorded() as recorded:
+    with DrawRecorder() as recorded:
         member.objective(member.model(batch, member.objective.samples), member.model)
     for buffer, before in buffers:
         buffer.copy_(before)
     return recorded.draws
 
 
-def _joint(stack: Stack, knobs: Sequence[Knob], like: Batch) -> Callable[..., tuple[Tensor, Tensor]]:
-    """A function of tensors alone, for tracing; like: a batch with the same parts."""
+def _stacked_pass(
+    stack: ParameterStack, attributes: Sequence[ScheduledAttribute], like: Batch
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The pass of all members as a function of tensors, for tracing; like: a batch with the same parts."""
     first, parts = stack.members[0], [value is not None for value in like]
     terms = len(first.objective.terms)
 
@@ -82,20 +87,22 @@ def _joint(stack: Stack, knobs: Sequence[Knob], like: Batch) -> Callable[..., tu
     ) -> list[Tensor]:
         rest = iter(given)
         batch = Batch(*(next(rest) if there else None for there in parts))  # type: ignore[arg-type]
-        values = [knob.set_to(number) for knob, number in zip(knobs, numbers.unbind(), strict=True)]
-        with stack.in_place(trained, buffers), replaced(values), Replayed(noise):
+        values = [
+            attribute.set_to(number) for attribute, number in zip(attributes, numbers.unbind(), strict=True)
+        ]
+        with stack.in_place(trained, buffers), replaced(values), DrawReplayer(noise):
             trace = first.model(batch, first.objective.samples)
             return list(first.objective(trace, first.model).values())
 
-    def joint(settings: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def stacked(schedules: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         rest = iter(tensors)
         trained = [next(rest).detach().requires_grad_() for _ in stack.views]
         buffers, given = [next(rest) for _ in stack.buffers], [next(rest) for there in parts if there]
-        weights, numbers = settings[:terms], settings[terms:].T
+        weights, numbers = schedules[:terms], schedules[terms:].T
         values = torch.vmap(one, randomness="error")(trained, numbers, buffers, given, list(rest))
         gradients = torch.autograd.grad(values, trained, weights.unbind(), materialize_grads=True)
         table = torch.stack(values)
         loss = (weights * table).sum(0, keepdim=True)
         return torch.cat([g.flatten(1) for g in gradients], 1), torch.cat([table, loss]).detach()
 
-    return joint
+    return stacked

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.core.errors import AelabError, RunError
-from aelab.reproduction.agreement import Tolerance, Verdict, check_comparable, compare
+from aelab.reproduction.verdict import Tolerance, Verdict, check_comparable, compare
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 

@@ -1,4 +1,4 @@
-"""How far two finished runs agree: bit for bit, within a tolerance, or not, and then in what."""
+"""The agreement of two finished runs: bit for bit, within a tolerance, or not, and then in what."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from aelab.training.checkpoints import is_whole, load, resume_points
 
 
 class Verdict(Enum):
-    """What came of a reproduction, from the best to the worst, each with its words and exit code."""
+    """The verdicts on a reproduction, from the best to the worst, each with its words and exit code."""
 
     BIT_EQUAL = ("bit-equal", 0)
     WITHIN = ("within tolerance", 2)
@@ -36,7 +36,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Tolerance:
-    """A test metric may differ by `absolute` + `relative` times its recorded size."""
+    """The allowed difference of a test metric: `absolute` + `relative` times its recorded size."""
 
     relative: float
     absolute: float
@@ -52,7 +52,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a comparison found.
+    """The verdict on a run that was trained again, with its reasons.
 
     why: a sentence for each thing that differs. notes: what could not be compared.
     largest: of each test metric that differs, the difference relative to its recorded size.
@@ -87,7 +87,7 @@ def compare(recorded: RunFolder, again: RunFolder, tolerance: Tolerance | None) 
 
 
 def check_comparable(recorded: RunFolder) -> None:
-    """Whether a run can be compared with at all, asked before it is trained again.
+    """Refuse a run that nothing can be compared with, before it is trained again.
 
     Raises:
         RunError: it has neither weights nor logged metrics, or a checkpoint of it is damaged.
@@ -116,7 +116,7 @@ def _verdict(
 
 
 def _checkpoints(run: RunFolder) -> list[Path]:
-    """The weights that validation chose, and the last ones."""
+    """The best weights by validation, and the last ones."""
     return [path for path in (run.best, *resume_points(run.checkpoints)[:1]) if path.is_file()]
 
 
@@ -125,7 +125,7 @@ def _state(path: Path) -> Mapping[str, Any] | None:
 
 
 def _weights(name: str, recorded: Mapping[str, Any] | None, again: Mapping[str, Any] | None) -> str | None:
-    """A sentence on the tensors of a checkpoint that differ, None where none does."""
+    """A sentence on the tensors of a checkpoint that differ; None where none does."""
     if recorded is None or again is None:
         return f"{name}: the new run has none"
     if recorded.keys() != again.keys():
@@ -143,7 +143,7 @@ def _weights(name: str, recorded: Mapping[str, Any] | None, again: Mapping[str, 
 
 
 def _distance(a: Any, b: Any) -> float | None:
-    """The norm of the difference relative to the recorded one's, None for the same bits."""
+    """The norm of the difference relative to the recorded norm; None for the same bits."""
     if not (isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)):
         return None if a == b else math.inf
     if a.dtype != b.dtype or a.shape != b.shape:
@@ -155,7 +155,7 @@ def _distance(a: Any, b: Any) -> float | None:
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """As bytes, where a NaN equals itself and -0 is not 0."""
+    """The bytes of a tensor, in which a NaN equals itself and -0 is not 0."""
     return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
@@ -175,7 +175,7 @@ def _logged(recorded: bytes, again: bytes) -> Iterator[str]:
 
 
 def _first(recorded: bytes, again: bytes) -> str:
-    """The first value of a line that differs, nothing where a line is no JSON object."""
+    """The first value of a line that differs; empty where a line is no JSON object."""
     try:
         before, after = json.loads(recorded), json.loads(again)
         keys = [key for key in (before | after) if before.get(key) != after.get(key)]
@@ -183,12 +183,12 @@ def _first(recorded: bytes, again: bytes) -> str:
         return ""
     if not keys:
         return ""
-    values = [printable(str(line.get(keys[0]))) for line in (before, after)]
+    values = [printable(line.get(keys[0])) for line in (before, after)]
     return f" ({printable(keys[0])}: {values[0]} recorded, {values[1]} here)"
 
 
 def _numbers(run: RunFolder) -> dict[str, Any]:
-    """The test metrics; null stands for what was not finite."""
+    """The test metrics by name; None where one was not finite."""
     metrics = run.read().get("metrics")
     if not isinstance(metrics, dict):
         return {}

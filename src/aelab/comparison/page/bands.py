@@ -1,4 +1,4 @@
-"""Learning curves of one configuration over its seeds: mean and band, thinned to what a screen can show."""
+"""Learning curves of one configuration over its seeds as a mean and a band, thinned for a screen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Curve = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Band:
-    """Four arrays (N,): where, and the mean, the lowest and the highest of the seeds there."""
+    """The mean of curves with their lowest and highest values at each step, all (N,)."""
 
     steps: np.ndarray
     mean: np.ndarray
@@ -43,7 +43,7 @@ def _finite(curve: Curve) -> np.ndarray:
 
 
 def _thin(values: np.ndarray, points: int) -> np.ndarray:
-    """First and last stay."""
+    """At most so many of the values, evenly spread, with the first and the last."""
     if len(values) <= points:
         return values
     return values[np.linspace(0, len(values) - 1, points).round().astype(int)]

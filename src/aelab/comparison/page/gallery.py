@@ -1,7 +1,7 @@
-"""Pictures of runs, made small enough to travel inside one page.
+"""The gallery of a page: pictures of runs, made small enough to be embedded.
 
-A run's folder may come from anywhere, so a file is taken for what it is said to be only after it was read:
-it lies in its run's folder, is a PNG of bearable size, and what is passed on is encoded anew.
+A run's folder may come from anywhere, so a file is checked before it is shown: it must lie in its run's
+folder and be a PNG of limited size, and it is encoded anew.
 """
 
 import base64
@@ -14,18 +14,21 @@ from pathlib import Path
 
 from PIL import Image
 
-from aelab.comparison.base import Group, Run
+from aelab.comparison.base import Group, RunSummary
 
 WIDEST = 1200  # pixels
 LARGEST_FILE = 32 * 2**20
 MOST_PIXELS = 25_000_000
 BUDGET = 12_000_000  # characters of all pictures of a page
-FIRST = ("reconstructions", "samples", "traversals")  # what people look at before anything else
+FIRST = ("reconstructions", "samples", "traversals")  # the kinds that stand first
 
 
 @dataclass(frozen=True)
 class Picture:
-    """uri: "data:image/png;base64,...". width, height: pixels."""
+    """A picture of a group's run.
+
+    uri: "data:image/png;base64,...". width, height: pixels.
+    """
 
     group: str
     uri: str
@@ -35,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """One seed's pictures by kind, and why others are not among them."""
+    """The pictures of one seed by kind, and sentences on those that are left out."""
 
     seed: int | None
     kinds: dict[str, list[Picture]]
@@ -43,7 +46,7 @@ class Gallery:
 
 
 def gallery(groups: Sequence[Group], budget: int = BUDGET) -> Gallery:
-    """The pictures of the seed that most groups share: they show the same images and the same noise."""
+    """The gallery of the seed that most groups share, of the same images and the same noise."""
     seed = common_seed(groups)
     runs = {group.name: run for group in groups for run in group.runs if run.seed == seed}
     kinds: dict[str, list[Picture]] = {}
@@ -85,12 +88,12 @@ def embedded(file: Path, folder: Path) -> tuple[bytes, int, int] | str:
         return f"is not a PNG that can be read ({type(error).__name__})"
 
 
-def _kinds(runs: Sequence[Run]) -> list[str]:
+def _kinds(runs: Sequence[RunSummary]) -> list[str]:
     kinds = {kind for run in runs for kind in run.pictures}
     return [kind for kind in FIRST if kind in kinds] + sorted(kinds - set(FIRST))
 
 
-def _picture(name: str, run: Run, kind: str) -> Picture | str:
+def _picture(name: str, run: RunSummary, kind: str) -> Picture | str:
     found = embedded(run.pictures[kind], run.path)
     if isinstance(found, str):
         return found
@@ -100,7 +103,7 @@ def _picture(name: str, run: Run, kind: str) -> Picture | str:
 
 
 def _encoded(image: Image.Image) -> tuple[bytes, int, int]:
-    """Grey where it is grey, else 256 colours: a fraction of the bytes, and no difference to the eye."""
+    """The PNG of an image, grey where it is grey, else in 256 colours, with its width and height."""
     if image.width > WIDEST:
         height = max(1, round(image.height * WIDEST / image.width))
         image = image.resize((WIDEST, height), Image.Resampling.LANCZOS)

@@ -1,7 +1,7 @@
-"""The noise that a pass draws: written down once, then drawn for each member from a seed of its own.
+"""The noise that a pass draws: recorded once, then drawn for each member from a seed of its own.
 
-Under `vmap` all members would draw from one stream. So a pass of one member tells what is drawn, in which
-order, and each member's draws are made ahead of the pass and handed to it.
+Under `vmap` all members would draw from one stream. So the draws of one member's pass are recorded in their
+order, and each member's noise is drawn before the pass, which replays it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from aelab.training.vectorised.rules import ruled
+from aelab.training.vectorised.batching_rules import batched_call
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One call for noise that depends on nothing but a shape."""
+class NoiseDraw:
+    """A draw of noise that depends on nothing but a shape."""
 
     fill: Callable[[Tensor], Tensor]
     shape: torch.Size
@@ -38,26 +38,26 @@ FILLS: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
 }
 
 
-class Recorded(TorchFunctionMode):
-    """A context that writes down the `draws` made in it."""
+class DrawRecorder(TorchFunctionMode):
+    """A context that records the `draws` made in it, in their order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.draws: list[Draw] = []
+        self.draws: list[NoiseDraw] = []
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         value = function(*args, **(kwargs or {}))
         if function in FILLS:
-            self.draws.append(Draw(FILLS[function], value.shape, value.dtype, value.device))
+            self.draws.append(NoiseDraw(FILLS[function], value.shape, value.dtype, value.device))
         return value
 
 
-class Replayed(TorchFunctionMode):
-    """A context in which the calls for noise are answered by `noise`, in order.
+class DrawReplayer(TorchFunctionMode):
+    """A context in which the draws of noise return `noise`, in order.
 
-    What `vmap` knows no batched kernel for, and would take apart into many, goes by its own rule meanwhile.
+    Operations that `vmap` would take apart into many are computed by the rules of `batching_rules` meanwhile.
     """
 
     def __init__(self, noise: Sequence[Tensor]) -> None:
@@ -69,5 +69,5 @@ class Replayed(TorchFunctionMode):
     ) -> Any:
         if function in FILLS:
             return next(self.noise)
-        rule = ruled(function, args, kwargs or {})
+        rule = batched_call(function, args, kwargs or {})
         return function(*args, **(kwargs or {})) if rule is None else rule()

@@ -1,4 +1,4 @@
-"""From the overrides of one trial to its training, as Hydra would run it."""
+"""The trials of a study as jobs of Hydra: overrides parsed, configurations composed, trainings run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ from aelab.config.compose import checked
 
 
 @dataclass(frozen=True)
-class Composer:
-    """Composes trials: `config` is the sweep's own, without what is varied."""
+class HydraJobs:
+    """The jobs of one sweep; config: the sweep's own, without the varied parameters."""
 
     context: HydraContext
     config: DictConfig
     task: TaskFunction
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
-        """The overrides, read."""
+        """The overrides as Hydra's objects."""
         return OverridesParser.create(self.context.config_loader).parse_overrides(list(overrides))
 
     def settings(self, group: str) -> dict[str, Any]:
-        """A group of the sweep's own, resolved."""
+        """A group of the sweep's own configuration, resolved, as plain values."""
         plain: Any = OmegaConf.to_container(OmegaConf.create({group: self.config[group]}), resolve=True)
         return plain[group]
 
     @property
-    def hydra(self) -> tuple[str, ...]:
-        """The overrides of Hydra's own options that hold for a trial, too."""
+    def hydra_overrides(self) -> tuple[str, ...]:
+        """The overrides of Hydra's own options, which hold for a trial too."""
         return tuple(o for o in self.config.hydra.overrides.hydra if not o.startswith("hydra.mode="))
 
-    def check(self, overrides: Sequence[str]) -> DictConfig:
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a trial; raises as the command line would where it cannot be composed."""
         state = Singleton.get_state()
         try:
@@ -48,7 +48,7 @@ class Composer:
             Singleton.set_state(state)
 
     def run(self, overrides: Sequence[str], number: int) -> None:
-        """Train; raises what the training raises."""
+        """Run the training of the trial of this number; raises what the training raises."""
         config = self._load(overrides)
         config.hydra.job.id, config.hydra.job.num = str(number), number
         done = run_job(

@@ -1,11 +1,11 @@
-"""A comparison as rows, for spreadsheets and trackers, and the CSV of them."""
+"""A comparison as the rows of three sheets, for spreadsheets and trackers, and as CSV."""
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from aelab.comparison.base import Comparison, Group, Run
+from aelab.comparison.base import Comparison, Group, RunSummary
 from aelab.comparison.fairness import flops
 from aelab.core.text import printable
 
@@ -14,7 +14,7 @@ BUDGET = ("parameters", "steps", "samples_seen", "flops", "seconds", "hardware",
 
 
 def metrics_sheet(comparison: Comparison) -> Iterator[Row]:
-    """A head, and a row for each group and metric; None for what there is not."""
+    """The sheet of metrics: a head, and a row for each group and metric; None in empty cells."""
     yield (
         "group", "metric", "unit", "higher_is_better", "seeds", "mean", "standard_deviation",
         "interval_low", "interval_high", "rank", "p_against_baseline", "best", "baseline", "note",
@@ -31,7 +31,7 @@ def metrics_sheet(comparison: Comparison) -> Iterator[Row]:
 
 
 def groups_sheet(comparison: Comparison) -> Iterator[Row]:
-    """A head, and a row for each group: its runs, its budget, and the settings that differ."""
+    """The sheet of groups: a head, and a row for each with its runs, budget, and differing settings."""
     keys = list(dict.fromkeys(key for group in comparison.groups for key in group.differing))
     yield ("group", "finished", "failed", *BUDGET, *keys)
     for group in comparison.groups:
@@ -45,7 +45,7 @@ def groups_sheet(comparison: Comparison) -> Iterator[Row]:
 
 
 def runs_sheet(comparison: Comparison) -> Iterator[Row]:
-    """A head, and a row for each run, failed ones and why included, and for each folder that was skipped."""
+    """The sheet of runs: a head, and a row for each, failed ones with errors, and for skipped folders."""
     names = sorted({name for group in comparison.groups for run in group.runs for name in run.values})
     head = ("group", "name", "seed", "fold", "status", "error", "path", "steps", "samples_seen", "flops")
     yield (*head, *names)
@@ -56,21 +56,21 @@ def runs_sheet(comparison: Comparison) -> Iterator[Row]:
         yield (None, None, None, None, "skipped", reason, path, *[None] * (3 + len(names)))
 
 
-def _run(group: Group, run: Run, names: Sequence[str]) -> Row:
+def _run(group: Group, run: RunSummary, names: Sequence[str]) -> Row:
     spent = (run.record.get("steps"), run.record.get("samples_seen"), flops(run))
     values = (run.values.get(name) for name in names)
     return (group.name, run.name, *run.repeat, run.status, run.error, str(run.path), *spent, *values)
 
 
 def csv_text(rows: Iterator[Row]) -> str:
-    """Rows as CSV (RFC 4180), in which no spreadsheet finds a formula."""
+    """The rows as CSV (RFC 4180, https://www.rfc-editor.org/rfc/rfc4180), free of spreadsheet formulas."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([_inert(cell) for cell in row] for row in rows)
     return file.getvalue()
 
 
 def uniform(rows: Sequence[Row]) -> list[list[Any]]:
-    """Rows whose columns each hold one type: words where some of a column are words."""
+    """The rows with one type in each column: text where some cells of the column are text."""
     columns = list(zip(*rows, strict=True))
     wordy = [any(isinstance(cell, str) for cell in column) for column in columns]
     return [
@@ -80,7 +80,7 @@ def uniform(rows: Sequence[Row]) -> list[list[Any]]:
 
 
 def _inert(cell: Any) -> Any:
-    """Numbers as they are; words on one line, after an apostrophe where a formula could begin."""
+    """Numbers as they are; text on one line, after an apostrophe where a formula could begin."""
     if cell is None or isinstance(cell, bool | int | float):
         return cell
     line = printable(cell)
