@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ few = settings(max_examples=20, deadline=None)
 def passes_of(trace, model, sizes):
     """The codes of a trace, dealt out."""
     for z in trace.z.split(sizes):
-        yield replace(trace, z=z, likelihood=model.likelihood_of(trace.x, z, trace.context))
+        yield replace(trace, z=z, decode=partial(model.likelihood_of, trace.x, z, trace.context))
 
 
 def traced(samples, exact=False, count=5):
@@ -76,7 +77,7 @@ def weighted(log_w):
     x = torch.zeros(log_w.shape[1], 1)
     normal = StandardGaussian(torch.zeros(2))
     same = Gaussian(torch.zeros(len(x), 2), torch.zeros(len(x), 2))
-    return Trace(x, x, None, same, normal, torch.randn(*log_w.shape, 2), Given())
+    return Trace(Batch(x), x, None, same, normal, torch.randn(*log_w.shape, 2), Given)
 
 
 def test_one_code_that_outweighs_all_others_is_one_code():

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from aelab.core.errors import InapplicableError
 from aelab.core.records import Batch, Trace
 from aelab.models import Autoencoder
-from aelab.models.distributions import has_density
-from aelab.models.evidence import log_weights, proposed
+from aelab.models.evidence import has_weights, log_weights, proposed
 
 IMAGES, CODES = 16, 500  # drawn at once, whatever the memory: the noise does not depend on it
 NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"
@@ -59,7 +58,7 @@ def _passes(
 ) -> Iterator[Trace]:
     """Codes of one and the same posterior: x is encoded once."""
     encoded = model(batch, step=step)
-    if encoded.log_q is None and (encoded.prior is None or not has_density(encoded.posterior)):
+    if not has_weights(encoded):
         raise InapplicableError(NO_BOUND)
     if memory is None:
         memory = MEMORY.get(batch.x.device.type, MEMORY_ELSEWHERE)

@@ -28,9 +28,8 @@ class Deterministic(Posterior):
 
 
 class DiagonalGaussian(Posterior):
-    """N(m, diag(s^2)) with activation(m) and log s^2 linear in the features, at each place of a map
-
-    (Kingma and Welling 2014)."""
+    """N(m, diag(s^2)) with activation(m) and log s^2 linear in the features (Kingma and Welling 2014); of a
+    map, at each of its places."""
 
     def __init__(self, features: Features, sizes: Sizes, activation: Activation = nn.Identity) -> None:
         super().__init__(layout_of(features, sizes.latent))
