@@ -119,7 +119,7 @@ def test_a_term_that_needs_codes_of_observations_is_named_in_one_sentence(term):
 def test_two_bounds_of_one_parameter_each_are_the_bound_where_there_is_no_posterior():
     model = generative(GaussianMixture(SIZES, 3))
     trace = model(Batch(torch.randn(2, SIZE).double()), 6)
-    values = [term(trace, model) for term in (PartiallyImportanceWeighted(3), ImportanceWeighted())]
+    values = [term(trace, model) for term in (PartiallyImportanceWeighted(groups=3), ImportanceWeighted())]
     assert_close(*values)
     gradients = [torch.autograd.grad(v, list(model.parameters()), retain_graph=True) for v in values]
     assert_close(*gradients)
@@ -215,6 +215,7 @@ def test_its_decoder_is_exported_and_an_encoder_refused(run, tmp_path):
 
 def test_an_evaluation_says_what_is_undefined_and_ends_well(run, evaluate):
     found = evaluate(run)
+    assert torch.is_grad_enabled()
     estimates, undefined = found["estimates"], found["undefined"]
     assert estimates["likelihood/nll"]["value"] > 0
     assert any(name.startswith("generation/") for name in estimates)
