@@ -36,9 +36,7 @@ class Encode(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        context = self.model.context(_batch(self.model, x, told))
-        prior = None if self.model.prior is None else self.model.prior(context, self.model.encode)
-        return self.model.infer(x, context, prior=prior).mean
+        return self.model.posterior_of(x, self.model.context(_batch(self.model, x, told))).mean
 
 
 class Decode(nn.Module):
@@ -96,6 +94,8 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
             "the encoder follows a gradient (structure=hamiltonian), which no graph can: choose "
             "part=decoder, or format=safetensors"
         )
+    if model.model.encoder is None and part == "encoder":
+        raise InapplicableError("the model has no encoder (posterior=none): choose part=decoder")
     if sees_observation(model.model.conditioner) and part == "decoder":
         raise InapplicableError("the decoder is shown a part of the image: choose part=encoder")
     graph = (Encode if part == "encoder" else Decode)(model.model)

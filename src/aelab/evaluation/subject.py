@@ -87,7 +87,8 @@ class Subject:
         for index, batch in self.batches(split, count):
             self.fix_noise(stage or split, index)
             with torch.no_grad():
-                yield self.model(batch, shown=batch.x if clean else None)
+                trace = self.model(batch, shown=batch.x if clean else None)
+            yield trace  # out of that block, which a reader who stops early would leave open
 
     def fix_noise(self, stage: str, index: int = 0) -> None:
         """Make what is drawn next follow from the seed, the stage and the number of the block."""

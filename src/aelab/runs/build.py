@@ -144,7 +144,7 @@ def _step(training: Training, batch: Batch) -> int:
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with FlopCounterMode(display=False) as counter:
         trace = model(batch, training.objective.samples)
-        if trace.prior is not None:
+        if trace.posterior is not None and trace.prior is not None:
             check_same_space(trace.posterior, trace.prior)
         training.objective.total(training.objective(trace, model), 0).backward()
     idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]

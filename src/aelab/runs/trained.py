@@ -250,9 +250,7 @@ class Trained:
 
     def _posterior(self, batch: Batch) -> Distribution:
         batch = self._on(batch)
-        context, model = self.model.context(batch), self.model
-        prior = None if model.prior is None else model.prior(context, model.encode)
-        return model.infer(batch.x, context, prior=prior)
+        return self.model.posterior_of(batch.x, self.model.context(batch))
 
     @torch.no_grad()
     def _encode(self, batch: Batch) -> Tensor:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from aelab.config.compose import choices, compose
+from aelab.core.records import Sizes
 
 NORMALISED = ["network=resnet", "network.stage.groups=8"]
 GATED = [*NORMALISED, "network.activation._target_=aelab.models.networks.activations.Gate"]
@@ -28,10 +29,11 @@ def pair(name, shape=IMAGE, context=CONTEXT):
     """The encoder and decoder of a network in double precision, each with four inputs and their contexts."""
     torch.manual_seed(0)
     encoder, decoder = factories(name)
+    sizes = Sizes(shape, LATENT, context=context)
     c = torch.eye(2).double()[[0, 1, 0, 1], :context] if context else None
     return [
-        (encoder(shape=shape, context=context).double(), torch.rand(4, *shape).double(), c),
-        (decoder(shape=shape, context=context, latent=LATENT).double(), torch.randn(4, LATENT).double(), c),
+        (encoder(sizes).double(), torch.rand(4, *shape).double(), c),
+        (decoder(sizes).double(), torch.randn(4, LATENT).double(), c),
     ]
 
 
