@@ -1,5 +1,6 @@
 """Shared by all tests: one thread, and a training small enough to run in a second."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -20,6 +21,12 @@ from aelab.runs.train import start
 
 torch.set_num_threads(1)
 quieten()
+
+
+def pytest_collection_finish() -> None:
+    """All that is imported now stays: the garbage collector need not look at it again in every test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +89,7 @@ def script_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def real_data():
+def real_data() -> Callable[[str], Path]:
     """The folder that holds the real data set `name`; the test is skipped where there is none."""
 
     def find(name: str) -> Path:
@@ -96,5 +103,5 @@ def real_data():
 
 
 @pytest.fixture(scope="session")
-def mnist_root(real_data):
+def mnist_root(real_data: Callable[[str], Path]) -> Path:
     return real_data("mnist")

@@ -203,10 +203,11 @@ def _quoted(override: str) -> str | None:
     return f"its value needs quotes of its own, as {shlex.quote(quoted)}"
 
 
-def _groups() -> set[str]:
+@functools.cache
+def _groups() -> frozenset[str]:
     """All that can be chosen on the command line; a folder `base` holds what choices share."""
     folders = (path for path in conf_dir().rglob("*") if path.is_dir() and path.name != "base")
-    return {str(path.relative_to(conf_dir())) for path in folders}
+    return frozenset(str(path.relative_to(conf_dir())) for path in folders)
 
 
 def _roots(name: str) -> set[str]:
