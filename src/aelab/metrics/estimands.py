@@ -49,9 +49,9 @@ def evidence(trace: Trace) -> dict[str, Tensor]:
     or whose posterior has no density.
     """
     distortion = -trace.likelihood.log_prob(trace.x).mean(0).double()
-    if trace.prior is None or not has_density(trace.posterior):
+    if trace.posterior is None or trace.prior is None or not has_density(trace.posterior):
         return {"distortion": distortion}
-    kl = divergence(trace.posterior, trace.prior, trace.z).double()
+    kl = divergence(trace.posterior, trace.prior, trace.z, trace.log_q).double()
     elbo = -distortion - kl
     bits = bits_per_dim(-elbo, trace.likelihood)
     return {"elbo": elbo, "distortion": distortion, "kl": kl, "bits_per_dim": bits}
@@ -67,8 +67,10 @@ def reconstruction(trace: Trace) -> dict[str, Tensor]:
     """The error of the mean of p(x|z,c) for codes drawn from the posterior, of each observation: (B,) each.
 
     mse: squared error for each pixel. squared_error: summed over the image. psnr: in dB for a peak of 1, at
-    most 100.
+    most 100. Nothing for a model without a posterior.
     """
+    if trace.posterior is None:  # the codes know nothing of the observations
+        return {}
     squared = (trace.likelihood.mean.mean(0) - trace.x).double().square().flatten(1).sum(1)
     mse = squared / values_described(trace.likelihood)  # the others are told, and their error is 0
     return {"mse": mse, "squared_error": squared, "psnr": -10 * mse.clamp_min(1e-10).log10()}
@@ -110,12 +112,16 @@ class ActiveUnits(_Estimand):
         self.threshold = threshold
 
     def update(self, trace: Trace) -> None:
+        if trace.posterior is None:
+            return
         mean = trace.posterior.mean.double()
         self.count += len(mean)
         self.total += mean.sum(0)
         self.square += mean.square().sum(0)
 
     def compute(self) -> dict[str, Tensor]:
+        if not self.count:
+            return {}
         variance = self.square / self.count - (self.total / self.count).square()
         return {"active_units": (variance > self.threshold).sum().double()}
 

@@ -11,7 +11,7 @@ from aelab.core.errors import InapplicableError
 from aelab.core.records import Batch, Trace
 from aelab.models import Autoencoder
 from aelab.models.distributions import has_density
-from aelab.models.evidence import log_weights
+from aelab.models.evidence import log_weights, proposed
 
 IMAGES, CODES = 16, 500  # drawn at once, whatever the memory: the noise does not depend on it
 NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"
@@ -59,15 +59,15 @@ def _passes(
 ) -> Iterator[Trace]:
     """Codes of one and the same posterior: x is encoded once."""
     encoded = model(batch, step=step)
-    if encoded.prior is None or not has_density(encoded.posterior):
+    if encoded.log_q is None and (encoded.prior is None or not has_density(encoded.posterior)):
         raise InapplicableError(NO_BOUND)
     if memory is None:
         memory = MEMORY.get(batch.x.device.type, MEMORY_ELSEWHERE)
     at_once = max(1, int(memory / (BYTES_PER_NUMBER * _widest(model, encoded))))
     for start in range(0, samples, CODES):
-        z = encoded.posterior.rsample((min(CODES, samples - start),))
+        z, log_q = proposed(encoded.posterior, encoded.prior, min(CODES, samples - start), len(batch.x))
         decoded = _Decoded(model, encoded, z, at_once)
-        yield replace(encoded, z=z, likelihood=decoded)
+        yield replace(encoded, z=z, log_q=log_q, decode=lambda decoded=decoded: decoded)
 
 
 def _widest(model: Autoencoder, encoded: Trace) -> int:

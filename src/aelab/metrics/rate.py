@@ -34,7 +34,7 @@ def rate_parts(traces: Callable[[], Iterable[Trace]], codes: int) -> dict[str, T
     each = z.new_full(z.shape, -math.inf, dtype=torch.float64)
     count, factorised = 0, True
     for trace in traces():
-        log_q, log_q_each = _densities(trace.posterior, z)
+        log_q, log_q_each = _densities(trace.q, z)
         joint = torch.logaddexp(joint, log_q)
         if log_q_each is None:
             factorised = False
@@ -58,8 +58,8 @@ def kl_per_dimension(trace: Trace) -> Tensor:
     They sum to the rate where the posterior is a product of them. In closed form against N(0, I), else
     estimated from the trace's codes. InapplicableError where q's marginals or p's are not known.
     """
-    q, p = _marginals(trace.posterior), trace.prior
-    if not has_density(trace.posterior):
+    q, p = _marginals(trace.q), trace.prior
+    if not has_density(trace.q):
         raise InapplicableError("the posterior is a point, which has no density")
     if q is None or not isinstance(p, Gaussian):
         raise InapplicableError("the posterior's marginals or the prior's are not known")
@@ -73,14 +73,14 @@ def _codes(traces: Iterable[Trace], count: int) -> tuple[Tensor, Tensor, Tensor 
     found: list[tuple[Tensor | None, ...]] = []
     left = count
     for trace in traces:
-        if not has_density(trace.posterior):
+        if not has_density(trace.q):
             raise InapplicableError("the posterior is a point, which has no density")
         # p(z) of a conditional prior is not at hand: it would be a mean over the conditions.
         prior = None if trace.prior is None or trace.prior.batch_shape else trace.prior
         z = trace.z[:1]
         log_p_each = prior.each(z)[0] if isinstance(prior, Gaussian) else None
         log_p = prior.log_prob(z)[0] if prior is not None else None
-        found.append((z[0], trace.posterior.log_prob(z)[0], log_p, log_p_each))
+        found.append((z[0], trace.q.log_prob(z)[0], log_p, log_p_each))
         left -= len(trace.x)
         if left <= 0:
             break

@@ -25,6 +25,7 @@ class Hamiltonian(Autoencoder):
     """
 
     follows_gradient = True
+    separable = False
 
     def __init__(self, steps: int = 3, size: float = 0.05, temperature: float = 0.3, **parts: Any) -> None:
         super().__init__(**parts)

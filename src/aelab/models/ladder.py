@@ -16,6 +16,8 @@ class Ladder(Autoencoder):
     """Inference from the top down: what the image says of a layer, merged by precision with what the prior
     says of it given the layer above (Sonderby et al. 2016)."""
 
+    separable = False
+
     def infer(
         self, x: Tensor, context: Tensor | None, step: int = 0, prior: Distribution | None = None
     ) -> Chain:

@@ -184,7 +184,6 @@ class Transported(Distribution):
         self, base: Distribution, transport: Callable[[Tensor], tuple[Tensor, Tensor]], latent: int
     ) -> None:
         self.base, self.transport = base, transport
-        self._drawn: tuple[Tensor, Tensor] | None = None
         super().__init__(base.batch_shape, Size([latent]), validate_args=False)
 
     @property
@@ -193,22 +192,27 @@ class Transported(Distribution):
         return self.transport(self.base.mean[None])[0][0]
 
     def rsample(self, sample_shape: Shape = ONE) -> Tensor:
+        return self.rsample_and_log_prob(sample_shape)[0]
+
+    def rsample_and_log_prob(self, sample_shape: Shape = ONE) -> tuple[Tensor, Tensor]:
+        """Samples z (S, B, latent) and their log-density (S, B), which nothing but the draw knows."""
         if not sample_shape:
-            return self.rsample((1,))[0]
+            z, log_q = self.rsample_and_log_prob((1,))
+            return z[0], log_q[0]
         noise = self.base.rsample(sample_shape)
         z, taken_off = self.transport(noise)
-        self._drawn = (z, self.base.log_prob(noise) - taken_off)
-        return z
+        return z, self.base.log_prob(noise) - taken_off
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._drawn is None or not _same_memory(value, self._drawn[0]):
-            raise ConfigurationError(
-                "a flow's posterior is asked for its density away from its own samples, as prior=vamp and "
-                "the terms of an aggregate posterior do: choose posterior=diagonal_gaussian, or another "
-                "prior or objective"
-            )
-        return self._drawn[1]
+        raise ConfigurationError(
+            "a flow's posterior is asked for its density away from its own samples, as prior=vamp and "
+            "the terms of an aggregate posterior do: choose posterior=diagonal_gaussian, or another "
+            "prior or objective"
+        )
 
 
-def _same_memory(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and a.data_ptr() == b.data_ptr()
+def rsample_and_log_prob(q: Distribution, sample_shape: Shape = ONE) -> tuple[Tensor, Tensor | None]:
+    """Samples of q, and their log-density where only the draw knows it; None where `log_prob` does."""
+    if isinstance(q, Transported):
+        return q.rsample_and_log_prob(sample_shape)
+    return q.rsample(sample_shape), None

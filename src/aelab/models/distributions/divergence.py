@@ -37,24 +37,25 @@ def has_density(distribution: Distribution | None) -> bool:
     return distribution is not None and not isinstance(distribution, PointMass)
 
 
-def divergence(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+def divergence(q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = None) -> Tensor:
     """KL(q || p) in nats, shape (B,): the closed form where one is known, else its Monte-Carlo estimate.
 
-    z: (S, B, *latent), samples of q, used by the estimate alone.
+    z: (S, B, latent), samples of q, and log_q: their log-density (S, B) where only the draw knows it; the
+    estimate alone reads them.
     """
     if isinstance(q, Chain) and isinstance(p, Chain) and q.upwards == p.upwards:
         return q.rate(p, z)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
-        return (q.log_prob(z) - p.log_prob(z)).mean(0)
+        return ((q.log_prob(z) if log_q is None else log_q) - p.log_prob(z)).mean(0)
 
 
-def rate(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
-    """`divergence(q, p, z)` averaged over the batch: a scalar."""
+def rate(q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = None) -> Tensor:
+    """`divergence(q, p, z, log_q)` averaged over the batch: a scalar."""
     if type(q) is Gaussian and type(p) is StandardGaussian:  # in one reduction, like `distortion`
         return twice_to_standard(q).sum() / (2 * q.batch_shape.numel())
-    return divergence(q, p, z).mean()
+    return divergence(q, p, z, log_q).mean()
 
 
 PRIORS = {"real": "standard_normal", "sphere": "uniform_sphere", "one-hot": "uniform_categorical"}
