@@ -3,7 +3,8 @@
 import gc
 import os
 from collections.abc import Callable, Iterator
-from functools import cache
+from copy import deepcopy
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,17 @@ def train_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunFol
 
 def _trained(root: Path, overrides: list[str]) -> RunFolder:
     before = set(root.rglob("record.json"))
+    config = deepcopy(_training(*overrides))
+    config.outputs = str(root)
     with Signals() as signals:
-        start(compose([*overrides, f"outputs={root}"]), signals)
+        start(config, signals)
     (record,) = set(root.rglob("record.json")) - before
     return RunFolder.open(record.parent)
+
+
+@lru_cache(32)
+def _training(*overrides: str) -> DictConfig:
+    return compose(overrides)
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,16 @@
 """Killed at random times and resumed, a training ends with the bits of one that was left alone."""
 
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "scripts/check_resume.py"
 
 
 def check(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+    return forked.start(SCRIPT, *arguments, env=environment).wait(900)
 
 
 # A trial is resumed twice or three times.

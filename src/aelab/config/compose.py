@@ -137,10 +137,11 @@ def _fail(error: Exception, name: str) -> NoReturn:
 
 def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> None:
     """Refuse a word for an option whose default is a number or a truth value."""
-    base = _chosen(name, tuple(o for o in overrides if _key(o) in _groups()))
-    for key in (_key(o) for o in overrides if _key(o) not in _groups()):
-        default, value = OmegaConf.select(base, key), OmegaConf.select(config, key)
-        if isinstance(default, int | float) and isinstance(value, str):
+    groups = tuple(o for o in overrides if _key(o) in _groups())
+    for key in (_key(o) for o in overrides if o not in groups):
+        value = OmegaConf.select(config, key)
+        default = OmegaConf.select(_chosen(name, groups), key) if isinstance(value, str) else None
+        if isinstance(default, int | float):
             kind = "true or false" if isinstance(default, bool) else "a number"
             raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
 
