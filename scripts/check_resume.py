@@ -25,8 +25,8 @@ from aelab.core.signals import Signals
 from aelab.data.module import DataModule
 from aelab.loggers.jsonl import JsonLines
 from aelab.runs.fit import quieten
-from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import resume, start
+from aelab.runs.folder import Run, RunFolder, Status
+from aelab.runs.train import resume, train
 from aelab.training import base
 from aelab.training.checkpoints import load, resume_points
 from aelab.training.window import Window
@@ -101,9 +101,9 @@ def _work(root: Path, overrides: list[str], begun: list[RunFolder]) -> None:
     quieten()
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         if begun:
-            resume(begun[0].path, Signals())
+            resume(Run.reopen(begun[0].path), Signals())
         else:
-            start(compose([*OVERRIDES, *overrides, f"outputs={root}"]), Signals())
+            train(compose([*OVERRIDES, *overrides, f"outputs={root}"]), Signals())
 
 
 def _fork(work: Callable[[], Any], delay: float | None) -> bool:

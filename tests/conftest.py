@@ -14,9 +14,9 @@ from small import SMALL, TINY
 from aelab.config.compose import compose
 from aelab.core.signals import Signals
 from aelab.evaluation.evaluate import main as evaluate_run
+from aelab.runs import train as training
 from aelab.runs.fit import quieten
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import start
 
 torch.set_num_threads(1)
 quieten()
@@ -45,7 +45,7 @@ def train_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunFol
 def _trained(root: Path, overrides: list[str]) -> RunFolder:
     before = set(root.rglob("record.json"))
     with Signals() as signals:
-        start(compose([*overrides, f"outputs={root}"]), signals)
+        training.train(compose([*overrides, f"outputs={root}"]), signals)
     (record,) = set(root.rglob("record.json")) - before
     return RunFolder.open(record.parent)
 

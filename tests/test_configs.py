@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from small import SMALL
 
 from aelab.config.compose import choices, compose
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.runs.build import build
 from aelab.runs.folder import Status
@@ -87,7 +87,7 @@ def test_every_variant_trains_is_saved_loaded_and_sampled(
 
 @torch.no_grad()
 def _loaded(run):
-    parts = build(settings_of(run.config))
+    parts = build(recorded_settings(run.config))
     parts.training.load_state_dict(load(run.checkpoints / "best.ckpt")["state_dict"])
     parts.training.model.requires_grad_(False).eval()
     return parts.training, parts.data

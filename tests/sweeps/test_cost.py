@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 from small import SMALL
 
 from aelab.config.compose import compose
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.sweeps.cost import Measured, duration
 from aelab.sweeps.preflight import Tried, spread, tried
 
@@ -79,7 +79,7 @@ def test_the_images_to_come_are_those_that_a_training_is_shown(overrides, images
 
 def test_the_images_to_come_are_those_that_were_seen(train):
     run = train(*WHOLE, "data.folds=4", "data.fold=1", "trainer.max_epochs=2")
-    (found,) = tried([settings_of(run.config)], fetch=False)
+    (found,) = tried([recorded_settings(run.config)], fetch=False)
     assert found.images == run.read()["samples_seen"]
     assert found.flops_per_image == run.read()["flops_per_image"]
     assert "val/elbo" in found.measured

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
 from aelab.runs.folder import Status
@@ -155,7 +155,9 @@ def test_a_trial_that_was_taken_back_from_another_machine_goes_on(sweep, runs):
     told = []
     study = SimpleNamespace(send=told.append)
     with Signals() as signals:
-        carry_out(Assignment(study, {}, (str(run.path),), False, False), settings_of(run.config), signals)
+        carry_out(
+            Assignment(study, {}, (str(run.path),), False, False), recorded_settings(run.config), signals
+        )
     assert told[-1][0] == "end"
     assert run.status is Status.FINISHED
     assert run.metrics.read_bytes() == whole

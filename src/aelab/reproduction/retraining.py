@@ -47,8 +47,8 @@ def train_again(source: Source, settings: DictConfig, threads: int, outputs: Pat
 
 
 def _run(arguments: list[str], source: Source) -> int:
-    """The exit code of child.py; a signal that ends this process ends it too."""
-    script = Path(__file__).with_name("child.py")
+    """The exit code of the recorded code's own child.py; a signal that ends this process ends it too."""
+    script = source.path / "aelab" / "reproduction" / "child.py"
     child = subprocess.Popen([sys.executable, str(script), *arguments], env=_surroundings(source))
     try:
         return child.wait()

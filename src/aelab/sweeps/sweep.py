@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
-from hydra.utils import instantiate
 from optuna.trial import Trial, TrialState
 
 from aelab.cluster import slurm
+from aelab.config.construct import construct
 from aelab.core.errors import SweepError
 from aelab.core.signals import Signals, Terminated
 from aelab.runs.fit import quieten
@@ -72,7 +72,7 @@ def launcher_of(errand: Errand, composer: Composer) -> Launcher:
 
     made = errand.plan
     site = Site(train, errand, made.options["workers"], made.is_grid, errand.folder)
-    return instantiate(made.launcher)(site)
+    return construct(made.launcher, "launcher")(site)
 
 
 @dataclass

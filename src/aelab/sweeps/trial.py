@@ -9,19 +9,15 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from aelab.config.identity import fingerprint
-from aelab.config.recorded import settings_of
 from aelab.core.errors import AelabError, SweepError
-from aelab.core.paths import from_user
 from aelab.core.signals import Signals, Terminated
 from aelab.loggers.jsonl import rows
 from aelab.runs.fit import PRUNES
-from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import resume, start
+from aelab.runs.folder import Run, RunFolder, Status
+from aelab.runs.train import resume, train
 from aelab.training.callbacks.study import Pruned, Study, Tells
 from aelab.training.checkpoints import resume_points, usable
 
@@ -88,97 +84,81 @@ def told_how_it_ends(study: Study) -> Iterator[None]:
 
 def carry_out(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
     """Train a configuration, from where it was left, unless that is done; tell the study its values."""
-    mark = fingerprint(config)
-    with _alone(from_user(config.outputs), mark):
-        run = _earlier(assignment, config, mark)
-        if run is not None and run.status is Status.FINISHED:
-            assignment.study.send(("known", str(run.path)))
+    planned = Run.planned(config)
+    with _alone(planned):
+        run = _earlier(assignment, planned)
+        if run is not None and run.folder.status is Status.FINISHED:
+            folder = run.folder
+            assignment.study.send(("known", str(folder.path)))
         else:
-            run = _trained(assignment, config, run, signals)
-    measured = measured_by(run, config)
+            folder = _trained(assignment, config, run, signals)
+    measured = measured_by(folder, config)
     values = values_of(measured, assignment.objectives, config)
     assignment.study.send(("note", {"measured": {name: [value] for name, value in measured.items()}}))
     assignment.study.send(("end", values))
 
 
-def _trained(
-    assignment: Assignment, config: DictConfig, earlier: RunFolder | None, signals: Signals
-) -> RunFolder:
+def _trained(assignment: Assignment, config: DictConfig, earlier: Run | None, signals: Signals) -> RunFolder:
     metric = next(iter(assignment.objectives), config.monitor.metric) if assignment.prunes else None
     tells = Tells(assignment.study, metric)
     if assignment.prunes:
         os.environ[PRUNES] = "1"
-    if earlier is not None and next(usable(resume_points(earlier.checkpoints)), None):
-        resume(earlier.path, signals, [tells])
+    if earlier is not None and next(usable(resume_points(earlier.folder.checkpoints)), None):
+        resume(earlier, signals, [tells])
     else:
-        start(config, signals, [tells])
+        train(config, signals, [tells])
     assert tells.folder is not None
     return RunFolder.open(tells.folder)
 
 
 @contextlib.contextmanager
-def _alone(outputs: Path, mark: str) -> Iterator[None]:
+def _alone(planned: Run) -> Iterator[None]:
     """Wait until no other process trains the same configuration.
 
     The lock is the kernel's: it ends with the process that holds it, however that ends.
     """
-    folder = outputs / "sweeps" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / mark).open("ab") as file:
+    locks = planned.folder.path / "sweeps" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / planned.fingerprint).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _earlier(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder | None:
+def _earlier(assignment: Assignment, planned: Run) -> Run | None:
     """The run that has done this already, or was at it.
 
     Raises SweepError where another process is at it still.
     """
-    for run in map(RunFolder, map(Path, assignment.continues)):
-        if run.record.is_file() and _is_of(run, config, mark):
-            return _left(run)
-    return None if assignment.repeat else _newest(from_user(config.outputs), config, mark)
+    for run in filter(None, (_same(RunFolder(Path(path)), planned) for path in assignment.continues)):
+        # Of an attempt that the study has taken back: who was at it, on whatever machine, is gone. One who
+        # were not would hold the lock of this configuration.
+        if run.folder.status is Status.RUNNING:
+            run.folder.update(status=Status.KILLED)
+        return run
+    return None if assignment.repeat else _newest(planned)
 
 
-def _left(run: RunFolder) -> RunFolder:
-    """A run of an attempt that the study has taken back: who was at it, on whatever machine, is gone.
-
-    One who were not would hold the lock of this configuration.
-    """
-    if run.status is Status.RUNNING:
-        run.update(status=Status.KILLED)
-    return run
-
-
-def _newest(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
+def _newest(planned: Run) -> Run | None:
     """A finished run of this configuration, else the newest one."""
-    runs = [run for run in RunFolder.named(outputs, str(config.name)) if _is_of(run, config, mark)]
-    at_work = [run for run in runs if run.status is Status.RUNNING]
+    folders = RunFolder.named(planned.folder.path, str(planned.settings.name))
+    runs = [run for folder in folders if (run := _same(folder, planned)) is not None]
+    at_work = [run for run in runs if run.folder.status is Status.RUNNING]
     if at_work:
-        raise SweepError(f"{at_work[0].path} trains the same at this moment: start the sweep again after it")
-    finished = [run for run in runs if run.status is Status.FINISHED]
+        raise SweepError(
+            f"{at_work[0].folder.path} trains the same at this moment: start the sweep again after it"
+        )
+    finished = [run for run in runs if run.folder.status is Status.FINISHED]
     return next(iter(finished or runs), None)
 
 
-def _is_of(run: RunFolder, config: DictConfig, mark: str) -> bool:
-    """Whether a run is of a configuration, whose fingerprint is `mark`; false where that cannot be read."""
+def _same(folder: RunFolder, planned: Run) -> Run | None:
+    """The run in a folder, if it is of the planned one's configuration; None also where it cannot be read."""
     with contextlib.suppress(AelabError, ValueError, TypeError, AttributeError):
-        recorded = run.read().get("fingerprint")
-        if recorded:  # the record says it, and the configuration, which a resume builds, is asked
-            return recorded == mark == fingerprint(settings_of(run.config))
-        return _essence(settings_of(run.config)) == _essence(config)
-    return False
-
-
-def _essence(config: DictConfig) -> str:
-    """The fingerprint without options that are null: a run that recorded none may be older than they are."""
-    return fingerprint(OmegaConf.create(_without_null(OmegaConf.to_container(config))))
-
-
-def _without_null(node: Any) -> Any:
-    if not isinstance(node, dict):
-        return node
-    return {key: _without_null(value) for key, value in node.items() if value is not None}
+        # The record says it first, which is quick, and the configuration, which a resume builds, is asked.
+        if folder.read().get("fingerprint") == planned.fingerprint:
+            run = Run.reopen(folder.path)
+            return run if run.fingerprint == planned.fingerprint else None
+    return None
 
 
 def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:

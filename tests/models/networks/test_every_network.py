@@ -4,12 +4,12 @@ from functools import cache
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from aelab.config.compose import choices, compose
+from aelab.config.construct import construct
 
 NORMALISED = ["network=resnet", "model.encoder.stage.groups=8"]
 GATED = [*NORMALISED, "model.encoder.activation._target_=aelab.models.networks.activations.Gate"]
@@ -21,7 +21,7 @@ IMAGE, LATENT, CONTEXT = (3, 12, 10), 4, 2
 @cache
 def factories(name):
     model = compose(["logger=csv", *COMBINED.get(name, [f"network={name}"])]).model
-    return instantiate(model.encoder, _convert_="all"), instantiate(model.decoder, _convert_="all")
+    return construct(model.encoder, "encoder"), construct(model.decoder, "decoder")
 
 
 def pair(name, shape=IMAGE, context=CONTEXT):
