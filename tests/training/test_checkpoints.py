@@ -94,11 +94,11 @@ def test_a_checkpoint_can_be_read_by_whom_the_umask_allows(path):
 def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file_or_the_new(tmp_path):
     path, wait, seen = tmp_path / "last.ckpt", random.Random(0), set()
     save(path, {"n": -1, "w": torch.full((200_000,), -1)})
-    for _ in range(12):
+    for attempt in range(12):
         child = os.fork()
         if not child:
             try:
-                for n in count():
+                for n in count(1000 * attempt):
                     save(path, {"n": n, "w": torch.full((200_000,), n)})
             finally:
                 os._exit(1)
