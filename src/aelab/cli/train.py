@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -13,12 +13,12 @@ from aelab.cluster import slurm
 from aelab.cluster.ranks import world_of
 from aelab.cluster.rendezvous import Rendezvous
 from aelab.config.compose import tells_of_sweeps
-from aelab.config.identity import fingerprint
-from aelab.core.errors import AelabError, ConfigurationError
+from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
 from aelab.core.signals import Signals
+from aelab.runs.find import runs_like
 from aelab.runs.fit import CHECKPOINT, RUN, quieten
-from aelab.runs.folder import Run, RunFolder
+from aelab.runs.folder import Run
 from aelab.runs.train import resume, take_part, train
 from aelab.training.checkpoints import resume_points, usable
 
@@ -85,13 +85,10 @@ def _requeued_run(config: DictConfig) -> Run | None:
     """The run of this configuration that this Slurm job was at before it was requeued."""
     if not slurm.restarts():
         return None
-    mark, job = fingerprint(config), slurm.job()
-    for folder in RunFolder.named(from_user(config.outputs), str(config.name)):
-        with suppress(AelabError):
-            record = folder.read()
-            ours = record.get("fingerprint") == mark and (record.get("process") or {}).get("job") == job
-            if ours and next(usable(resume_points(folder.checkpoints)), None):
-                return Run.reopen(folder.path)
+    for run in runs_like(Run.planned(config)):
+        process = run.folder.read().get("process") or {}
+        if process.get("job") == slurm.job() and next(usable(resume_points(run.folder.checkpoints)), None):
+            return run
     return None
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,22 @@ def runs_below(start: Path) -> Iterator[Path]:
 def _meant(name: str) -> list[Path]:
     folders = [path for path in matching(name) if path.is_dir()]
     return [run for folder in folders for run in list(runs_below(folder)) or [folder]] or [from_user(name)]
+
+
+def runs_like(planned: Run) -> Iterator[Run]:
+    """The runs of a planned run's configuration that are where it would be, the newest first."""
+    folders = RunFolder.named(planned.folder.path, str(planned.settings.name))
+    return (run for folder in folders if (run := run_like(planned, folder)) is not None)
+
+
+def run_like(planned: Run, folder: RunFolder) -> Run | None:
+    """The run in a folder, if it is of the planned one's configuration; None also where it cannot be read."""
+    with suppress(AelabError):
+        # The record says it first, which is quick, and the configuration, which a resume builds, is asked.
+        if folder.read().get("fingerprint") == planned.fingerprint:
+            run = Run.reopen(folder.path)
+            return run if run.fingerprint == planned.fingerprint else None
+    return None
 
 
 MOST = 4  # peers that are looked at

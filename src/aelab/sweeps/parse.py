@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from aelab.cluster.devices import processes
@@ -105,11 +104,7 @@ def _check(made: Plan) -> None:
     several = len(made.objectives) > 1
     if options["pruner"] and several:
         raise ConfigurationError("sweep/pruner: trials of several objectives cannot be pruned")
-    for kind in (made.sampler, made.pruner):
-        try:
-            kind()
-        except HydraException as error:
-            raise ConfigurationError(f"sweep={made.method}: {' '.join(str(error).split())}") from error
+    made.sampler(), made.pruner()
     if made.is_grid:
         made.points()
         if options["trials"] is not None:

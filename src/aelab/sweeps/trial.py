@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from aelab.core.errors import AelabError, SweepError
 from aelab.core.signals import Signals, Terminated
 from aelab.loggers.jsonl import rows
+from aelab.runs.find import run_like, runs_like
 from aelab.runs.fit import PRUNES
 from aelab.runs.folder import Run, RunFolder, Status
 from aelab.runs.train import resume, train
@@ -129,7 +130,8 @@ def _earlier(assignment: Assignment, planned: Run) -> Run | None:
 
     Raises SweepError where another process is at it still.
     """
-    for run in filter(None, (_same(RunFolder(Path(path)), planned) for path in assignment.continues)):
+    earlier = (run_like(planned, RunFolder(Path(path))) for path in assignment.continues)
+    for run in filter(None, earlier):
         # Of an attempt that the study has taken back: who was at it, on whatever machine, is gone. One who
         # were not would hold the lock of this configuration.
         if run.folder.status is Status.RUNNING:
@@ -140,8 +142,7 @@ def _earlier(assignment: Assignment, planned: Run) -> Run | None:
 
 def _newest(planned: Run) -> Run | None:
     """A finished run of this configuration, else the newest one."""
-    folders = RunFolder.named(planned.folder.path, str(planned.settings.name))
-    runs = [run for folder in folders if (run := _same(folder, planned)) is not None]
+    runs = list(runs_like(planned))
     at_work = [run for run in runs if run.folder.status is Status.RUNNING]
     if at_work:
         raise SweepError(
@@ -149,16 +150,6 @@ def _newest(planned: Run) -> Run | None:
         )
     finished = [run for run in runs if run.folder.status is Status.FINISHED]
     return next(iter(finished or runs), None)
-
-
-def _same(folder: RunFolder, planned: Run) -> Run | None:
-    """The run in a folder, if it is of the planned one's configuration; None also where it cannot be read."""
-    with contextlib.suppress(AelabError, ValueError, TypeError, AttributeError):
-        # The record says it first, which is quick, and the configuration, which a resume builds, is asked.
-        if folder.read().get("fingerprint") == planned.fingerprint:
-            run = Run.reopen(folder.path)
-            return run if run.fingerprint == planned.fingerprint else None
-    return None
 
 
 def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:
