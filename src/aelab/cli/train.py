@@ -32,9 +32,9 @@ def main(config: DictConfig) -> None:
         if RUN in os.environ:
             take_part(Run.reopen(Path(os.environ[RUN])), os.environ.get(CHECKPOINT), signals)
         elif HydraConfig.get().mode is RunMode.MULTIRUN:
-            from aelab.sweeps.trial import carry_out, current
+            from aelab.sweeps.trial import current_assignment, run_trial
 
-            carry_out(current(), config, signals)
+            run_trial(current_assignment(), config, signals)
         else:
             _check_overrides(config, HydraConfig.get().overrides.task)
             _with_others(config, signals)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from aelab.config.trusted import OPTIONS, check_parts
 from aelab.core.errors import ConfigurationError
+from aelab.core.text import sentence
 
 
 def construct(node: Any, key: str, /, **arguments: Any) -> Any:
@@ -85,7 +86,7 @@ def _called(node: Mapping[str, Any], arguments: Mapping[str, Any], key: str) -> 
     try:
         return make(**arguments)
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{' '.join(str(error).split())} (in {key})") from error
+        raise ConfigurationError(f"{sentence(error)} (in {key})") from error
     except Exception as error:
         error.add_note(f"(in {key})")
         raise

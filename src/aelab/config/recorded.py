@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from aelab.core.errors import RunError
-from aelab.core.text import printable
+from aelab.core.text import printable, sentence
 
 NAME = ""  # the key of the names of a node among its leaves
 NEEDED: dict[str, type] = {"name": str, "seed": int, "data": dict, "model": dict, "training": dict}
@@ -24,8 +24,7 @@ def recorded_settings(path: Path) -> DictConfig:
         config = OmegaConf.load(path)
         plain = OmegaConf.to_container(config, resolve=False)
     except (OSError, YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"{path} cannot be read ({reason}): give a run as it was recorded") from error
+        raise RunError(f"{path} cannot be read ({sentence(error)}): give a run as it was recorded") from error
     if not isinstance(config, DictConfig) or not isinstance(plain, dict):
         raise RunError(f"{path} holds no configuration of a run: give one as it was recorded")
     check_layout(plain, path)

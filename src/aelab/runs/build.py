@@ -9,12 +9,13 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.flop_counter import FlopCounterMode
 
-from aelab.cluster.devices import check_there, processes
+from aelab.cluster.devices import check_accelerator, processes
 from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
+from aelab.core.text import sentence
 from aelab.data.module import DataModule
-from aelab.data.preloaded import read_ahead, shared
+from aelab.data.preloaded import preload, with_preloaded
 from aelab.models.distributions import check_same_space
 from aelab.training.base import Training
 from aelab.training.loop import EpochLoop
@@ -74,13 +75,13 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
 
 
 def data_module(config: DictConfig) -> DataModule:
-    """The data module of a configuration, over images that were read ahead where they were."""
-    return shared(_plain(config.data), construct(config.data, "data"))
+    """The data module of a configuration, over its preloaded images where there are some."""
+    return with_preloaded(_plain(config.data), construct(config.data, "data"))
 
 
-def read_data_ahead(config: DictConfig) -> None:
+def preload_data(config: DictConfig) -> None:
     """Read a configuration's images once for it and all that read the same ones."""
-    read_ahead(_plain(config.data), construct(config.data, "data"))
+    preload(_plain(config.data), construct(config.data, "data"))
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def lightning_part(node: Any, key: str, **arguments: Any) -> Any:
     try:
         return construct(node, key, **arguments)
     except MisconfigurationException as error:
-        raise ConfigurationError(" ".join([*str(error).split(), *error.__notes__])) from error
+        raise ConfigurationError(" ".join([sentence(error), *error.__notes__])) from error
 
 
 def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
@@ -183,7 +184,7 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
     Raises ConfigurationError for hardware or a precision that is not there, and for no training at all.
     """
     chosen, precision = config.trainer, str(config.trainer.precision)
-    check_there(chosen)
+    check_accelerator(chosen)
     processes(chosen)
     if precision not in PRECISIONS:
         raise ConfigurationError(f"trainer.precision={precision}: choose one of {', '.join(PRECISIONS)}")

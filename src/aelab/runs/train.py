@@ -31,7 +31,7 @@ from aelab.runs.folder import Run, Status
 from aelab.runs.model import fingerprint_in
 from aelab.runs.prepare import begin, rehearse
 from aelab.runs.report import report
-from aelab.training.callbacks.study import Follows, Pruned
+from aelab.training.callbacks.study_reporter import Pruned, PruningFollower
 from aelab.training.checkpoints import load, resume_points, usable
 
 
@@ -101,7 +101,8 @@ def take_part(run: Run, checkpoint: str | None, signals: Signals) -> None:
     """Train beside the first process of a run, in the folder that it has made."""
     start = None if checkpoint is None else Path(checkpoint)
     with suppress(Pruned):  # the first process says so, and an exit in distress would end it before
-        fit(run, build(run.settings), signals, start, [Follows()] if PRUNES in os.environ else [])
+        callbacks = [PruningFollower()] if PRUNES in os.environ else []
+        fit(run, build(run.settings), signals, start, callbacks)
 
 
 def _newest_point(run: Run, record: dict[str, Any]) -> Path:

@@ -1,4 +1,4 @@
-"""One trial in its own process: the run that it makes or continues, and what it tells the study."""
+"""One trial in its own process: the run that it makes or continues, and the values that the study gets."""
 
 import contextlib
 import fcntl
@@ -14,27 +14,29 @@ from omegaconf import DictConfig
 
 from aelab.core.errors import AelabError, SweepError
 from aelab.core.signals import Signals, Terminated
+from aelab.core.text import sentence
 from aelab.loggers.jsonl import rows
 from aelab.runs.find import run_like, runs_like
 from aelab.runs.fit import PRUNES
 from aelab.runs.folder import Run, RunFolder, Status
 from aelab.runs.train import resume, train
-from aelab.training.callbacks.study import Pruned, Study, Tells
+from aelab.sweeps.messages import RunKnown, TrialCompleted, TrialFacts, TrialFailed, TrialPruned
+from aelab.training.callbacks.study_reporter import Pruned, StudyChannel, StudyReporter
 from aelab.training.checkpoints import resume_points, usable
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a trial's process is asked, besides its configuration.
+    """A trial as its process has to run it, besides its configuration.
 
-    study: where to tell how it goes.
+    channel: to the study.
     objectives: direction of each validation number; empty: the run's own `monitor`.
     continues: the run folders of an earlier attempt.
     repeat: whether to run again what any other run has done.
     prunes: whether the study wants the number after every validation.
     """
 
-    study: Study
+    channel: StudyChannel
     objectives: Mapping[str, str]
     continues: tuple[str, ...]
     repeat: bool
@@ -45,8 +47,8 @@ _assignment: Assignment | None = None
 
 
 @contextlib.contextmanager
-def assigned(assignment: Assignment) -> Iterator[None]:
-    """The training inside belongs to a trial."""
+def assigning(assignment: Assignment) -> Iterator[None]:
+    """Make the training inside one of a trial with this assignment."""
     global _assignment
     _assignment = assignment
     try:
@@ -55,8 +57,8 @@ def assigned(assignment: Assignment) -> Iterator[None]:
         _assignment = None
 
 
-def current() -> Assignment:
-    """The trial that this process is.
+def current_assignment() -> Assignment:
+    """The assignment of the trial that this process runs.
 
     Raises SweepError where a sweeper of another kind has started it.
     """
@@ -66,54 +68,54 @@ def current() -> Assignment:
 
 
 @contextlib.contextmanager
-def told_how_it_ends(study: Study) -> Iterator[None]:
-    """Nothing that the trial inside raises is lost; one ended by a signal has not ended for the study."""
+def reporting_outcome(channel: StudyChannel) -> Iterator[None]:
+    """Send the study whatever ends the trial inside, except a signal, after which it can be continued."""
     try:
         yield
     except Pruned as reason:
-        study.send(("pruned", str(reason)))
+        channel.send(TrialPruned(str(reason)))
     except Terminated:
         raise
     except BaseException as error:
         if not isinstance(error, AelabError):
             traceback.print_exc()
-        study.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
+        channel.send(TrialFailed(f"{type(error).__name__}: {sentence(error)}"))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
 
 
-def carry_out(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
-    """Train a configuration, from where it was left, unless that is done; tell the study its values."""
+def run_trial(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
+    """Train a configuration, from where it was left, unless that is done; send the study its values."""
     planned = Run.planned(config)
-    with _alone(planned):
-        run = _earlier(assignment, planned)
+    with _locked(planned):
+        run = _earlier_run(assignment, planned)
         if run is not None and run.folder.status is Status.FINISHED:
             folder = run.folder
-            assignment.study.send(("known", str(folder.path)))
+            assignment.channel.send(RunKnown(str(folder.path)))
         else:
             folder = _trained(assignment, config, run, signals)
-    measured = measured_by(folder, config)
-    values = values_of(measured, assignment.objectives, config)
-    assignment.study.send(("note", {"measured": {name: [value] for name, value in measured.items()}}))
-    assignment.study.send(("end", values))
+    measured = validation_metrics(folder, config)
+    values = objective_values(measured, assignment.objectives, config)
+    assignment.channel.send(TrialFacts({"measured": {name: [value] for name, value in measured.items()}}))
+    assignment.channel.send(TrialCompleted(values))
 
 
 def _trained(assignment: Assignment, config: DictConfig, earlier: Run | None, signals: Signals) -> RunFolder:
     metric = next(iter(assignment.objectives), config.monitor.metric) if assignment.prunes else None
-    tells = Tells(assignment.study, metric)
+    reporter = StudyReporter(assignment.channel, metric)
     if assignment.prunes:
         os.environ[PRUNES] = "1"
     if earlier is not None and next(usable(resume_points(earlier.folder.checkpoints)), None):
-        resume(earlier, signals, [tells])
+        resume(earlier, signals, [reporter])
     else:
-        train(config, signals, [tells])
-    assert tells.folder is not None
-    return RunFolder.open(tells.folder)
+        train(config, signals, [reporter])
+    assert reporter.folder is not None
+    return RunFolder.open(reporter.folder)
 
 
 @contextlib.contextmanager
-def _alone(planned: Run) -> Iterator[None]:
+def _locked(planned: Run) -> Iterator[None]:
     """Wait until no other process trains the same configuration.
 
     The lock is the kernel's: it ends with the process that holds it, however that ends.
@@ -125,22 +127,28 @@ def _alone(planned: Run) -> Iterator[None]:
         yield
 
 
-def _earlier(assignment: Assignment, planned: Run) -> Run | None:
-    """The run that has done this already, or was at it.
+def _earlier_run(assignment: Assignment, planned: Run) -> Run | None:
+    """The run of this configuration that is finished or was begun; None where there is none.
 
-    Raises SweepError where another process is at it still.
+    Raises SweepError where another process is still training it.
     """
     earlier = (run_like(planned, RunFolder(Path(path))) for path in assignment.continues)
-    for run in filter(None, earlier):
-        # Of an attempt that the study has taken back: who was at it, on whatever machine, is gone. One who
-        # were not would hold the lock of this configuration.
-        if run.folder.status is Status.RUNNING:
-            run.folder.update(status=Status.KILLED)
+    if (run := next(filter(None, earlier), None)) is not None:
+        _reclaim(run.folder)
         return run
-    return None if assignment.repeat else _newest(planned)
+    return None if assignment.repeat else _newest_run(planned)
 
 
-def _newest(planned: Run) -> Run | None:
+def _reclaim(folder: RunFolder) -> None:
+    """End a run of an attempt that the study has reclaimed: its process, on whatever machine, is gone.
+
+    Else that process would hold the lock of this configuration.
+    """
+    if folder.status is Status.RUNNING:
+        folder.update(status=Status.KILLED)
+
+
+def _newest_run(planned: Run) -> Run | None:
     """A finished run of this configuration, else the newest one."""
     runs = list(runs_like(planned))
     at_work = [run for run in runs if run.folder.status is Status.RUNNING]
@@ -152,8 +160,8 @@ def _newest(planned: Run) -> Run | None:
     return next(iter(finished or runs), None)
 
 
-def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:
-    """All finite validation numbers of a finished run, at the validation whose weights were kept.
+def validation_metrics(run: RunFolder, config: DictConfig) -> dict[str, float]:
+    """The finite validation numbers of a finished run, at the validation whose weights were kept.
 
     Raises SweepError where there was no validation that could choose weights.
     """
@@ -167,7 +175,7 @@ def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:
     }
 
 
-def values_of(
+def objective_values(
     measured: Mapping[str, float], objectives: Mapping[str, str], config: DictConfig
 ) -> dict[str, float]:
     """The objectives among what was measured; SweepError where one is not there."""
