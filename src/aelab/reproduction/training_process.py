@@ -1,6 +1,6 @@
 """The process that trains a configuration by recorded code, whose `src` is the first on its path.
 
-`python training_process.py CONFIG THREADS SOURCE`. Each tree has its own, which may change with the rest of it.
+`python training_process.py CONFIG THREADS SOURCE`. Each tree has its own, which may change with its rest.
 Lightning starts the further processes of a training by the same command.
 """
 
