@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.config.recorded import NAME, leaves, recorded_settings
+from aelab.config.recorded import NAME, leaves, read_settings, recorded_settings
 from aelab.core.errors import RunError
 from aelab.core.paths import conf_dir
 
@@ -23,7 +23,7 @@ def trusted_settings(path: Path, conf: Path | None = None) -> DictConfig:
     Raises RunError where there is none, it cannot be read, names other things, hands over arguments that have
     no name to be looked at by, or interpolates, which could read the environment.
     """
-    config = recorded_settings(path)
+    config = recorded_settings(path) if conf in (None, conf_dir()) else read_settings(path)
     check_parts(OmegaConf.to_container(config, resolve=False), path, conf)
     return config
 

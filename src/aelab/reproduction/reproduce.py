@@ -18,11 +18,11 @@ from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.files import claimed, write_json
 from aelab.core.paths import conf_dir, from_user
 from aelab.core.signals import Signals
-from aelab.reproduction.checkout import clean_checkout, diffstat, repository_with
+from aelab.reproduction.checkout import clean_checkout, diffstat, has_file, repository_with
 from aelab.reproduction.environment import Difference, Environment, check_machine, differences
 from aelab.reproduction.recorded_run import RecordedRun, environment_of, read_recorded_run
 from aelab.reproduction.report import Reproduction, print_line, show_environment, show_study, show_verdict
-from aelab.reproduction.retraining import CodeTree, retrain
+from aelab.reproduction.retraining import TRAINING_PROCESS, CodeTree, retrain
 from aelab.reproduction.verdict import Agreement, Tolerance, Verdict, check_comparable, compare
 from aelab.runs.data import opened, placed
 from aelab.runs.find import REPRODUCTION, runs_of
@@ -138,7 +138,13 @@ def _trained(recorded: RecordedRun, config: DictConfig, outputs: Path, tolerance
 def _repository(recorded: RecordedRun, config: DictConfig) -> Path | None:
     """The repository that has the recorded commit; None where the running code is the recorded one."""
     if recorded.commit is not None:
-        return repository_with(recorded.commit, from_user(config.repository or conf_dir()))
+        repository = repository_with(recorded.commit, from_user(config.repository or conf_dir()))
+        if not has_file(repository, recorded.commit, f"src/{TRAINING_PROCESS}"):
+            raise RunError(
+                f"{recorded.folder.path} is of an earlier layout of aelab, which this one cannot run: train "
+                f"it again, or check out {recorded.commit} and reproduce it there"
+            )
+        return repository
     if recorded.patch:
         raise RunError(f"{recorded.folder.path} has changes of the code, but no commit that they are of")
     if recorded.version != version("aelab"):
