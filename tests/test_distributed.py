@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 
 from aelab.config.recorded import settings_of
@@ -41,7 +41,7 @@ def finished(
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
     probe = ["+callbacks.probe._target_=probe.Probe", f"+callbacks.probe.folder={folder}"]
     line = command(folder, *UNEVEN, *probe, f"variant={request.param}", "trainer.max_epochs=2")
-    done = forked.run(*line, env=environment)
+    done = forks.run(*line, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = folder.rglob("record.json")
     seen = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
@@ -87,10 +87,10 @@ def test_sigterm_to_the_first_process_ends_both_and_the_run_resumes_to_the_same_
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
 
     def run(line: list[str]) -> int:
-        return forked.run(*line, env=environment).returncode
+        return forks.run(*line, env=environment).returncode
 
     assert run(command(tmp_path / "whole", *overrides)) == 0
-    process = forked.start(*command(tmp_path / "killed", *overrides), env=environment)
+    process = forks.start(*command(tmp_path / "killed", *overrides), env=environment)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size for path in tmp_path.glob("killed/**/metrics.jsonl")):
         assert time.monotonic() < deadline
