@@ -16,9 +16,9 @@ from small import SMALL, TINY
 from aelab.config.compose import compose
 from aelab.core.signals import Signals
 from aelab.evaluation.evaluate import main as evaluate_run
+from aelab.runs import train as training
 from aelab.runs.fit import quieten
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import start
 
 torch.set_num_threads(1)
 quieten()
@@ -55,7 +55,7 @@ def _trained(root: Path, overrides: list[str]) -> RunFolder:
     config = deepcopy(_training(*overrides))
     config.outputs = str(root)
     with Signals() as signals:
-        start(config, signals)
+        training.train(config, signals)
     (record,) = set(root.rglob("record.json")) - before
     return RunFolder.open(record.parent)
 

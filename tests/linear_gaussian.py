@@ -20,7 +20,7 @@ SIZE, LATENT, NOISE = 5, 2, 0.6
 
 class Affine(Posterior):
     def __init__(self, latent: int) -> None:
-        super().__init__(latent)
+        super().__init__((latent,))
         self.slope = nn.Parameter(torch.zeros(latent, SIZE))
         self.shift = nn.Parameter(torch.zeros(latent))
         self.log_variance = nn.Parameter(torch.zeros(latent))
@@ -54,7 +54,7 @@ class Learned(Prior):
         super().__init__()
         self.loc, self.log_variance = nn.Parameter(torch.zeros(latent)), nn.Parameter(torch.zeros(latent))
 
-    def forward(self, context: Tensor | None, encode: Callable[..., Any]) -> Gaussian:
+    def forward(self, context: Tensor | None, model: Autoencoder) -> Gaussian:
         return Gaussian(self.loc, self.log_variance)
 
 

@@ -1,10 +1,16 @@
 """What several tests compare with: means with their standard errors, Jacobians, fixed heads."""
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.types import Number
+
+
+def undecoded() -> NoReturn:
+    """The `decode` of a trace whose likelihood nobody may read."""
+    raise AssertionError("the likelihood was read")
 
 
 def assert_mean(samples: Tensor, truth: Tensor | Number) -> None:

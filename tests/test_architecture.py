@@ -85,6 +85,10 @@ def test_a_comparison_loads_neither_torch_nor_a_tracker():
     assert not packages(names, everywhere=False) & ({"torch", "pytorch_lightning"} | HEAVY)
 
 
+def test_what_a_configuration_names_is_made_in_one_place():
+    assert [name for name in MODULES if "hydra.utils" in imports(name)] == []
+
+
 def test_the_configuration_is_composed_before_torch_is_loaded():
     assert not packages(loaded("aelab.config.compose"), everywhere=False) & {"torch", "pytorch_lightning"}
 

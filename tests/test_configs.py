@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from small import SMALL
 
 from aelab.config.compose import choices, compose
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.models.distributions import PointMass
 from aelab.runs.build import build
@@ -135,7 +135,7 @@ def test_a_variant_without_that_likelihood_says_so(train, variant, likelihood):
 
 @torch.no_grad()
 def _loaded(run):
-    parts = build(settings_of(run.config))
+    parts = build(recorded_settings(run.config))
     parts.training.load_state_dict(load(run.checkpoints / "best.ckpt")["state_dict"])
     parts.training.model.requires_grad_(False).eval()
     return parts.training, parts.data

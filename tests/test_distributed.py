@@ -9,7 +9,7 @@ from pathlib import Path
 import forks
 import pytest
 
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.loggers.jsonl import rows
 from aelab.runs.build import build, make_trainer
 from aelab.runs.folder import RunFolder, Status
@@ -68,7 +68,7 @@ def test_numbers_equal_those_of_one_process(finished, stage):
     measured = [
         row for row in rows(run.metrics) if f"{stage}/elbo" in row and row["step"] == best["global_step"]
     ]
-    config = settings_of(run.config)
+    config = recorded_settings(run.config)
     config.trainer.update({"strategy": "auto", "devices": 1})
     parts = build(config)
     parts.training.load_state_dict(best["state_dict"])

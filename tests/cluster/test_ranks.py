@@ -39,7 +39,7 @@ def free_port() -> int:
 
 def only_run(root: Path) -> RunFolder:
     (record,) = root.rglob("record.json")
-    assert not (root / ".meetings").exists()
+    assert not (root / ".rendezvous").exists()
     return RunFolder.open(record.parent)
 
 

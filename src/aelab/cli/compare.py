@@ -11,7 +11,9 @@ from aelab.comparison.compare import compare
 from aelab.comparison.csv_sheets import csv_text, groups_sheet, metrics_sheet, runs_sheet, uniform
 from aelab.comparison.latex import latex
 from aelab.comparison.tables import page, show
+from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
+from aelab.core.files import atomic
 from aelab.core.paths import from_user
 from aelab.core.terminal import console, from_here
 
@@ -72,10 +74,9 @@ def trackers(folder: Path, loggers: Mapping[str, Any]) -> "list[Wandb]":
     if not loggers:
         return []
     from aelab.loggers import Wandb, new_run_id
-    from aelab.runs.build import make  # torch, which a comparison does without
 
     identity = {"folder": folder, "name": f"comparison {folder.name}", "run_id": new_run_id()}
-    made = {name: make(node)(**identity) for name, node in loggers.items()}
+    made = {name: construct(node, f"logger.{name}")(**identity) for name, node in loggers.items()}
     if others := [name for name, tracker in made.items() if not isinstance(tracker, Wandb)]:
         raise ConfigurationError(f"logger={others[0]} shows no tables: choose logger=wandb, or none")
     return list(made.values())
@@ -105,12 +106,11 @@ def _directions(given: Any) -> dict[str, bool | None]:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """All files, or none: each is complete before the folder is there under its name."""
-    draft = folder.with_name(f".{folder.name}.draft")
+    """All files, or none."""
     try:
-        draft.mkdir(parents=True)
-        for name, text in files.items():
-            (draft / name).write_bytes(text.encode(errors="replace"))
-        draft.replace(folder)
+        with atomic(folder) as new:
+            new.mkdir()
+            for name, text in files.items():
+                (new / name).write_bytes(text.encode(errors="replace"))
     except OSError as error:
         raise ConfigurationError(f"folder={folder} cannot be written ({error.strerror})") from error

@@ -115,7 +115,11 @@ class Likelihood:
 
     @torch.no_grad()
     def _units(self, subject: Subject, findings: Findings) -> None:
-        means = subject.codes("test")
+        try:
+            means = subject.codes("test")
+        except InapplicableError as error:
+            findings.undefine("likelihood", ["active_units", "kl_per_dimension"], str(error))
+            return
         findings.add("likelihood", _active(means))
         variance = means.var(0)
         dead = variance < max(STILL * variance.max(), ROUNDING)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import RunError
 from aelab.core.text import printable
 from aelab.reproduction.environment import Difference, Environment
@@ -37,9 +38,10 @@ def read_recorded_run(path: Path) -> RecordedRun:
     """The record of a finished run.
 
     Raises:
-        RunError: it is none, did not finish, or its record is not what a run writes.
+        RunError: it is none, did not finish, or its configuration or record is not what a run writes.
     """
     folder = RunFolder.open(path)
+    recorded_settings(folder.config)
     try:
         record = folder.read()
         patch = folder.patch.read_bytes() if folder.patch.is_file() else b""

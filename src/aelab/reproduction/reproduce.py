@@ -13,8 +13,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 import aelab
-from aelab.config.identity import fingerprint
-from aelab.config.recorded import settings_of
 from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.files import claimed, write_json
@@ -29,7 +27,7 @@ from aelab.reproduction.verdict import Agreement, Tolerance, Verdict, check_comp
 from aelab.runs.data import opened, placed
 from aelab.runs.find import REPRODUCTION, runs_of
 from aelab.runs.fit import quieten
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
 from aelab.runs.model import fingerprint_in
 from aelab.runs.provenance import hardware, packages
 from aelab.training.checkpoints import load
@@ -119,7 +117,8 @@ def _trained(recorded: RecordedRun, config: DictConfig, outputs: Path, tolerance
     with _code_tree(recorded, config) as code:
         if recorded.commit is None:
             notes.append(f"no commit is recorded: the running aelab {recorded.version} was used")
-        settings = placed(trusted_settings(folder.config, code.conf), config.data.root, code.conf)
+        run = Run.open(folder.path, code.conf)
+        settings = placed(run.settings, config.data.root, code.conf)
         check_machine(settings, recorded.environment.hardware)
         show_environment(expected := _differing(recorded, config))
         _check_data(expected)
@@ -131,7 +130,7 @@ def _trained(recorded: RecordedRun, config: DictConfig, outputs: Path, tolerance
     exact = not any(item.matters for item in differing)
     agreement = compare(folder, again, None if exact else tolerance)
     if agreement.why:
-        notes += _other_configuration(folder)
+        notes += _other_configuration(run)
     agreement = replace(agreement, notes=[*notes, *agreement.notes])
     return Reproduction(folder.path, agreement, differing, recorded.commit, again.path)
 
@@ -197,7 +196,8 @@ def _check_data(differing: list[Difference]) -> None:
         )
 
 
-def _other_configuration(folder: RunFolder) -> Iterator[str]:
+def _other_configuration(run: Run) -> Iterator[str]:
     """The note that the weights were made with another configuration than the folder's, if they were."""
-    if folder.best.is_file() and fingerprint_in(load(folder.best)) != fingerprint(settings_of(folder.config)):
-        yield f"{folder.config.name} was changed: {folder.best.name} was trained with another configuration"
+    config, best = run.folder.config, run.folder.best
+    if best.is_file() and fingerprint_in(load(best)) != run.fingerprint:
+        yield f"{config.name} was changed: {best.name} was trained with another configuration"

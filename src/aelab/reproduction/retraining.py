@@ -50,8 +50,8 @@ def retrain(code: CodeTree, settings: DictConfig, threads: int, outputs: Path) -
 
 
 def _run(arguments: list[str], code: CodeTree) -> int:
-    """The exit code of training_process.py, which a signal that ends this process ends too."""
-    script = Path(__file__).with_name("training_process.py")
+    """The exit code of the code's own training_process.py, which a signal that ends this process ends too."""
+    script = code.path / "aelab" / "reproduction" / "training_process.py"
     child = subprocess.Popen([sys.executable, str(script), *arguments], env=_environment(code))
     try:
         return child.wait()

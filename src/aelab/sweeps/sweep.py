@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.utils import instantiate
 from optuna.trial import Trial, TrialState
 
 from aelab.cluster import slurm
+from aelab.config.construct import construct
 from aelab.core.errors import SweepError
 from aelab.core.signals import Signals, Terminated
 from aelab.runs.fit import quieten
@@ -73,7 +73,7 @@ def make_launcher(context: StudyContext, jobs: HydraJobs) -> Launcher:
 
     plan = context.plan
     launch = LaunchContext(train, context, plan.options["workers"], plan.is_grid, context.folder)
-    return instantiate(plan.launcher)(launch)
+    return construct(plan.launcher, "launcher")(launch)
 
 
 @dataclass
