@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 import torch
 from PIL import Image
@@ -256,7 +256,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_a_checkpoint_and_its_exit_code(tmp_path, script_environment, signum, code):
     overrides = [*SMALL, "trainer.max_epochs=100000", f"outputs={tmp_path}", "pictures.every_n_epochs=100000"]
-    script = forked.start(ROOT / "scripts/train.py", *overrides, env=script_environment)
+    script = forks.start(ROOT / "scripts/train.py", *overrides, env=script_environment)
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("best.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -1,6 +1,8 @@
 """A sweep in the test's own process."""
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from small import SMALL
@@ -12,11 +14,13 @@ from aelab.runs.folder import RunFolder
 
 
 @pytest.fixture
-def sweep(tmp_path, monkeypatch, capsys):
+def sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[str, int]]:
     """Run scripts/train.py -m in this process; what it printed and its exit code."""
     monkeypatch.setattr(preloaded, "_preloaded", {})  # for the forks of this sweep alone
 
-    def run(*overrides, flag=("-m",)):
+    def run(*overrides: str, flag: tuple[str, ...] = ("-m",)) -> tuple[str, int]:
         monkeypatch.setattr(sys, "argv", ["train.py", *flag, *SMALL, f"outputs={tmp_path}", *overrides])
         monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that what the command sets is undone, too
         monkeypatch.delenv("HYDRA_FULL_ERROR")
@@ -32,5 +36,6 @@ def sweep(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
-def runs(tmp_path):
+def runs(tmp_path: Path) -> Callable[[], list[RunFolder]]:
+    """The runs of a sweep until now."""
     return lambda: [RunFolder(path.parent) for path in tmp_path.glob("*/*/record.json")]
