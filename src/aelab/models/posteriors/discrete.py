@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.schedules import Schedule, constant
+from aelab.core.schedules import Schedule, scheduled
 from aelab.models.distributions import Gaussian, Joint, OneHot, bounded
 from aelab.models.posteriors.base import Posterior
 
@@ -26,7 +26,7 @@ class GumbelCategorical(Posterior):
                 "latent must be a multiple of at least 2 categories"
             )
         self.groups = (latent // categories, categories)
-        self.temperature = constant(temperature)
+        self.temperature = scheduled(temperature)
         self.projection = nn.Linear(features, latent)
 
     def forward(self, h: Tensor, step: int = 0) -> OneHot:
@@ -45,7 +45,7 @@ class JointGaussianCategorical(Posterior):
     ) -> None:
         super().__init__(latent)
         self.discrete, self.continuous = list(discrete), continuous_size(latent, discrete)
-        self.temperature = constant(temperature)
+        self.temperature = scheduled(temperature)
         self.projection = nn.Linear(features, latent + self.continuous)
 
     def forward(self, h: Tensor, step: int = 0) -> Joint:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.schedules import Constant, Schedule, constant
+from aelab.core.schedules import Constant, Schedule, scheduled
 from aelab.objectives.base import Term
 from aelab.training.base import Training
 
@@ -115,7 +115,7 @@ def knobs(members: Sequence[Training]) -> list[Knob]:
             else:
                 varies = _is_number(value) and any(other != value for other in values)
             if varies:
-                found.append(Knob((vars(together[0]), name), [constant(v) for v in values]))
+                found.append(Knob((vars(together[0]), name), [scheduled(v) for v in values]))
     return found
 
 
