@@ -24,7 +24,7 @@ FLOORS = (
 )
 """The rooms from the ground up: each sees those of the floors below its own, and none beside it."""
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-TOP = "aelab"  # the package itself, whose `load` opens the house from outside
+TOP = {"aelab", "aelab.__main__"}  # `aelab.load` and `python -m aelab` open the house from outside
 MATHEMATICS = {"core", "figures", "models", "objectives"}
 FRAMEWORKS = {"pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "wandb", "torchmetrics"}
 HEAVY = {"wandb", "mlflow", "sklearn", "pooch", "tensorboard", "matplotlib"}
@@ -84,10 +84,10 @@ def packages(names, everywhere):
 
 
 def test_every_room_has_its_floor():
-    assert {part(name) for name in MODULES if name != TOP} <= FLOOR.keys()
+    assert {part(name) for name in MODULES if name not in TOP} <= FLOOR.keys()
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != TOP])
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in TOP])
 def test_imports_run_downwards_only(name):
     seen = {part(found) for found in imports(name) if found.startswith("aelab.")} - {part(name)}
     assert {room for room in seen if FLOOR[room] >= FLOOR[part(name)]} == set()
@@ -141,7 +141,19 @@ def test_a_comparison_loads_neither_torch_nor_a_tracker():
 
 
 def test_the_configuration_is_composed_before_torch_is_loaded():
-    assert not packages(loaded("aelab.config.compose"), everywhere=False) & {"torch", "pytorch_lightning"}
+    assert not packages(loaded("aelab.cli.command"), everywhere=False) & {"torch", "pytorch_lightning"}
+
+
+def test_the_commands_are_known_before_hydra_is_loaded():
+    modules = fresh("import sys, aelab.cli.console; print(*sys.modules)")
+    assert not {name.split(".")[0] for name in modules} & {
+        "torch",
+        "numpy",
+        "yaml",
+        "rich",
+        *FRAMEWORKS,
+        *HEAVY,
+    }
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -11,7 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from small import SMALL
 
-from aelab.config.compose import choices, compose
+from aelab.config.compose import compose
+from aelab.config.folders import choices
 from aelab.config.recorded import settings_of
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.runs.build import build

@@ -16,9 +16,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from small import only, rewrite
 
-from aelab.config.compose import choices, compose, conf_dir
+from aelab.config.compose import compose
+from aelab.config.folders import choices
 from aelab.config.trusted import parts, published_mirrors, trusted_settings
 from aelab.core.errors import AelabError, RunError
+from aelab.core.paths import conf_dir
 from aelab.runs.data import placed
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import sealed

@@ -2,7 +2,8 @@
 
 import pytest
 
-from aelab.config.compose import choices, conf_dir
+from aelab.config.folders import choices
+from aelab.core.paths import conf_dir
 
 
 @pytest.mark.parametrize("variant", choices("variant"))

@@ -12,8 +12,9 @@ from PIL import Image
 from small import only, rewrite
 
 import aelab
-from aelab.config.compose import choices, compose
+from aelab.config.compose import compose
 from aelab.config.construct import construct
+from aelab.config.folders import choices
 from aelab.config.trusted import trusted_settings
 from aelab.core.errors import (
     AelabError,

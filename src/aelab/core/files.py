@@ -82,8 +82,8 @@ def _claimed(name: str, suffix: str, taken: set[str]) -> str:
 
 
 def write_json(path: Path, fields: Mapping[str, Any]) -> None:
-    """Write a JSON object whole or not at all; NaN and infinities become null."""
-    text = json.dumps(_plain(fields), indent=2, allow_nan=False)
+    """Write a JSON object whole or not at all, as `json_text` has it."""
+    text = json_text(fields)
     draft = path.parent / f".{path.name}.{os.getpid()}"
     draft.unlink(missing_ok=True)  # a link, or what a process of the same number left
     with draft.open("x", encoding="utf-8") as file:
@@ -91,6 +91,11 @@ def write_json(path: Path, fields: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def json_text(value: Any) -> str:
+    """Plain containers as JSON; NaN and infinities become null."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -212,8 +212,8 @@ def scheduled(value: float | Sequence[str | float] | Schedule) -> Schedule:
     given = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else repr(value)
     if not isinstance(name, str) or name not in WRITTEN:
         raise ConfigurationError(
-            f"{given} is neither a number nor a schedule, which is written [NAME, ...], as [ramp, 0, 1], where "
-            f"NAME is one of {', '.join(WRITTEN)}"
+            f"{given} is neither a number nor a schedule, as [ramp, 0, 1], whose name is one of "
+            f"{', '.join(WRITTEN)}"
         )
     make = WRITTEN[name]
     try:

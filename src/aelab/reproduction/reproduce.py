@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +21,7 @@ from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.files import claimed, write_json
 from aelab.core.paths import conf_dir, from_user
 from aelab.core.signals import Signals
+from aelab.core.terminal import result
 from aelab.reproduction.agreement import Agreement, Tolerance, Verdict, check_comparable, compare
 from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
 from aelab.reproduction.environment import Difference, Environment, check_machine, differences
@@ -64,12 +66,13 @@ def reproduce(paths: list[Path], config: DictConfig, tolerance: Tolerance) -> Ve
     if len(found) > 1:
         show_study(found)
     say("report", str(outputs / REPRODUCTION))
+    result(report=outputs / REPRODUCTION, **_document(found, tolerance))
     return Verdict.worst([item.agreement.verdict for item in found])
 
 
 def check(paths: list[Path], config: DictConfig) -> Verdict:
     """Compare environments only: nothing is trained or written, and no recorded code is run."""
-    verdicts = []
+    verdicts, runs = [], []
     for path in paths:
         say("run", str(path))
         try:
@@ -79,11 +82,14 @@ def check(paths: list[Path], config: DictConfig) -> Verdict:
         except (AelabError, OSError) as error:
             say("check", f"{Verdict.IMPOSSIBLE.words}: {error}")
             verdicts.append(Verdict.IMPOSSIBLE)
+            runs.append({"run": path, "verdict": Verdict.IMPOSSIBLE.words, "why": [str(error)]})
             continue
         show_environment(differing)
         same = not any(item.matters for item in differing)
         verdicts.append(Verdict.BIT_EQUAL if same else Verdict.WITHIN)
+        runs.append({"run": path, "bits_may_differ": not same, "environment": list(map(asdict, differing))})
         say("check", "the same bits are expected" if same else "a tolerance is needed: bits may differ")
+    result(runs=runs)
     return Verdict.worst(verdicts)
 
 
@@ -98,10 +104,12 @@ def _outputs(parent: Path) -> Path:
 
 
 def _record(outputs: Path, found: list[Reproduction], tolerance: Tolerance) -> None:
-    runs = [item.record() for item in found]
+    write_json(outputs / REPRODUCTION, _document(found, tolerance))
+
+
+def _document(found: list[Reproduction], tolerance: Tolerance) -> dict[str, Any]:
     worst = Verdict.worst([item.agreement.verdict for item in found]).words if found else None
-    allowed = {"relative": tolerance.relative, "absolute": tolerance.absolute}
-    write_json(outputs / REPRODUCTION, {"verdict": worst, "tolerance": allowed, "runs": runs})
+    return {"verdict": worst, "tolerance": asdict(tolerance), "runs": [item.record() for item in found]}
 
 
 def _reproduced(path: Path, config: DictConfig, outputs: Path, tolerance: Tolerance) -> Reproduction:

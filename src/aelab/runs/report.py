@@ -5,18 +5,22 @@ from pathlib import Path
 
 from rich.table import Table
 
-from aelab.core.terminal import console, from_here
+from aelab.core.terminal import console, from_here, result
 from aelab.metrics.units import UNITS
 from aelab.runs.folder import RunFolder
+
+RESULT = ("status", "seed", "parameters", "steps", "samples_seen", "seconds", "metrics")  # of a record
 
 
 def report(folder: RunFolder, hints: Sequence[str]) -> None:
     """The table of test metrics, the run's folder, its pictures, and what the trackers suggest."""
     table = Table("test metric", "value", "unit", title=folder.path.parent.name)
     table.columns[1].justify = "right"
-    for name, value in folder.read()["metrics"].items():
+    record = folder.read()
+    for name, value in record["metrics"].items():
         short = name.removeprefix("test/")
         table.add_row(short, f"{value:.5g}", UNITS.get(short, ""))
+    result(run=str(folder.path), **{key: record.get(key) for key in RESULT})
     pictures = [path for path in folder.pictures.glob("*.png") if not path.name.startswith("epoch_")]
     print_table(table, folder, pictures, hints)
 

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from aelab.cluster.devices import device_of
 from aelab.config.construct import construct
+from aelab.config.folders import searched_first
 from aelab.config.identity import fingerprint
 from aelab.config.trusted import trusted_settings
 from aelab.core.errors import DataError, InapplicableError, RunError
@@ -30,14 +31,19 @@ from aelab.runs.model import model_of
 BLOCK = 500  # images that pass at once, whatever their number
 
 
-def load(path: str | Path, device: str | None = "cpu") -> "Trained":
+def load(path: str | Path, device: str | None = "cpu", conf: str | Path | None = None) -> "Trained":
     """The model of a run's folder with the weights that validation chose.
 
     The folder is data, not code: see `trusted_settings`. device: None takes an accelerator, if there is one.
+    conf: a folder of configurations of your own, as `--config-dir`, whose parts are trusted beside ours.
     Raises RunError for a folder that is no run, was altered, or holds no whole weights, and
     ConfigurationError for a device that is not there.
     """
-    folder = RunFolder.open(Path(path))
+    with searched_first([] if conf is None else [conf]):
+        return _loaded(RunFolder.open(Path(path)), device)
+
+
+def _loaded(folder: RunFolder, device: str | None) -> "Trained":
     config = trusted_settings(folder.config)
     place = device_of(device)
     model = model_of(folder, config).to(place)

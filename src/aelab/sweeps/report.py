@@ -1,7 +1,5 @@
 """What a sweep prints: a line for each trial that ends, and all of them in the end."""
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from aelab.core.terminal import console, from_here
+from aelab.core.invocation import invocation
+from aelab.core.terminal import console, from_here, result
 from aelab.sweeps.composer import Composer
 from aelab.sweeps.cost import cost
 from aelab.sweeps.elbow import elbow, told
@@ -48,17 +47,38 @@ def report(plan: Plan, record: Record, folder: Path) -> None:
         table.add_row(
             str(trial.number), _word(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial)
         )
+    result(
+        study=record.study.study_name,
+        folder=folder,
+        objectives=dict(plan.objectives),
+        trials=[_plain(plan, trial) for trial in trials],
+        best=[trial.number for trial in _best(record)],
+    )
     out = console(160)
     out.print(table)
     for trial in trials:
         if trial.state is TrialState.FAIL:
             out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     for trial in _best(record):
-        out.print(f"best      {_numbers(plan, trial)}: {command(plan.chosen(trial.user_attrs['overrides']))}")
+        out.print(f"best      {_numbers(plan, trial)}: {_command(plan, trial)}")
     if plan.plotted is not None:
         for line in _elbow(plan, trials, folder):
             out.print(line)
     out.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
+
+
+def _plain(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
+    """A trial for `--json`."""
+    return {
+        "trial": trial.number,
+        "state": _word(trial),
+        "values": dict(zip(plan.objectives, trial.values or (), strict=False)),
+        "errors": trial.user_attrs.get("errors", {}),
+        "overrides": trial.user_attrs.get("overrides", []),
+        "seconds": None if trial.duration is None else trial.duration.total_seconds(),
+        "runs": list(earlier(trial)),
+        "why": trial.user_attrs.get("error"),
+    }
 
 
 def _elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> Iterator[str]:
@@ -70,13 +90,13 @@ def _elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> Iterator[
     chosen, picture = found
     if len(plan.objectives) == 1:
         sentence = told(chosen, plan.options["plot"], next(iter(plan.objectives)))
-        yield f"chosen    {sentence}: {command(plan.chosen(chosen.point.trial.user_attrs['overrides']))}"
+        yield f"chosen    {sentence}: {_command(plan, chosen.point.trial)}"
     yield f"plot      {from_here(picture)}"
 
 
-def command(overrides: Sequence[str]) -> str:
-    """The command of a training, to copy."""
-    return shlex.join(["python", sys.argv[0], *overrides])
+def _command(plan: Plan, trial: FrozenTrial) -> str:
+    """What trains the same again, to copy."""
+    return invocation().shown(plan.chosen(trial.user_attrs["overrides"]))
 
 
 def show_plan(plan: Plan, composer: Composer, name: str) -> None:
@@ -89,9 +109,10 @@ def show_plan(plan: Plan, composer: Composer, name: str) -> None:
         points = _first_draws(plan)
         count = f"{plan.options['trials']} trials{each}"
         print(f"study {name}: {count}, as these (the later ones follow the results):")
-    for overrides in points:
-        for training in plan.trainings(overrides):
-            print(command(plan.alone(training)))
+    trainings = [plan.alone(training) for overrides in points for training in plan.trainings(overrides)]
+    for training in trainings:
+        print(invocation().shown(training))
+    result(study=name, trainings=trainings)
     trials = len(points) if plan.is_grid else plan.options["trials"]
     print(f"cost      {cost(plan, composer, points, trials)}")
 

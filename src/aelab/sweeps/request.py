@@ -14,6 +14,8 @@ from optuna.trial import Trial
 from aelab.cluster import ranks
 from aelab.cluster.streams import print_to, share_cores
 from aelab.config.compose import compose
+from aelab.config.folders import searched_first
+from aelab.core.invocation import Invocation
 from aelab.core.signals import Signals
 from aelab.runs.fit import quieten
 from aelab.sweeps.messages import Desk
@@ -43,13 +45,13 @@ class Errand:
     """What all trials of a study share.
 
     name: of the study.  folder: the study's own.
-    script: of the command that trains one of them alone.  hydra: overrides of Hydra's own options.
+    invocation: how one of them is trained alone.  hydra: overrides of Hydra's own options.
     """
 
     plan: Plan
     name: str
     folder: Path
-    script: str
+    invocation: Invocation
     hydra: tuple[str, ...]
 
     def carry_out(
@@ -72,7 +74,7 @@ class Errand:
 
         The run's record names that command, and Lightning starts further ranks by it.
         """
-        sys.argv[:] = [self.script, *self.plan.alone(overrides)]
+        sys.argv[:] = self.invocation.argv(self.plan.alone(overrides))
         sys.orig_argv[:] = [sys.executable, *sys.argv]
         sys.modules["__main__"].__spec__ = None  # else Lightning starts the module that started this
         ranks.leave()
@@ -115,8 +117,9 @@ def run(errand: Errand, order: Order, threads: int, worker: Mapping[str, Any]) -
 
 def _train(errand: Errand, order: Order, study: Desk, signals: Signals) -> None:
     def train(overrides: Sequence[str], number: int) -> None:
-        config = compose([*errand.hydra, *errand.plan.alone(overrides)])
-        carry_out(current(), config, signals)
+        with searched_first(errand.invocation.conf):
+            config = compose([*errand.hydra, *errand.plan.alone(overrides)])
+            carry_out(current(), config, signals)
 
     # What was begun before a requeue is newer than what the order knows.
     known = earlier(study.trial) or order.earlier

@@ -11,6 +11,7 @@ from optuna.trial import Trial, TrialState
 
 from aelab.cluster import slurm
 from aelab.core.errors import SweepError
+from aelab.core.invocation import invocation
 from aelab.core.signals import Signals, Terminated
 from aelab.runs.fit import quieten
 from aelab.sweeps.composer import Composer
@@ -44,7 +45,7 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
     if made.options["dry_run"]:
         show_plan(made, composer, name)
         return
-    errand = Errand(made, name, folder, sys.argv[0], composer.hydra)
+    errand = Errand(made, name, folder, invocation(), composer.hydra)
     launcher = launcher_of(errand, composer)
     study = open_study(name, open_storage(made.options["storage"], folder), made.objectives, made.question)
     study.sampler, study.pruner = made.sampler() or study.sampler, made.pruner()

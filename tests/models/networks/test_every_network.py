@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from aelab.config.compose import choices, compose
+from aelab.config.compose import compose
+from aelab.config.folders import choices
 
 NORMALISED = ["network=resnet", "model.encoder.stage.groups=8"]
 GATED = [*NORMALISED, "model.encoder.activation._target_=aelab.models.networks.activations.Gate"]
