@@ -148,6 +148,15 @@ def test_every_other_choice(train, override):
     finished(train(override))
 
 
+@pytest.mark.parametrize("debug", choices("debug"))
+def test_every_debug(train, debug):
+    few = [o for o in SMALL if not o.startswith("trainer.")]
+    short = ["trainer.max_epochs=3"] if debug in ("one_batch", "overfit") else ["data.batch_size=512"]
+    run = train(f"debug={debug}", *short, "trainer.check_val_every_n_epoch=1", base=few)
+    assert run.status is Status.FINISHED
+    assert (run.path / "fit-profile.txt").is_file() == (debug == "profiler")
+
+
 @pytest.mark.parametrize("callback", choices("callback"))
 def test_every_callback(train, callback):
     few = ["callbacks.importance_sampling.samples=20"] if callback == "importance_sampling" else []

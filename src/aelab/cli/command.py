@@ -15,14 +15,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from aelab.config.compose import checked, refuse_passwords
+from aelab.config.compose import checked, refuse
 from aelab.config.folders import own, searched_first
 from aelab.config.mistakes import explain
-from aelab.core.errors import AelabError
+from aelab.config.nearest import nearest
+from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.invocation import Invocation, called
 from aelab.core.paths import conf_dir
 from aelab.core.terminal import results_as_json
 
+FLAGS = ("--help", "--config-dir", "--json", "--multirun", "-m", "--cfg", "--package", "--resolve", "--info")
 OURS = (AelabError, HydraException, OmegaConfBaseException)
 
 
@@ -65,7 +67,7 @@ def carry_out(
                 stack.enter_context(results_as_json())
             stack.enter_context(searched_first(conf))
             called(Invocation(sys.argv[0], tuple(command), own()))
-            refuse_passwords(arguments)
+            refuse(arguments, name)
             _hydra(name, arguments, task)
         except OURS as error:
             fail(error)
@@ -75,8 +77,13 @@ def _hydra(name: str, arguments: Sequence[str], task: Callable[[DictConfig], Non
     """What `hydra.main` does, of given words: those of the process name the command too."""
     version.setbase("1.3")
     parser = get_args_parser()
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise ConfigurationError(f"unknown flag {unknown[0]}; {nearest(unknown[0], FLAGS)}")
+    if args.cfg and args.multirun:
+        raise ConfigurationError("--cfg shows one configuration: leave out -m, and what is varied")
     _run_hydra(
-        args=parser.parse_args(arguments),
+        args=args,
         args_parser=parser,
         task_function=task,
         config_path=str(conf_dir()),

@@ -37,7 +37,7 @@ def compose(
     name: of the command.  conf: folders of your own that are searched first, as `--config-dir` names them.
     Raises ConfigurationError for what cannot be composed, naming the nearest valid keys.
     """
-    refuse_passwords(overrides)
+    refuse(overrides, name)
     with searched_first(conf), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             config = hydra.compose(name, list(overrides), return_hydra_config=True)
@@ -87,13 +87,9 @@ def _roots(name: str) -> set[str]:
 
 def _check_effects(config: DictConfig, name: str) -> None:
     """Refuse what Hydra and Lightning would take, and what would have no effect or a wrong one here."""
-    place = next((key for key in PLACES if key in config), None)
     given: Any = OmegaConf.to_container(HydraConfig.get(), resolve=False)
-    for key, value in _places(name).items():
-        node, _, last = key.rpartition(".")
-        if (given[node] if node else given)[last] != value:
-            advice = f"{place}=FOLDER says where files go" if place else "leave it out"
-            raise ConfigurationError(f"hydra.{key} has no effect here: {advice}")
+    for key in _places(name):
+        _check_place(key, functools.reduce(lambda node, part: node[part], key.split("."), given), name)
     if (launcher := HydraConfig.get().runtime.choices.get("hydra/launcher")) != "basic":
         raise ConfigurationError(f"hydra/launcher={launcher} has no effect here: choose launcher=NAME")
     for key, instead in INSTEAD.items():
@@ -101,21 +97,33 @@ def _check_effects(config: DictConfig, name: str) -> None:
             raise ConfigurationError(f"{key} does not work here: choose {instead}")
 
 
-def _places(name: str) -> dict[str, Any]:
+def _places(name: str) -> dict[str, str | None]:
     """Hydra's options of where files go, and what they are as long as nobody moves them."""
     alone = {"run.dir": ".", "output_subdir": None, "job.chdir": None}
     # Of any other command's sweep Hydra keeps a note there.
     return {**alone, "sweep.dir": ".", "sweep.subdir": "${hydra.job.num}"} if name == "train" else alone
 
 
-def refuse_passwords(overrides: Sequence[str]) -> None:
-    """ConfigurationError for an address with a password in it: every option is recorded, sent and shown."""
+def _check_place(key: str, value: object, name: str) -> None:
+    if value != _places(name)[key]:
+        place = next((f"{key}=FOLDER says where files go" for key in PLACES if key in _roots(name)), None)
+        raise ConfigurationError(f"hydra.{key} has no effect here: {place or 'leave it out'}")
+
+
+def refuse(overrides: Sequence[str], name: str) -> None:
+    """ConfigurationError for what is refused before Hydra sees it, which would make folders and keep notes.
+
+    An address with a password in it, for every option is recorded, sent and shown; and folders of Hydra's.
+    """
     for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
         if re.search(r"://[^/\s:@]*:[^/\s@]+@", override):
             raise ConfigurationError(
-                f"{key_of(override)} is an address with a password, and every option is recorded: leave it "
+                f"{key} is an address with a password, and every option is recorded: leave it "
                 "out, and give it by the environment, as MLFLOW_TRACKING_PASSWORD or PGPASSWORD"
             )
+        if key.startswith("hydra.") and (option := key.removeprefix("hydra.")) in _places(name):
+            _check_place(option, None if value == "null" else value.strip("'\""), name)
 
 
 def tells_of_sweeps(override: str) -> bool:

@@ -39,7 +39,8 @@ def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train"
     )
     if isinstance(error, MissingConfigException) and group:
         found, choice = group.group(1) or group.group(3), group.group(2) or group.group(4)
-        return f"unknown {found} {choice!r}; {nearest(choice, choices(found))}"
+        known = choices(found)  # none of Hydra's own groups
+        return f"unknown {found} {choice!r}; {nearest(choice, known) if known else 'leave it out'}"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} is needed, and has no default: give {error.full_key}=..."
     if isinstance(error, InterpolationKeyError):
