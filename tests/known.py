@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from aelab.core.records import Batch
+from aelab.core.records import Batch, Sizes
 from aelab.data.module import DataModule
 from aelab.data.splits import Images, Splits
 from aelab.data.values import Grey
@@ -75,7 +75,7 @@ class Pixels(Posterior):
     """Each dimension of the code is a pixel; constant: the same code for every image."""
 
     def __init__(self, constant=False, log_variance=-4.0):
-        super().__init__(4)
+        super().__init__((4,))
         self.constant, self.log_variance = constant, log_variance
 
     def forward(self, h, step=0):
@@ -104,7 +104,7 @@ class Fixed(Likelihood):
 def subject(posterior=None, decoder=None, prior=True, labels=True, conditioner=None, seed=0):
     data = DataModule("grey", Arrays(), SHAPE, 4 if labels else None, 64, 500, 100, Grey(), 0)
     model = Autoencoder(
-        Flat(), posterior or Pixels(), decoder or Shown(), Fixed(), StandardNormal(4) if prior else None,
-        conditioner=conditioner,
+        Flat(), posterior or Pixels(), decoder or Shown(), Fixed(),
+        prior=StandardNormal(Sizes(latent=4)) if prior else None, conditioner=conditioner,
     )  # fmt: skip
     return Subject(model.eval(), data, "known", seed, CPU)

@@ -18,7 +18,7 @@ SIZE, LATENT, NOISE = 5, 2, 0.6
 
 class Affine(Posterior):
     def __init__(self, latent):
-        super().__init__(latent)
+        super().__init__((latent,))
         self.slope = nn.Parameter(torch.zeros(latent, SIZE))
         self.shift = nn.Parameter(torch.zeros(latent))
         self.log_variance = nn.Parameter(torch.zeros(latent))
@@ -52,7 +52,7 @@ class Learned(Prior):
         super().__init__()
         self.loc, self.log_variance = nn.Parameter(torch.zeros(latent)), nn.Parameter(torch.zeros(latent))
 
-    def forward(self, context, encode):
+    def forward(self, context, model):
         return Gaussian(self.loc, self.log_variance)
 
 

@@ -3,6 +3,11 @@
 import torch
 
 
+def undecoded():
+    """The `decode` of a trace whose likelihood nobody may read."""
+    raise AssertionError("the likelihood was read")
+
+
 def assert_mean(samples, truth):
     """The mean over the first dimension is the truth, up to five standard errors."""
     assert samples.isfinite().all()

@@ -39,7 +39,7 @@ CALLS = {
     "hydra.utils.get_method": {"path": "trap.fire"},
     "aelab.runs.train.resume": {"path": "CANARY", "signals": None},
     "aelab.evaluation.evaluate.torch.load": {"f": "BOMB", "weights_only": False},
-    "aelab.config.compose.os.system": {"command": "touch CANARY"},
+    "aelab.cli.command.os.system": {"command": "touch CANARY"},
     "aelab.models.Autoencoder.__init__": {},
     "aelab.models.autoencoder.__globals__": {},
     "aelab.models.likelihoods.Bernoulli ": {},

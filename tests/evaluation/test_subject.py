@@ -8,6 +8,7 @@ from torch import nn
 
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError, InapplicableError
+from aelab.core.records import Sizes
 from aelab.data.module import DataModule
 from aelab.data.splits import Images, Splits
 from aelab.data.values import Dynamic, Fixed, Grey, Threshold
@@ -100,13 +101,13 @@ def test_codes_are_computed_once_and_are_the_same_for_fewer_images():
 
 
 def test_what_an_encoder_is_told_is_not_asked_of_its_codes(found):
-    told = subject(decoder=Shown(told=True), conditioner=OneHot(4))
+    told = subject(decoder=Shown(told=True), conditioner=OneHot(Sizes(classes=4)))
     with pytest.raises(InapplicableError, match="told the label"):
         found(Representation(draws=2, tsne=False), told)
     findings = found(Interpretability(pairs=2, images=200), told)
     assert "told the label" in findings.left_out["interpretability/carriers"]
     of = attributed()
-    of.model.conditioner = OneHot(4)
+    of.model.conditioner = OneHot(Sizes(classes=4))
     with pytest.raises(InapplicableError, match="told the label"):
         found(Disentanglement(), of)
 
@@ -114,8 +115,9 @@ def test_what_an_encoder_is_told_is_not_asked_of_its_codes(found):
 def visible(hidden_error=0.0):
     """A model that is told the left half, and makes of the right half what its code says."""
     model = Autoencoder(
-        nn.Flatten(), Pixels(log_variance=-30.0), Shown(), subject().model.likelihood, StandardNormal(4),
-        conditioner=VisibleQuadrants(SHAPE, ("top_left", "bottom_left"), (3,)),
+        nn.Flatten(), Pixels(log_variance=-30.0), Shown(), subject().model.likelihood,
+        prior=StandardNormal(Sizes(latent=4)),
+        conditioner=VisibleQuadrants(Sizes(SHAPE), ("top_left", "bottom_left"), (3,)),
     )  # fmt: skip
     model.encoder = Told()
     data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, Grey(), 0)

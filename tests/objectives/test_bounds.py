@@ -257,7 +257,7 @@ def replicates(exact=False, samples=4, count=20_000):
         return model.likelihood(torch.einsum("bdl,sbl->sbd", leaves["weight"], z) + bias)
 
     z = q.rsample((samples,))
-    trace = Trace(x, x, None, q, p, z, likelihood_of(x, z))
+    trace = Trace(Batch(x), x, None, q, p, z, lambda: likelihood_of(x, z))
     return Replicates(trace, SimpleNamespace(likelihood_of=likelihood_of, bias=bias), leaves)
 
 

@@ -5,12 +5,13 @@ import torch
 from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import undecoded
 from torch.distributions import Normal, OneHotCategorical, kl_divergence
 from torch.testing import assert_close
 
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Trace
+from aelab.core.records import Batch, Trace
 from aelab.core.schedules import Linear
 from aelab.models.distributions import Gaussian, Joint, OneHot, PointMass, StandardGaussian
 from aelab.objectives.base import Objective
@@ -31,7 +32,7 @@ def trace(posterior=None, prior=None, step=0):
     posterior = posterior or Gaussian(loc, log_variance)
     prior = prior or StandardGaussian(torch.zeros(LATENT).double())
     x = torch.zeros(COUNT, 1)
-    return Trace(x, x, None, posterior, prior, posterior.rsample((2,)), None, step)
+    return Trace(Batch(x), x, None, posterior, prior, posterior.rsample((2,)), undecoded, step=step)
 
 
 def each(made):

@@ -133,10 +133,11 @@ def tells_of_sweeps(override: str) -> bool:
 
 def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> None:
     """Refuse a word for an option whose default is a number or a truth value."""
-    base = _chosen(name, tuple(o for o in overrides if key_of(o) in groups()), folders())
-    for key in (key_of(o) for o in overrides if key_of(o) not in groups()):
-        default, value = OmegaConf.select(base, key), OmegaConf.select(config, key)
-        if isinstance(default, int | float) and isinstance(value, str):
+    chosen = tuple(o for o in overrides if key_of(o) in groups())
+    for key in (key_of(o) for o in overrides if o not in chosen):
+        value = OmegaConf.select(config, key)
+        default = OmegaConf.select(_chosen(name, chosen, folders()), key) if isinstance(value, str) else None
+        if isinstance(default, int | float):
             kind = "true or false" if isinstance(default, bool) else "a number"
             raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from aelab.core.errors import ConfigurationError
@@ -40,14 +41,19 @@ def folders(conf: Path | None = None) -> tuple[Path, ...]:
     return (*_own, conf or conf_dir())
 
 
-def groups() -> set[str]:
+def groups() -> frozenset[str]:
     """All that can be chosen on the command line; a folder `base` holds what choices share."""
-    return {
+    return _groups(folders())
+
+
+@cache
+def _groups(searched: tuple[Path, ...]) -> frozenset[str]:
+    return frozenset(
         str(path.relative_to(folder))
-        for folder, top in _tops(folders())
+        for folder, top in _tops(searched)
         for path in (top, *top.rglob("*"))
         if path.is_dir() and path.name != "base"
-    }
+    )
 
 
 def choices(group: str) -> list[str]:

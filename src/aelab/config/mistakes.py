@@ -20,6 +20,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 from aelab.config.folders import choices, groups
 from aelab.config.nearest import nearest
 from aelab.core.paths import conf_dir
+from aelab.core.text import sentence
 
 INSTEAD = {"trainer.fast_dev_run": "debug=fast_dev_run", "trainer.overfit_batches": "debug=overfit"}
 """What does not work here, because a run keeps checkpoints and deals out its own batches, and what does."""
@@ -27,7 +28,7 @@ INSTEAD = {"trainer.fast_dev_run": "debug=fast_dev_run", "trainer.overfit_batche
 
 def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:
     """One sentence for an error of the configuration."""
-    message = " ".join(str(error).split())
+    message = sentence(error)
     key = _missing_key(error)
     if key is not None:
         if key in INSTEAD:

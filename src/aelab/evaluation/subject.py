@@ -87,7 +87,8 @@ class Subject:
         for index, batch in self.batches(split, count):
             self.fix_noise(stage or split, index)
             with torch.no_grad():
-                yield self.model(batch, shown=batch.x if clean else None)
+                trace = self.model(batch, shown=batch.x if clean else None)
+            yield trace  # out of that block, which a reader who stops early would leave open
 
     def fix_noise(self, stage: str, index: int = 0) -> None:
         """Make what is drawn next follow from the seed, the stage and the number of the block."""
@@ -109,7 +110,7 @@ class Subject:
         size = images if count is None else min(count, images)
         if len(self._codes.get(split, ())) < size:
             traces = self.traces(split, size, clean=True)
-            means = [trace.posterior.mean.flatten(1).float().cpu() for trace in traces]
+            means = [trace.q.mean.flatten(1).float().cpu() for trace in traces]
             self._codes[split] = torch.cat(means).numpy()
         return self._codes[split][:size]
 

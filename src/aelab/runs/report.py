@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.table import Table
 
 from aelab.core.terminal import console, from_here, result
-from aelab.metrics.units import UNITS
 from aelab.runs.folder import RunFolder
 
 RESULT = ("status", "seed", "parameters", "steps", "samples_seen", "seconds", "metrics")  # of a record
@@ -18,8 +17,8 @@ def report(folder: RunFolder, hints: Sequence[str]) -> None:
     table.columns[1].justify = "right"
     record = folder.read()
     for name, value in record["metrics"].items():
-        short = name.removeprefix("test/")
-        table.add_row(short, f"{value:.5g}", UNITS.get(short, ""))
+        unit = record["quantities"].get(name, {}).get("unit", "")
+        table.add_row(name.removeprefix("test/"), f"{value:.5g}", unit)
     result(run=str(folder.path), **{key: record.get(key) for key in RESULT})
     pictures = [path for path in folder.pictures.glob("*.png") if not path.name.startswith("epoch_")]
     print_table(table, folder, pictures, hints)

@@ -18,6 +18,7 @@ from aelab.config.trusted import trusted_settings
 from aelab.core.errors import DataError, InapplicableError, RunError
 from aelab.core.records import Batch
 from aelab.core.seeds import drawn_from
+from aelab.core.text import sizes
 from aelab.data.values import Binarization, Grey, valued
 from aelab.figures.images import Pictures, as_tensor
 from aelab.metrics.importance import importance_sampled
@@ -83,8 +84,7 @@ class Trained:
 
     def __repr__(self) -> str:
         kind = "binarised images" if self.binarised else "images"
-        size = "x".join(map(str, self.shape))
-        return f"Trained({self.settings['name']!r}, {kind} of {size}, codes of {self.latent})"
+        return f"Trained({self.settings['name']!r}, {kind} of {sizes(self.shape)}, codes of {self.latent})"
 
     @property
     def latent(self) -> int:
@@ -256,9 +256,7 @@ class Trained:
 
     def _posterior(self, batch: Batch) -> Distribution:
         batch = self._on(batch)
-        context, model = self.model.context(batch), self.model
-        prior = None if model.prior is None else model.prior(context, model.encode)
-        return model.infer(batch.x, context, prior=prior)
+        return self.model.posterior_of(batch.x, self.model.context(batch))
 
     @torch.no_grad()
     def _encode(self, batch: Batch) -> Tensor:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from aelab.cli.explorer.explorer import Choice, Explorer
 from aelab.core.errors import DataError, InapplicableError
+from aelab.core.records import Sizes
 from aelab.figures.grids import GAP
 from aelab.models.conditions import OneHot, VisibleQuadrants
 from aelab.runs.trained import Trained
@@ -77,7 +78,7 @@ def test_a_way_between_two_images_begins_and_ends_with_them():
 
 
 def test_a_label_is_told_in_the_place_of_the_image_s_own():
-    explorer = explorer_of(subject(decoder=Shown(told=True), conditioner=OneHot(4)))
+    explorer = explorer_of(subject(decoder=Shown(told=True), conditioner=OneHot(Sizes(classes=4))))
     for label in range(4):
         shown = explorer.decoded(torch.zeros(1, 4), Choice(0, label=label))
         assert int(shown.flatten().argmax()) == label

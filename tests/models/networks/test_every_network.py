@@ -11,9 +11,10 @@ from torch.testing import assert_close
 
 from aelab.config.compose import compose
 from aelab.config.folders import choices
+from aelab.core.records import Sizes
 
-NORMALISED = ["network=resnet", "model.encoder.stage.groups=8"]
-GATED = [*NORMALISED, "model.encoder.activation._target_=aelab.models.networks.activations.Gate"]
+NORMALISED = ["network=resnet", "network.stage.groups=8"]
+GATED = [*NORMALISED, "network.activation._target_=aelab.models.networks.activations.Gate"]
 COMBINED = {"normalised_resnet": NORMALISED, "gated_resnet": GATED}
 NETWORKS = [*choices("network"), *COMBINED]
 IMAGE, LATENT, CONTEXT = (3, 12, 10), 4, 2
@@ -29,10 +30,11 @@ def pair(name, shape=IMAGE, context=CONTEXT):
     """The encoder and decoder of a network in double precision, each with four inputs and their contexts."""
     torch.manual_seed(0)
     encoder, decoder = factories(name)
+    sizes = Sizes(shape, LATENT, context=context)
     c = torch.eye(2).double()[[0, 1, 0, 1], :context] if context else None
     return [
-        (encoder(shape=shape, context=context).double(), torch.rand(4, *shape).double(), c),
-        (decoder(shape=shape, context=context, latent=LATENT).double(), torch.randn(4, LATENT).double(), c),
+        (encoder(sizes).double(), torch.rand(4, *shape).double(), c),
+        (decoder(sizes).double(), torch.randn(4, LATENT).double(), c),
     ]
 
 
