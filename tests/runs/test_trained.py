@@ -13,8 +13,9 @@ from PIL import Image
 from small import only, rewrite
 
 import aelab
-from aelab.config.compose import choices, compose
+from aelab.config.compose import compose
 from aelab.config.construct import construct_recorded
+from aelab.config.folders import choices
 from aelab.core.errors import (
     AelabError,
     ConfigurationError,

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from aelab.cluster.devices import device_of
 from aelab.config.construct import construct_recorded
+from aelab.config.folders import searched_first
 from aelab.core.errors import DataError, InapplicableError, RunError
 from aelab.core.records import Batch
 from aelab.core.seeds import drawn_from
@@ -27,14 +28,19 @@ from aelab.runs.model import model_of
 BLOCK = 500  # images that pass at once, whatever their number
 
 
-def load(path: str | Path, device: str | None = "cpu") -> "Trained":
+def load(path: str | Path, device: str | None = "cpu", conf: str | Path | None = None) -> "Trained":
     """The model of a run's folder with the weights that validation chose.
 
     The folder is data, not code: see `Run.open`. device: None takes an accelerator, if there is one.
+    conf: a folder of configurations of your own, as `--config-dir`, whose parts are trusted beside ours.
     Raises RunError for a folder that is no run, was altered, or holds no whole weights, and
     ConfigurationError for a device that is not there.
     """
-    run = Run.open(Path(path))
+    with searched_first([] if conf is None else [conf]):
+        return _loaded(Run.open(Path(path)), device)
+
+
+def _loaded(run: Run, device: str | None) -> "Trained":
     place = device_of(device)
     model = model_of(run).to(place)
     try:
