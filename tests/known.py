@@ -6,7 +6,7 @@ from torch import nn
 
 from aelab.core.records import Batch
 from aelab.data.module import DataModule
-from aelab.data.splits import Images, Splits
+from aelab.data.splits import Observations, Splits
 from aelab.data.values import Grey
 from aelab.evaluation.subject import Subject
 from aelab.models import Autoencoder
@@ -27,7 +27,7 @@ class Vectors:
     def __init__(self, x):
         self.x = x
 
-    def images(self, split):
+    def observations(self, split):
         return Rows(self.x)
 
     def batches(self, split, size):
@@ -62,7 +62,7 @@ class Arrays:
         for split, count in (("train", 4000), ("test", 300)):
             y = rng.integers(0, 4, count)
             x = rng.integers(0, 90, (count, *SHAPE)) + 150 * np.eye(4, dtype=int)[y].reshape(-1, *SHAPE)
-            parts[split] = Images(torch.from_numpy(x.astype(np.uint8)), torch.from_numpy(y))
+            parts[split] = Observations(torch.from_numpy(x.astype(np.uint8)), torch.from_numpy(y))
         return Splits(**parts, checksums={"x": "md5:arrays"})
 
 

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback
 from aelab.config.compose import compose
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.core.signals import Signals
-from aelab.data.splits import Images, Splits
+from aelab.data.splits import Observations, Splits
 from aelab.loggers import new_run_id
 from aelab.runs.build import Parts, build, make_trainer
 from aelab.runs.fit import fit
@@ -33,7 +33,7 @@ class Synthetic:
     def load(self) -> Splits:
         x = pixels(IMAGES + HELD_OUT)
         y = torch.arange(len(x)) % CLASSES
-        return Splits(Images(x[:IMAGES], y[:IMAGES]), Images(x[IMAGES:], y[IMAGES:]), {})
+        return Splits(Observations(x[:IMAGES], y[:IMAGES]), Observations(x[IMAGES:], y[IMAGES:]), {})
 
 
 def most_steps(case: Composition) -> int:

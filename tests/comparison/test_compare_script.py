@@ -75,7 +75,7 @@ def training_images(folder):
     from aelab.config.recorded import settings_of
     from aelab.runs.build import build
 
-    return len(build(settings_of(folder.config)).data.images("train"))
+    return len(build(settings_of(folder.config)).data.observations("train"))
 
 
 def test_wandb_keeps_the_tables(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aelab.core.errors import ConfigurationError, DataError
 from aelab.data.module import DataModule
 from aelab.data.sources.digits import Digits
-from aelab.data.splits import Images, Splits
+from aelab.data.splits import Observations, Splits
 from aelab.data.values import Dynamic, Fixed, Grey, Threshold
 
 
@@ -17,9 +17,9 @@ from aelab.data.values import Dynamic, Fixed, Grey, Threshold
 class Given:
     """A source of images made by the test."""
 
-    train: Images
-    test: Images
-    validation: Images | None = None
+    train: Observations
+    test: Observations
+    validation: Observations | None = None
 
     def prepare(self) -> None:
         pass
@@ -32,7 +32,7 @@ def images(count, first=0, classes=10):
     number = torch.arange(first, first + count)
     x = torch.full((count, 1, 2, 4), 128, dtype=torch.uint8)
     x[:, 0, 0, 0], x[:, 0, 0, 1] = (number // 256).byte(), (number % 256).byte()
-    return Images(x, number % classes)
+    return Observations(x, number % classes)
 
 
 def module(train=None, test=None, published=None, **options):
@@ -222,10 +222,10 @@ def test_labels_beyond_the_classes_are_refused():
 
 
 def test_missing_labels_are_refused_where_classes_are_declared():
-    bare = Images(images(50).x)
+    bare = Observations(images(50).x)
     with pytest.raises(DataError, match=r"data\.classes=null would work"):
         module(train=bare).setup()
-    assert not module(train=bare, test=Images(images(20).x), classes=None).has_labels
+    assert not module(train=bare, test=Observations(images(20).x), classes=None).has_labels
     assert module().has_labels
 
 
@@ -260,7 +260,7 @@ def test_examples_are_the_first_images_with_labels_and_the_same_noise_each_time(
 
 
 def test_a_fixed_binarization_does_not_depend_on_how_the_data_are_cut():
-    alike = Images(torch.full((50, 1, 2, 4), 128, dtype=torch.uint8), torch.arange(50))
+    alike = Observations(torch.full((50, 1, 2, 4), 128, dtype=torch.uint8), torch.arange(50))
 
     def rows(split_seed):
         data = module(train=alike, classes=50, binarization=Fixed(1), split_seed=split_seed)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aelab.core.errors import ConfigurationError
 from aelab.data.loader import EvalLoader, TrainLoader
-from aelab.data.splits import Images, cut
+from aelab.data.splits import Observations, cut
 from aelab.data.values import Dynamic, Grey
 
 
@@ -17,8 +17,8 @@ def view(numbered):
         whole = numbered(2 * count)
         attributes = torch.rand(2 * count, 3, generator=torch.Generator().manual_seed(0))
         rows = torch.arange(0, 2 * count, 2).flip(0)
-        mapped = Images(whole.x, whole.y, attributes, torch.arange(2 * count)).take(rows)
-        return mapped, Images(whole.x[rows], whole.y[rows], attributes[rows])
+        mapped = Observations(whole.x, whole.y, attributes, torch.arange(2 * count)).take(rows)
+        return mapped, Observations(whole.x[rows], whole.y[rows], attributes[rows])
 
     return build
 

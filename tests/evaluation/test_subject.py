@@ -9,7 +9,7 @@ from torch import nn
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.data.module import DataModule
-from aelab.data.splits import Images, Splits
+from aelab.data.splits import Observations, Splits
 from aelab.data.values import Dynamic, Fixed, Grey, Threshold
 from aelab.evaluation.disentanglement import Disentanglement
 from aelab.evaluation.generation import Generation
@@ -42,7 +42,7 @@ class Attributed:
                 [rng.random(count), rng.choice(levels, count), rng.choice([0, 1], count)], 1
             )
             x = rng.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
-            parts[split] = Images(torch.from_numpy(x), attributes=torch.from_numpy(attributes).float())
+            parts[split] = Observations(torch.from_numpy(x), attributes=torch.from_numpy(attributes).float())
         return Splits(**parts, checksums={})
 
 
@@ -56,7 +56,7 @@ def attributed(names=("any", "three", "two")):
 def test_a_level_means_the_same_in_every_split():
     of = attributed()
     for split in ("train", "test"):
-        three = of.data.images(split).attributes[:, 1].numpy()
+        three = of.data.observations(split).attributes[:, 1].numpy()
         assert np.array_equal(of.factors(split)["three"], (2 * three).astype(int))
 
 
@@ -67,7 +67,7 @@ def test_an_attribute_of_any_value_is_no_factor(found):
     assert "continuous" in findings.left_out["disentanglement/any"]
     assert "disentanglement/mig" in findings.estimates
     for column in (1, 2):
-        of.data.images("train").attributes[:, column].uniform_()
+        of.data.observations("train").attributes[:, column].uniform_()
     with pytest.raises(InapplicableError, match="attributes of made are continuous: any, three, two"):
         Subject(of.model, of.data, "known", 0, CPU).factors("test")
 
@@ -75,7 +75,7 @@ def test_an_attribute_of_any_value_is_no_factor(found):
 def test_a_measure_that_refuses_leaves_the_others(found):
     of = attributed()
     for split in ("train", "val", "test"):
-        of.data.images(split).attributes[:, 2] = 0
+        of.data.observations(split).attributes[:, 2] = 0
     findings = found(Disentanglement(train=300, test=200), of)
     assert "2 or more" in findings.left_out["disentanglement/dci"]
     assert {"disentanglement/mig", "disentanglement/sap"} <= findings.estimates.keys()

@@ -1,4 +1,4 @@
-"""Images that are read once for many runs: the processes that are forked afterwards share their memory."""
+"""Data that are read once for many runs: the processes that are forked afterwards share their memory."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Ahead:
     splits: Splits
 
     def prepare(self) -> None:
-        """Nothing to do: the images are in memory."""
+        """Nothing to do: they are in memory."""
 
     def load(self) -> Splits:
         """What was read."""
@@ -28,7 +28,7 @@ class Ahead:
 
 
 def read_ahead(settings: Mapping[str, Any], data: DataModule) -> None:
-    """Read the images of a data module, made of `settings` (plain), for `shared`; DataError as `setup`."""
+    """Read the data of a data module, made of `settings` (plain), for `shared`; DataError as `setup`."""
     key = _key(settings)
     if key in _read:
         return
@@ -43,11 +43,11 @@ def read_ahead(settings: Mapping[str, Any], data: DataModule) -> None:
 
 
 def shared(settings: Mapping[str, Any], data: DataModule) -> DataModule:
-    """The data module, over the images that were read ahead if they were."""
+    """The data module, over the data that were read ahead if they were."""
     data.source = _read.get(_key(settings), data.source)
     return data
 
 
 def _key(settings: Mapping[str, Any]) -> str:
-    """What decides which images are read, and not how they are cut or valued."""
+    """What decides which data are read, and not how they are cut or valued."""
     return json.dumps([settings.get("root"), settings["source"]], sort_keys=True)

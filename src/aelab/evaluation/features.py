@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
-from aelab.data.splits import Images
+from aelab.data.splits import Observations
 from aelab.evaluation.subject import Pixels, Subject
 from aelab.models.networks.conv import ConvEncoder
 from aelab.training.checkpoint_io import AtomicCheckpointIO
@@ -216,7 +216,7 @@ def _trained(data: DataModule, device: torch.device) -> dict[str, Any]:
 
 def _fit(
     network: Classifier,
-    images: Images,
+    images: Observations,
     rows: Tensor,
     task: str,
     generator: torch.Generator,
@@ -238,7 +238,7 @@ def _fit(
 
 
 def _batch(
-    images: Images, rows: Tensor, task: str, generator: torch.Generator, device: torch.device
+    images: Observations, rows: Tensor, task: str, generator: torch.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Images in [0, 1] and what the network shall tell of them."""
     found = images.at(rows)

@@ -97,7 +97,7 @@ class Likelihood:
             findings.undefine("likelihood", names, OWN_SAMPLES)
             return
         parts.pop("rate", None)
-        every = len(subject.data.images("test"))
+        every = len(subject.data.observations("test"))
         count = every if self.aggregate is None else min(every, self.aggregate)
         note = f"under the aggregate posterior of {count} images, at most {np.log(count):.1f} nats"
         for name, values in parts.items():

@@ -18,7 +18,7 @@ from aelab.core.errors import AelabError, InapplicableError
 from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.data.module import DataModule
-from aelab.data.splits import Images
+from aelab.data.splits import Observations
 from aelab.metrics.estimands import evidence, reconstruction
 from aelab.models import Autoencoder
 from aelab.runs.data import data_of
@@ -35,7 +35,7 @@ T = TypeVar("T")
 class Pixels:
     """Images in [0, 1] on the CPU, made from whole numbers a part at a time: p[rows] is (K, C, H, W)."""
 
-    def __init__(self, images: Images, count: int | None = None) -> None:
+    def __init__(self, images: Observations, count: int | None = None) -> None:
         self.images = images
         self.size = len(images) if count is None else min(count, len(images))
 
@@ -105,7 +105,7 @@ class Subject:
 
     def codes(self, split: str, count: int | None = None) -> np.ndarray:
         """Posterior means of the first `count` images, uncorrupted: (N, latent), float32."""
-        images = len(self.data.images(split))
+        images = len(self.data.observations(split))
         size = images if count is None else min(count, images)
         if len(self._codes.get(split, ())) < size:
             traces = self.traces(split, size, clean=True)
@@ -123,7 +123,7 @@ class Subject:
 
     def labels(self, split: str, count: int | None = None) -> np.ndarray:
         """Their labels, (N,); InapplicableError where the data have none."""
-        labels = self.data.images(split).y
+        labels = self.data.observations(split).y
         if labels is None or not self.data.classes:
             raise InapplicableError(f"{self.data.name} has no labels (data.classes is null)")
         return labels[:count].cpu().numpy()
@@ -158,13 +158,13 @@ class Subject:
         return [name for name in self.data.attribute_names if name not in self.levels]
 
     def _attributes(self, split: str) -> np.ndarray:
-        found = self.data.images(split).attributes
+        found = self.data.observations(split).attributes
         assert found is not None
         return found.cpu().numpy()
 
     def pixels(self, split: str, count: int | None = None) -> Pixels:
         """The first `count` images before they are binarised at random: what means of p(x|z,c) tend to."""
-        return Pixels(self._expected.images(split), count)
+        return Pixels(self._expected.observations(split), count)
 
     @cached_property
     def _expected(self) -> DataModule:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from aelab.core.errors import InapplicableError
-from aelab.data.splits import Images
+from aelab.data.splits import Observations
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures.decoding import decode
 from aelab.figures.grids import grid
@@ -53,7 +53,7 @@ class Explorer:
     @cached_property
     def examples(self) -> int:
         """How many test images can be chosen."""
-        return len(self.subject.data.images("test"))
+        return len(self.subject.data.observations("test"))
 
     @cached_property
     def real(self) -> bool:
@@ -146,9 +146,9 @@ class Explorer:
         rows = self.trained.sample(count, **self._shown(choice), seed=seed).split(COLUMNS)
         return grid(rows, [""] * len(rows))
 
-    def _example(self, choice: Choice) -> Images:
+    def _example(self, choice: Choice) -> Observations:
         """The chosen test image."""
-        return self.subject.data.images("test").at(torch.tensor([choice.place]))
+        return self.subject.data.observations("test").at(torch.tensor([choice.place]))
 
     def _shown(self, choice: Choice) -> dict[str, Any]:
         """What the decoder is told, and shown of the image itself."""

@@ -1,0 +1,7 @@
+"""What an observation is: how its errors are measured, how it is shown, read and written."""
+
+from aelab.data.kinds.base import Kind
+from aelab.data.kinds.pixels import Pixels
+from aelab.data.kinds.reals import Reals
+
+__all__ = ["Kind", "Pixels", "Reals"]
