@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aelab.comparison.base import Budget, Group, Metric, Run
-from aelab.comparison.metrics import of_likelihood
+from aelab.comparison.base import Budget, Group, Run
 from aelab.core.checks import is_number
 from aelab.core.errors import DataError
+from aelab.core.quantity import Quantity
 from aelab.core.text import listed, printable
 
 UNEQUAL = 0.01  # relative difference of a budget above which it is another one
@@ -70,8 +70,8 @@ def test_data(run: Run) -> str:
     data = run.record.get("data")
     recorded = data if isinstance(data, dict) else {}
     name = recorded.get("name") or run.settings.get("data.name")
-    values = str(run.settings.get("data.binarization._target_")).rpartition(".")[2].lower()
-    decides = {k: v for k, v in run.settings.items() if k.startswith(("data.binarization", "data.source"))}
+    values = str(run.settings.get("data.values._target_")).rpartition(".")[2].lower()
+    decides = {k: v for k, v in run.settings.items() if k.startswith(("data.values", "data.source"))}
     identity = [recorded.get("checksums"), run.settings.get("data.shape"), decides]
     text = json.dumps(identity, sort_keys=True, default=str)
     return printable(f"{name}, {values}, {hashlib.sha256(text.encode()).hexdigest()[:8]}")
@@ -84,11 +84,11 @@ def check_data(groups: Sequence[Group], allowed: bool) -> None:
         told = "; ".join(f"{value}: {listed(names)}" for value, names in tested.items())
         raise DataError(
             f"the runs were tested on different data ({told}), so their numbers are not of the same thing: "
-            "give runs of one data set and binarization, or different_data=true"
+            "give runs of one data set and values, or different_data=true"
         )
 
 
-def flags(groups: Sequence[Group], metrics: Sequence[Metric]) -> Iterator[str]:
+def flags(groups: Sequence[Group], metrics: Sequence[Quantity]) -> Iterator[str]:
     """A sentence for each way in which groups differ beyond what is compared."""
     tested = _by_value(groups, lambda group: group.budget.data)
     if len(tested) > 1:
@@ -110,9 +110,9 @@ def flags(groups: Sequence[Group], metrics: Sequence[Metric]) -> Iterator[str]:
     yield from _scored_differently(groups, metrics)
 
 
-def _scored_differently(groups: Sequence[Group], metrics: Sequence[Metric]) -> Iterator[str]:
+def _scored_differently(groups: Sequence[Group], metrics: Sequence[Quantity]) -> Iterator[str]:
     likelihoods = _by_setting(groups, "model.likelihood._target_")
-    compared = [metric.name for metric in metrics if of_likelihood(metric.name)]
+    compared = [metric.name for metric in metrics if metric.of_likelihood]
     if len(likelihoods) > 1 and compared:
         yield f"{listed(compared)} are of different likelihoods: {_told(likelihoods)}"
     for key, word in {"model.corruption": "corruptions", "model.conditioner": "conditions"}.items():

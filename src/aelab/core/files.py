@@ -16,7 +16,7 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
 from aelab.core.signals import Signals
 
-OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json")
+OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json", ".npz")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from torch import Generator
 
 from aelab.core.errors import ConfigurationError, DataError
 from aelab.data.kinds import Kind
-from aelab.data.kinds.base import Range
+from aelab.data.kinds.base import Bounds
 from aelab.data.splits import Observations, Splits
 from aelab.data.values import Values
 
@@ -23,12 +23,12 @@ class Declared:
     kind: Kind
     values: Values
     shape: tuple[int, ...]
-    range: Range
+    bounds: Bounds
     classes: int | None
     attributes: int | None
 
     def __post_init__(self) -> None:
-        self.kind.check(self.shape, self.range)
+        self.kind.check(self.shape, self.bounds)
         if self.values.stored != self.kind.stored:
             raise ConfigurationError(
                 f"data.values={type(self.values).__name__.lower()} is not for {self.kind.nouns}, which "
@@ -45,16 +45,16 @@ class Declared:
                 _check_labels(found, self.classes, where)
                 _check_attributes(found, self.kind, self.attributes, where)
 
-    def check_range(self, splits: Mapping[str, Observations]) -> None:
-        """DataError where real values lie outside the range; grey levels never do."""
-        if self.range is None or not self.kind.stored.is_floating_point:
+    def check_bounds(self, splits: Mapping[str, Observations]) -> None:
+        """DataError where real values lie outside the bounds; grey levels never do."""
+        if self.bounds is None or not self.kind.stored.is_floating_point:
             return
         for split, found in splits.items():
             low, high = (float(end) for end in self.values(found.x, Generator(found.x.device)).aminmax())
-            if not (self.range[0] <= low and high <= self.range[1]):
+            if not (self.bounds[0] <= low and high <= self.bounds[1]):
                 raise DataError(
-                    f"{self.name}, {split} split: values are {low:g} to {high:g}, data.range says "
-                    f"{list(self.range)}; data.range=null would work"
+                    f"{self.name}, {split} split: values are {low:g} to {high:g}, data.bounds says "
+                    f"{list(self.bounds)}; data.bounds=null would work"
                 )
 
     def _check_shape(self, found: Observations, where: str) -> None:

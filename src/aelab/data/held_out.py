@@ -13,7 +13,7 @@ class HeldOut:
     """A number or a share of the training observations, one of several folds of them, or what was published.
 
     validation: how many observations, or which share in (0, 1); None: the published split, or a fold.
-    folds: into how many equal parts the training observations are cut, of which one is validation; None: into none.
+    folds: into how many equal parts the training split is cut, of which one is validation; None: into none.
     fold: which of them, from 0.
     seed: the order in which they are dealt out.
 

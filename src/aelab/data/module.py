@@ -14,7 +14,7 @@ from aelab.core.records import Batch
 from aelab.data.declared import Declared
 from aelab.data.held_out import HeldOut
 from aelab.data.kinds import Kind
-from aelab.data.kinds.base import Range
+from aelab.data.kinds.base import Bounds
 from aelab.data.loader import EvalLoader, TrainLoader
 from aelab.data.splits import Observations, Source
 from aelab.data.values import Values
@@ -30,7 +30,7 @@ class DataModule(LightningDataModule):
     classes: labels are in range(classes), checked; None where they are not used.
     batch_size, eval_batch_size: observations in one process's batch.
     kind: what an observation is. values: what the model sees of what is stored.
-    range: the bounds of these values, checked; None where they have none.
+    bounds: of these values, checked; None where they have none.
     attributes: how many attributes each observation has, checked; None where they are not used.
     attribute_names: what figures and tables call them; None: numbers.
     validation: how many observations, or which share in (0, 1), are cut from the source's training split;
@@ -55,7 +55,7 @@ class DataModule(LightningDataModule):
         kind: Kind,
         values: Values,
         seed: int,
-        range: Range = None,
+        bounds: Bounds = None,
         split_seed: int = 0,
         attributes: int | None = None,
         attribute_names: Sequence[str] | None = None,
@@ -71,7 +71,7 @@ class DataModule(LightningDataModule):
         self.name = name
         self.source = source
         self.kind, self.values = kind, values
-        self.range = None if range is None else tuple(range)
+        self.bounds = None if bounds is None else tuple(bounds)
         self.shape = tuple(shape)
         self.classes = classes
         self.attributes = attributes
@@ -98,7 +98,9 @@ class DataModule(LightningDataModule):
         if self._observations:
             return
         self._check_batches()
-        declared = Declared(self.name, self.kind, self.values, self.shape, self.range, self.classes, self.attributes)
+        declared = Declared(
+            str(self.name), self.kind, self.values, self.shape, self.bounds, self.classes, self.attributes
+        )
         splits = self.source.load()
         declared.check(splits)
         published = None if splits.validation is None else self._prepared(splits.validation)
@@ -106,7 +108,7 @@ class DataModule(LightningDataModule):
         train, val = self.held_out.cut(whole, published, str(self.name), self.kind.nouns)
         self.values.fit(train.x if train.rows is None else train.at(slice(None)).x)
         found = {"train": train, "val": val, "test": self._prepared(splits.test)}
-        declared.check_range(found)
+        declared.check_bounds(found)
         self._observations, self.checksums = found, splits.checksums
 
     @property
@@ -130,7 +132,7 @@ class DataModule(LightningDataModule):
         return self._eval_loader("test")
 
     def train_examples(self, count: int) -> Batch:
-        """`count` training observations, at random but the same at every call, with the noise of their batch."""
+        """`count` of the training split, at random but the same at every call, with a batch's noise."""
         return self._examples("train", count)
 
     def val_examples(self, count: int) -> Batch:
@@ -212,8 +214,8 @@ class DataModule(LightningDataModule):
         one = found.x[:1]
         if self.values.prepare(one) is not one:
             raise ConfigurationError(
-                f"data.values would copy all {self.kind.nouns} of {self.name}, which stay on disk, into memory: "
-                "choose values=grey or dynamic"
+                f"data.values would copy all {self.kind.nouns} of {self.name}, which stay on disk, into "
+                "memory: choose values=grey or dynamic"
             )
         return found
 
@@ -223,4 +225,3 @@ class DataModule(LightningDataModule):
                 f"data.batch_size={self.batch_size}, data.eval_batch_size={self.eval_batch_size}: "
                 "both must be at least 1"
             )
-

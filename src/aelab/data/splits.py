@@ -42,7 +42,7 @@ class Observations:
         return Observations(self.x, _maybe(self.y, index), _maybe(self.attributes, index), self.rows[index])
 
     def at(self, part: Tensor | slice) -> "Observations":
-        """The observations at `part`, an index (K,) or a slice, with an x of their own where they were a view."""
+        """The observations at `part`, an index (K,) or a slice, with their own x where they were a view."""
         x = _at(self.x, part) if self.rows is None else self.x.index_select(0, self.rows[part])
         return Observations(x, _maybe(self.y, part), _maybe(self.attributes, part))
 
@@ -83,7 +83,7 @@ def checksums_of_rows(train: Tensor, test: Tensor) -> dict[str, str]:
 
 
 def cut(asked: int | float, count: int, option: str, where: str) -> int:
-    """How many of `count` observations the value `asked` of `option` holds out: a number, or a share in (0., 1.).
+    """How many of `count` the value `asked` of `option` holds out: a number, or a share in (0., 1.).
 
     ConfigurationError where a split would be left empty.
     """
@@ -98,7 +98,7 @@ def cut(asked: int | float, count: int, option: str, where: str) -> int:
 
 
 def subset(count: int | None, of: int) -> Tensor:
-    """Which `count` of `of` observations stand for all of them, at random but the same at every call: (K,) int64.
+    """Which `count` of `of` observations stand for all, at random but the same at every call: (K,) int64.
 
     A smaller subset is the beginning of a larger one. count: None, or as many as there are, gives all.
 

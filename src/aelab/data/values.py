@@ -36,14 +36,14 @@ class Values(ABC):
         """(N, ...) stored -> (N, ...) of the same type, what is kept resident."""
         return x
 
-    def fit(self, x: Tensor) -> None:
-        """Learn what values depend on from the training split (N, ...): by default they depend on nothing."""
+    def fit(self, x: Tensor) -> None:  # noqa: B027
+        """Learn what values depend on from the training split (N, ...): by default, nothing."""
 
     def state(self) -> dict[str, Any]:
         """What was learned, as plain numbers, so that a run can be loaded without its data."""
         return {}
 
-    def load(self, state: Mapping[str, Any]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:  # noqa: B027
         """Take what another instance learned; LookupError, TypeError or ValueError where it is not that."""
 
     @abstractmethod

@@ -23,7 +23,7 @@ from aelab.core.errors import AelabError, ConfigurationError
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Observations
-from aelab.evaluation.subject import Pixels, Subject
+from aelab.evaluation.subject import Expected, Subject
 from aelab.models.networks.conv import ConvEncoder
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
@@ -74,7 +74,7 @@ class FeatureSpace:
     distance: ClassVar[str] = "frechet"
 
     @torch.no_grad()
-    def __call__(self, images: Tensor | Pixels, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor | Expected, batch_size: int = 500) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 64) and class logits, on the CPU."""
         device = next(self.network.parameters()).device
         found = [self.network(part.to(device)) for part in _parts(images, batch_size)]
@@ -110,7 +110,7 @@ class Inception:
         self.device = device
 
     @torch.no_grad()
-    def __call__(self, images: Tensor | Pixels, batch_size: int = 100) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor | Expected, batch_size: int = 100) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 2048) and log class probabilities, on the CPU."""
         features, logits = [], []
         for part in _parts(images, batch_size):
@@ -121,7 +121,23 @@ class Inception:
         return torch.cat(features), torch.cat(logits)
 
 
-def _parts(images: Tensor | Pixels, size: int) -> Iterator[Tensor]:
+class RawValues:
+    """The values as they are: the space of observations that no network is asked about.
+
+    name: as "values/wine".
+    """
+
+    task, accuracy, distance = "none", None, "frechet"
+
+    def __init__(self, name: str) -> None:
+        self.name = f"values/{name}"
+
+    def __call__(self, images: Tensor | Expected) -> tuple[Tensor, None]:
+        """Observations (N, *event) -> their values (N, D), and no classes."""
+        return images[: len(images)].flatten(1).cpu(), None
+
+
+def _parts(images: Tensor | Expected, size: int) -> Iterator[Tensor]:
     return (images[start : start + size] for start in range(0, len(images), size))
 
 

@@ -19,7 +19,8 @@ from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.data.module import DataModule
 from aelab.data.splits import Observations
-from aelab.metrics.estimands import evidence, reconstruction
+from aelab.data.values import Values
+from aelab.metrics.estimands import evidence
 from aelab.models import Autoencoder
 from aelab.runs.data import data_of
 from aelab.runs.find import peers_of, spaces_of
@@ -32,12 +33,12 @@ MANY_LEVELS = 0.1  # of the images: an attribute with so many values is continuo
 T = TypeVar("T")
 
 
-class Pixels:
-    """Images in [0, 1] on the CPU, made from whole numbers a part at a time: p[rows] is (K, C, H, W)."""
+class Expected:
+    """Means of values on the CPU, made of what is stored a part at a time: e[rows] is (K, *event)."""
 
-    def __init__(self, images: Observations, count: int | None = None) -> None:
-        self.images = images
-        self.size = len(images) if count is None else min(count, len(images))
+    def __init__(self, found: Observations, values: Values, count: int | None = None) -> None:
+        self.found, self.values = found, values
+        self.size = len(found) if count is None else min(count, len(found))
 
     def __len__(self) -> int:
         return self.size
@@ -45,7 +46,7 @@ class Pixels:
     def __getitem__(self, part: Any) -> Tensor:
         """A slice, or an index (K,)."""
         rows = torch.arange(self.size)[part] if isinstance(part, slice) else part
-        return self.images.at(rows.to(self.images.x.device)).x.cpu().float() / 255
+        return self.values.mean(self.found.at(rows.to(self.found.x.device)).x.cpu())
 
 
 @dataclass
@@ -68,10 +69,12 @@ class Subject:
     _codes: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def batches(self, split: str = "test", count: int | None = None) -> Iterator[tuple[int, Batch]]:
-        """The first `count` images in numbered blocks, on the device."""
+        """The first `count` observations in numbered blocks, on the device."""
         loader = self.data.batches(split, BLOCK)
-        left = len(loader.images) if count is None else count
-        for index, batch in enumerate(self.track(loader, f"{split} images", -(-left // BLOCK))):
+        left = len(loader.observations) if count is None else count
+        for index, batch in enumerate(
+            self.track(loader, f"{split} {self.data.kind.nouns}", -(-left // BLOCK))
+        ):
             if left <= 0:
                 return
             yield index, batch.map(lambda value: value[:left].to(self.device))  # noqa: B023
@@ -100,7 +103,9 @@ class Subject:
 
     def measure(self, stage: str, count: int | None = None) -> dict[str, np.ndarray]:
         """The estimands of the test images under the noise of `stage`."""
-        found = [{**evidence(t), **reconstruction(t)} for t in self.traces("test", count, stage)]
+        kind, bits = self.data.kind, self.data.values.bits
+        traces = self.traces("test", count, stage)
+        found = [{**evidence(trace, bits), **kind.errors(trace)} for trace in traces]
         return {name: torch.cat([each[name] for each in found]).cpu().numpy() for name in found[0]}
 
     def codes(self, split: str, count: int | None = None) -> np.ndarray:
@@ -118,7 +123,8 @@ class Subject:
         told = None if self.model.conditioner is None else self.model.conditioner.tells
         if told in ("label", "attributes"):
             raise InapplicableError(
-                f"the encoder is told the {told} of an image: codes do not show what it would find of them"
+                f"the encoder is told the {told} of a {self.data.kind.noun}: codes do not show what it would "
+                "find of them"
             )
 
     def labels(self, split: str, count: int | None = None) -> np.ndarray:
@@ -162,9 +168,9 @@ class Subject:
         assert found is not None
         return found.cpu().numpy()
 
-    def pixels(self, split: str, count: int | None = None) -> Pixels:
-        """The first `count` images before they are binarised at random: what means of p(x|z,c) tend to."""
-        return Pixels(self._expected.observations(split), count)
+    def expected(self, split: str, count: int | None = None) -> Expected:
+        """The first `count` observations before values are drawn: what means of p(x|z,c) tend to."""
+        return Expected(self._expected.observations(split), self._expected.values, count)
 
     @cached_property
     def _expected(self) -> DataModule:

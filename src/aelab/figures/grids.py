@@ -23,7 +23,7 @@ def grid(rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
     """
     channels = rows[0].shape[1]
     if channels not in (1, 3):
-        raise ConfigurationError(f"images of {channels} channels cannot be shown: give them 1, or 3 for colour")
+        raise ConfigurationError(f"images of {channels} channels cannot be shown: give 1, or 3 for colour")
     cells = [[_cell(image) for image in row] for row in rows]
     height, width = cells[0][0].shape[:2]
     font = ImageFont.load_default(14)
@@ -39,9 +39,7 @@ def grid(rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
     return canvas
 
 
-def folded(
-    rows: Sequence[Tensor], captions: Sequence[str], columns: int
-) -> tuple[list[Tensor], list[str]]:
+def folded(rows: Sequence[Tensor], captions: Sequence[str], columns: int) -> tuple[list[Tensor], list[str]]:
     """Long rows cut into bands of `columns` observations: the captions repeat in each band."""
     cut = [part for parts in zip(*(row.split(columns) for row in rows), strict=True) for part in parts]
     return cut, list(captions) * (len(cut) // len(captions))

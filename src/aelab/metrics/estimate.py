@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 
 Statistic = Callable[[np.ndarray], float]
 Seed = int | np.random.Generator
@@ -13,31 +14,39 @@ Seed = int | np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value in `unit`s, from `count` observations.
+    """A value of a quantity, from `count` observations.
 
     error: its standard error; interval: its 95 % confidence interval; None where it has the other, or none.
     note: how it was estimated, where the name does not say so.
     """
 
     value: float
-    unit: str
+    quantity: Quantity
     count: int
     error: float | None = None
     interval: tuple[float, float] | None = None
     note: str = ""
 
 
-def mean(values: np.ndarray, unit: str, note: str = "") -> Estimate:
+def named(*estimates: Estimate) -> dict[str, Estimate]:
+    """Estimates by the names of their quantities."""
+    return {estimate.quantity.name: estimate for estimate in estimates}
+
+
+def mean(values: np.ndarray, quantity: Quantity, note: str = "") -> Estimate:
     """The mean of independent values (N,), with its standard error, in float64."""
     values = np.asarray(values, dtype=np.float64)
-    error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else None
-    return Estimate(
-        float(values.mean()), unit, len(values), None if error is None else float(error), note=note
-    )
+    error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+    return Estimate(float(values.mean()), quantity, len(values), error, note=note)
 
 
 def bootstrap(
-    statistic: Statistic, count: int, unit: str, resamples: int = 200, seed: int = 0, note: str = ""
+    statistic: Statistic,
+    count: int,
+    quantity: Quantity,
+    resamples: int = 200,
+    seed: int = 0,
+    note: str = "",
 ) -> Estimate:
     """A statistic of `count` observations with its percentile bootstrap interval (Efron 1979).
 
@@ -54,7 +63,7 @@ def bootstrap(
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Estimate(float(statistic(every)), unit, count, interval=(float(low), float(high)), note=note)
+    return Estimate(float(statistic(every)), quantity, count, interval=(float(low), float(high)), note=note)
 
 
 def jackknife(

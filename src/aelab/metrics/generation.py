@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import InapplicableError, NonFiniteError
-from aelab.metrics.estimate import Estimate, jackknife, mean
+from aelab.core.quantity import Quantity
+from aelab.metrics.estimate import Estimate, jackknife, mean, named
 
 NEAREST = 5
 GROUPS = 10  # that are left out, one after the other, for an error
@@ -21,11 +22,11 @@ PAIRS = 2**24  # whose distances or kernels are held at once
 
 
 def generation(
-    real: Tensor, fake: Tensor, train: Tensor | None, fake_logits: Tensor, seed: int
+    real: Tensor, fake: Tensor, train: Tensor | None, fake_logits: Tensor | None, seed: int
 ) -> dict[str, Estimate]:
     """All of this module for features of held-out images, samples and training images, and samples' logits.
 
-    train: None where nothing is asked of copies.
+    train: None where nothing is asked of copies. fake_logits: None where the space knows no classes.
     Raises NonFiniteError for features that are not finite, InapplicableError for too few of them.
     """
     for name, features in {"real": real, "fake": fake, "train": train}.items():
@@ -37,17 +38,20 @@ def generation(
             raise InapplicableError(
                 f"{len(features)} {name} images are too few to compare: give at least {4 * NEAREST}"
             )
-    if not fake_logits.isfinite().all():
+    if fake_logits is not None and not fake_logits.isfinite().all():
         raise NonFiniteError("the class logits of fake images are not all finite")
-    return {
-        "frechet": frechet(real, fake, seed),
-        "kernel_distance": kernel_distance(real, fake),
-        **precision_recall(real, fake, seed),
-        "classifier_score": classifier_score(fake_logits, seed),
-        "two_sample_accuracy": two_sample_test(real, fake, seed),
-        **({} if train is None else {"memorisation": memorisation(train, real, fake)}),
-        "diversity": diversity(real, fake),
-    }
+    return named(
+        frechet(real, fake, seed),
+        kernel_distance(real, fake),
+        *precision_recall(real, fake, seed).values(),
+        *([] if fake_logits is None else [classifier_score(fake_logits, seed)]),
+        two_sample_test(real, fake, seed),
+        *([] if train is None else [memorisation(train, real, fake)]),
+        diversity(real, fake),
+    )
+
+
+FRECHET = Quantity("frechet", "squared feature units", False)
 
 
 def frechet(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
@@ -66,7 +70,10 @@ def frechet(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
 
     sizes = len(real), len(fake)
     error = jackknife(distance, *sizes, groups=GROUPS, seed=seed)
-    return Estimate(distance(*map(np.arange, sizes)), "squared feature units", len(fake), float(error))
+    return Estimate(distance(*map(np.arange, sizes)), FRECHET, len(fake), float(error))
+
+
+KERNEL_DISTANCE = Quantity("kernel_distance", "squared kernel units", False)
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
@@ -81,7 +88,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
     value = among_x.mean() + among_y.mean() - 2 * x_to_y.mean()
     variance = (among_x - x_to_y).var() / len(x) + (among_y - y_to_x).var() / len(y)
     few = min(len(x), len(y))
-    return Estimate(value.item(), "squared kernel units", few, 2 * variance.item() ** 0.5)
+    return Estimate(value.item(), KERNEL_DISTANCE, few, 2 * variance.item() ** 0.5)
 
 
 def _kernel_means(x: Tensor, y: Tensor, own: bool = False) -> Tensor:
@@ -91,6 +98,12 @@ def _kernel_means(x: Tensor, y: Tensor, own: bool = False) -> Tensor:
     if not own:
         return sums / len(y)
     return (sums - (x.square().sum(1) / x.shape[1] + 1).pow(3)) / (len(y) - 1)
+
+
+PRECISION = Quantity("precision", "fraction", True)
+RECALL = Quantity("recall", "fraction", True)
+DENSITY = Quantity("density", "relative density", True)
+COVERAGE = Quantity("coverage", "fraction", True)
 
 
 def precision_recall(real: Tensor, fake: Tensor, seed: int = 0) -> dict[str, Estimate]:
@@ -111,17 +124,13 @@ def precision_recall(real: Tensor, fake: Tensor, seed: int = 0) -> dict[str, Est
 
     sizes = len(x), len(y)
     values, errors = shares(*map(np.arange, sizes)), jackknife(shares, *sizes, groups=GROUPS, seed=seed)
-    units = {
-        "precision": "fraction",
-        "recall": "fraction",
-        "density": "relative density",
-        "coverage": "fraction",
-    }
-    counts = {"recall": len(x), "coverage": len(x)}
-    return {
-        name: Estimate(float(value), unit, counts.get(name, len(y)), float(error))
-        for (name, unit), value, error in zip(units.items(), values, errors, strict=True)
-    }
+    counts = {PRECISION: len(y), RECALL: len(x), DENSITY: len(y), COVERAGE: len(x)}
+    return named(
+        *(
+            Estimate(float(value), quantity, count, float(error))
+            for (quantity, count), value, error in zip(counts.items(), values, errors, strict=True)
+        )
+    )
 
 
 class _Neighbours:
@@ -143,6 +152,9 @@ class _Neighbours:
         return self.distances[rows, place]
 
 
+CLASSIFIER_SCORE = Quantity("classifier_score", "classes", True)
+
+
 def classifier_score(logits: Tensor, seed: int = 0, splits: int = 10) -> Estimate:
     """exp E KL(p(y|x) || p(y)): the effective number of classes that are told apart, the Inception score's
     formula (Salimans et al. 2016). logits: (N, classes). The error is over splits of the samples."""
@@ -152,7 +164,10 @@ def classifier_score(logits: Tensor, seed: int = 0, splits: int = 10) -> Estimat
         metric = InceptionScore(feature=_given(logits), splits=splits)
         metric.update(logits)
         value, spread = metric.compute()
-    return Estimate(value.item(), "classes", len(logits), spread.item() / splits**0.5)
+    return Estimate(value.item(), CLASSIFIER_SCORE, len(logits), spread.item() / splits**0.5)
+
+
+TWO_SAMPLE_ACCURACY = Quantity("two_sample_accuracy", "fraction")
 
 
 def two_sample_test(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
@@ -171,7 +186,10 @@ def two_sample_test(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     right = classifier.fit(seen, told).predict(held_out) == truth
     p = binomtest(int(right.sum()), len(right), alternative="greater").pvalue
-    return mean(right, "fraction", f"p = {p:.2g} for chance")
+    return mean(right, TWO_SAMPLE_ACCURACY, f"p = {p:.2g} for chance")
+
+
+MEMORISATION = Quantity("memorisation", "probability")
 
 
 def memorisation(train: Tensor, held_out: Tensor, fake: Tensor) -> Estimate:
@@ -187,7 +205,7 @@ def memorisation(train: Tensor, held_out: Tensor, fake: Tensor) -> Estimate:
     ours, theirs = ranks[: len(near)] - rankdata(-near), ranks[len(near) :] - rankdata(-far)
     of_fake, of_real = ours / len(far), 1 - theirs / len(near)
     error = (of_fake.var(ddof=1) / len(near) + of_real.var(ddof=1) / len(far)) ** 0.5
-    return Estimate(float(of_fake.mean()), "probability", len(near), float(error))
+    return Estimate(float(of_fake.mean()), MEMORISATION, len(near), float(error))
 
 
 def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,13 +217,16 @@ def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     return (queries - among[index]).norm(dim=1), index
 
 
+DIVERSITY = Quantity("diversity", "ratio")
+
+
 def diversity(real: Tensor, fake: Tensor, most: int = 2000) -> Estimate:
     """The mean distance between two samples, over that between two images: 0 where all samples are alike."""
     (ours, a), (theirs, b) = (_mean_distance(x[:most]) for x in (fake, real))
     theirs = max(theirs, 1e-12)
     value = ours / theirs
     error = ((a / theirs) ** 2 + (value * b / theirs) ** 2) ** 0.5
-    return Estimate(value, "ratio", min(most, len(fake)), error)
+    return Estimate(value, DIVERSITY, min(most, len(fake)), error)
 
 
 def _mean_distance(x: Tensor) -> tuple[float, float]:

@@ -8,10 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.core.records import Batch, Trace
 from aelab.models import Autoencoder
 from aelab.models.distributions import has_density
 from aelab.models.evidence import log_weights
+
+NLL = Quantity("nll", "nats per observation", False, of_likelihood=True)
+NLL_STANDARD_ERROR = Quantity("nll_standard_error", "nats per observation")
+NLL_BITS_PER_DIM = Quantity("nll_bits_per_dim", "bits per value", False, of_likelihood=True)
+NLL_EFFECTIVE_SAMPLES = Quantity("nll_effective_samples", "codes")
 
 IMAGES, CODES = 16, 500  # drawn at once, whatever the memory: the noise does not depend on it
 NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"

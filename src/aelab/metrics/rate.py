@@ -13,9 +13,17 @@ from torch import Tensor
 from torch.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.models.distributions import Gaussian, StandardGaussian, has_density
 from aelab.models.distributions.gaussian import twice_to_standard
+
+RATE = Quantity("rate", "nats per observation")
+MUTUAL_INFORMATION = Quantity("mutual_information", "nats per observation")
+TOTAL_CORRELATION = Quantity("total_correlation", "nats per observation")
+MARGINAL_KL = Quantity("marginal_kl", "nats per observation")
+DIMENSIONWISE_KL = Quantity("dimensionwise_kl", "nats per observation")
+PARTS = (MUTUAL_INFORMATION, TOTAL_CORRELATION, MARGINAL_KL, DIMENSIONWISE_KL)
 
 PAIRS = 2**23  # numbers held at once, of codes x observations x dimensions
 

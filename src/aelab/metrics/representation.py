@@ -11,12 +11,16 @@ from contextlib import contextmanager
 import numpy as np
 
 from aelab.core.errors import ConfigurationError, InapplicableError, NonFiniteError
-from aelab.metrics.estimate import Estimate, mean
+from aelab.core.quantity import Quantity
+from aelab.metrics.estimate import Estimate, mean, named
 
 ITERATIONS = 200  # of L-BFGS at most; codes of 16 dimensions need fewer than 100
 STARTS = 10  # of a clustering
 RESAMPLES = 1000
 PERPLEXITY = 30.0
+
+
+LINEAR_PROBE = Quantity("linear_probe", "fraction", True)
 
 
 def linear_probe(
@@ -34,7 +38,10 @@ def linear_probe(
         _standardised(train_codes, train_codes), train_labels, _standardised(codes, train_codes)
     )
     stopped = "" if converged else f", stopped after {ITERATIONS} iterations"
-    return mean(found == labels, "fraction", f"logistic regression on standardised codes{stopped}")
+    return mean(found == labels, LINEAR_PROBE, f"logistic regression on standardised codes{stopped}")
+
+
+NEAREST_NEIGHBOURS = Quantity("nearest_neighbours", "fraction", True)
 
 
 def nearest_neighbours(
@@ -52,7 +59,10 @@ def nearest_neighbours(
     if not 0 < k <= len(train_codes):
         raise ConfigurationError(f"k={k} nearest neighbours cannot be found among {len(train_codes)} codes")
     found = KNeighborsClassifier(k).fit(train_codes, train_labels).predict(codes)
-    return mean(found == labels, "fraction", f"{k} nearest neighbours, Euclidean")
+    return mean(found == labels, NEAREST_NEIGHBOURS, f"{k} nearest neighbours, Euclidean")
+
+
+FEW_LABEL_PROBE = Quantity("few_label_probe", "fraction", True)
 
 
 def few_label_probe(
@@ -87,7 +97,7 @@ def few_label_probe(
         found, _ = _probe(train_codes[chosen], train_labels[chosen], codes)
         accuracies.append((found == labels).mean())
     note = f"logistic regression from {per_class} labels of each class; error over draws of these"
-    return mean(np.array(accuracies), "fraction", note)
+    return mean(np.array(accuracies), FEW_LABEL_PROBE, note)
 
 
 def clustering(codes: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, Estimate]:
@@ -112,14 +122,17 @@ def clustering(codes: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str
         "kmeans": KMeans(len(classes), n_init=STARTS, random_state=seed),
         "mixture": GaussianMixture(len(classes), n_init=STARTS, random_state=seed),
     }
-    found: dict[str, Estimate] = {}
+    found: list[Estimate] = []
     for name, method in methods.items():
         with _convergence_not_demanded():
             clusters = method.fit_predict(codes)
         table = np.zeros((len(classes), len(classes)), dtype=np.int64)
         np.add.at(table, (clusters, truth), 1)
-        found |= {f"{name}_{key}": value for key, value in _agreement(table, seed).items()}
-    return found
+        found += _agreement(name, table, seed)
+    return named(*found)
+
+
+CKA = Quantity("cka", "fraction", True)
 
 
 def cka(a: np.ndarray, b: np.ndarray) -> Estimate:
@@ -143,9 +156,7 @@ def cka(a: np.ndarray, b: np.ndarray) -> Estimate:
     # What an image adds to each of the three norms, and so to first order to the alignment.
     shared, own_a, own_b = (((p @ c) * q).sum(1) for p, c, q in ((a, cross, b), (a, left, a), (b, right, b)))
     influence = 2 * shared / scale - value * (own_a / size_a + own_b / size_b)
-    return Estimate(
-        float(value), "fraction", len(a), float(influence.std() / len(a) ** 0.5), note="linear, biased"
-    )
+    return Estimate(float(value), CKA, len(a), float(influence.std() / len(a) ** 0.5), note="linear, biased")
 
 
 def principal_plane(codes: np.ndarray) -> np.ndarray:
@@ -187,12 +198,12 @@ def representation(
 ) -> dict[str, Estimate]:
     """All that labels say about codes: both probes, neighbours, and the clusters of the test codes."""
     given = train_codes, train_labels, codes, labels
-    return {
-        "linear_probe": linear_probe(*given),
-        "nearest_neighbours": nearest_neighbours(*given),
-        "few_label_probe": few_label_probe(*given, draws=draws, seed=seed),
-        **clustering(codes, labels, seed),
-    }
+    return named(
+        linear_probe(*given),
+        nearest_neighbours(*given),
+        few_label_probe(*given, draws=draws, seed=seed),
+        *clustering(codes, labels, seed).values(),
+    )
 
 
 def _checked(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -249,8 +260,8 @@ def _convergence_not_demanded() -> Iterator[None]:
         yield
 
 
-def _agreement(table: np.ndarray, seed: int) -> dict[str, Estimate]:
-    """Accuracy, nmi and ari of a table (clusters, classes) of counts, with bootstrap intervals.
+def _agreement(method: str, table: np.ndarray, seed: int) -> list[Estimate]:
+    """Accuracy, nmi and ari of a method's table (clusters, classes) of counts, with bootstrap intervals.
 
     To resample images is to draw the table from a multinomial. Draws agree a little more than the images do,
     by chance: the percentile interval is moved from their mean to the value, which leaves that bias out.
@@ -258,14 +269,14 @@ def _agreement(table: np.ndarray, seed: int) -> dict[str, Estimate]:
     count = int(table.sum())
     draws = np.random.default_rng(seed).multinomial(count, table.ravel() / count, RESAMPLES)
     draws = draws.reshape(-1, *table.shape)
-    found = {}
+    note = "interval over images, for fixed clusters"
+    found = []
     for name, statistic in {"accuracy": _accuracy, "nmi": _nmi, "ari": _ari}.items():
         value, drawn = float(statistic(table[None])[0]), statistic(draws)
         low, high = np.quantile(drawn, [0.025, 0.975]) - drawn.mean() + value
         interval = (min(float(low), value), min(max(float(high), value), 1.0))
-        found[name] = Estimate(
-            value, "fraction", count, interval=interval, note="interval over images, for fixed clusters"
-        )
+        quantity = Quantity(f"{method}_{name}", "fraction", True)
+        found.append(Estimate(value, quantity, count, interval=interval, note=note))
     return found
 
 

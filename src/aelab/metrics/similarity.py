@@ -4,6 +4,10 @@ import torch
 from torch import Tensor
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
+
+SSIM = Quantity("ssim", "fraction", True)
+MS_SSIM = Quantity("ms_ssim", "fraction", True)
 
 WINDOW = 11  # pixels of the Gaussian window (Wang et al. 2004)
 SCALES_FROM = 176  # pixels: after four halvings a side must hold the window (Wang et al. 2003)
@@ -16,6 +20,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
+    _check_images(x)
     if min(x.shape[-2:]) < WINDOW:
         raise InapplicableError(f"images of {_size(x)} are smaller than the window of {WINDOW} pixels")
     similarity = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
@@ -30,6 +35,7 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+    _check_images(x)
     if min(x.shape[-2:]) < SCALES_FROM:
         raise InapplicableError(f"images of {_size(x)} are too small for five scales: {SCALES_FROM} pixels")
     # One by one: torchmetrics averages over a batch before it multiplies the scales.
@@ -38,6 +44,11 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
         for a, b in zip(x, y, strict=True)
     ]
     return torch.stack(each).double()
+
+
+def _check_images(x: Tensor) -> None:
+    if x.dim() != 4:
+        raise InapplicableError(f"structural similarity is of images, and these are of {list(x.shape[1:])}")
 
 
 def _size(x: Tensor) -> str:

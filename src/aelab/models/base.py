@@ -156,10 +156,11 @@ def autoencoder(
     context = condition.features if condition else 0
     encoded = encoder(shape=shape, context=context)
     inference = posterior(features=encoded.features, latent=latent)
+    output = likelihood.parameters_of(tuple(shape))
     return structure(
         encoder=encoded,
         posterior=inference,
-        decoder=decoder(latent=inference.decoded, context=context, shape=likelihood.parameters_of(tuple(shape))),
+        decoder=decoder(latent=inference.decoded, context=context, shape=output),
         likelihood=likelihood,
         prior=prior and prior(latent=inference.latent, context=context, shape=shape),
         corruption=corruption,

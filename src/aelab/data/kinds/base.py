@@ -14,8 +14,10 @@ from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.figures.grids import folded
 
+MSE = Quantity("mse", "squared error per value", False)
+SQUARED_ERROR = Quantity("squared_error", "squared error per observation", False)
 BLOCK = 500  # observations that are read at once from a user's files
-Range = Sequence[float] | None
+Bounds = Sequence[float] | None
 
 
 class Kind(ABC):
@@ -24,7 +26,7 @@ class Kind(ABC):
     noun, nouns: what messages and units call one observation, and several.
     stored: the type in which sources store them.
     suited: the choices of `values` for them.
-    quantities: what `errors` measures.
+    quantities: what `errors` measures, the leading one first.
     learns_features: whether two observations are compared in features that a network learned, and not by
         their values as they are.
     suffixes: of the files that a user has them in.
@@ -39,12 +41,12 @@ class Kind(ABC):
     suffixes: ClassVar[frozenset[str]]
 
     @abstractmethod
-    def check(self, shape: tuple[int, ...], range: Range) -> None:
-        """ConfigurationError for a shape, or a range of values, that no such observations have."""
+    def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
+        """ConfigurationError for a shape, or a bounds of values, that no such observations have."""
 
     @abstractmethod
     def errors(self, trace: Trace) -> dict[str, Tensor]:
-        """How far off is what comes back of each observation from its codes, by quantity: (B,) float64 each."""
+        """How far off is what comes back of each observation from its codes: (B,) float64, by quantity."""
 
     def back(self, likelihood: Distribution) -> Tensor:
         """What comes back of each observation from each code, (S, B, *event): here the mean of p(x|z,c)."""

@@ -14,15 +14,13 @@ from aelab.core.paths import from_user
 from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.core.text import printable
-from aelab.data.kinds.base import BLOCK, Kind, Range
+from aelab.data.kinds.base import BLOCK, MSE, SQUARED_ERROR, Bounds, Kind
 from aelab.figures.decoding import check_shape, decode
 from aelab.figures.grids import grid
 from aelab.figures.images import Pictures, as_images, as_tensor
 from aelab.models.distributions import values_described
 
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-)
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 
 
 class Pixels(Kind):
@@ -31,23 +29,19 @@ class Pixels(Kind):
     noun, nouns = "image", "images"
     stored = torch.uint8
     suited = "values=grey or dynamic"
-    quantities = (
-        Quantity("mse", "squared error per value", False),
-        Quantity("squared_error", "squared error per image", False),
-        Quantity("psnr", "dB", True),
-    )
+    quantities = (MSE, SQUARED_ERROR, Quantity("psnr", "dB", True))
     learns_features = True
     suffixes = SUFFIXES
 
-    def check(self, shape: tuple[int, ...], range: Range) -> None:
+    def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
         if len(shape) != 3 or min(shape) < 1:
             raise ConfigurationError(f"data.shape={list(shape)}: images are of [channels, height, width]")
-        if range is None or tuple(range) != (0, 1):
-            raise ConfigurationError(f"data.range={range}: images have values in [0, 1]")
+        if bounds is None or tuple(bounds) != (0, 1):
+            raise ConfigurationError(f"data.bounds={bounds}: images have values in [0, 1]")
 
     def errors(self, trace: Trace) -> dict[str, Tensor]:
-        """mse: for each value (a colour pixel has three) that has a likelihood. squared_error: summed over the
-        image. psnr: in dB for a peak of 1, at most 100."""
+        """mse: for each value (a colour pixel has three) that has a likelihood. squared_error: summed over
+        the image. psnr: in dB for a peak of 1, at most 100."""
         squared = (self.back(trace.likelihood).mean(0) - trace.x).double().square().flatten(1).sum(1)
         mse = squared / values_described(trace.likelihood)  # the others are told, and their error is 0
         return {"mse": mse, "squared_error": squared, "psnr": -10 * mse.clamp_min(1e-10).log10()}

@@ -15,7 +15,7 @@ from aelab.core.paths import from_user
 from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.core.text import printable
-from aelab.data.kinds.base import BLOCK, Kind, Range
+from aelab.data.kinds.base import BLOCK, MSE, SQUARED_ERROR, Bounds, Kind
 from aelab.figures.grids import grid
 from aelab.figures.lines import lines
 from aelab.models.distributions import values_described
@@ -30,23 +30,19 @@ class Reals(Kind):
     noun, nouns = "vector", "vectors"
     stored = torch.float32
     suited = "values=standardised or plain"
-    quantities = (
-        Quantity("mse", "squared error per value", False),
-        Quantity("squared_error", "squared error per vector", False),
-        Quantity("rmse", "error per value", False),
-    )
+    quantities = (MSE, SQUARED_ERROR, Quantity("rmse", "error per value", False))
     learns_features = False
     suffixes = frozenset({".npz"})
 
     def __init__(self, names: Sequence[str] | None = None) -> None:
         self.names = None if names is None else list(names)
 
-    def check(self, shape: tuple[int, ...], range: Range) -> None:
+    def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
         if len(shape) != 1 or shape[0] < 1:
             raise ConfigurationError(f"data.shape={list(shape)}: vectors are of [size]")
-        if range is not None and not (len(range) == 2 and -math.inf < range[0] < range[1] < math.inf):
+        if bounds is not None and not (len(bounds) == 2 and -math.inf < bounds[0] < bounds[1] < math.inf):
             raise ConfigurationError(
-                f"data.range={range} is no range: two rising bounds such as [0, 1], or null, would work"
+                f"data.bounds={bounds} is no bounds: two rising bounds such as [0, 1], or null, would work"
             )
         if self.names is not None and len(self.names) != shape[0]:
             raise ConfigurationError(
@@ -55,8 +51,8 @@ class Reals(Kind):
             )
 
     def errors(self, trace: Trace) -> dict[str, Tensor]:
-        """In the units that the model sees. mse: for each number. squared_error: summed over the vector. rmse:
-        the root of each vector's mse."""
+        """In the units that the model sees. mse: for each number. squared_error: summed over the vector.
+        rmse: the root of each vector's mse."""
         squared = (self.back(trace.likelihood).mean(0) - trace.x).double().square().sum(1)
         mse = squared / values_described(trace.likelihood)
         return {"mse": mse, "squared_error": squared, "rmse": mse.sqrt()}
@@ -67,7 +63,7 @@ class Reals(Kind):
         return grid([lines(row, reach) for row in rows], captions)
 
     def parse(self, given: Any, shape: tuple[int, ...], resize: bool = False) -> Tensor:
-        """Numbers (N, D) or (D,) in the units that the data are stored in, as a tensor, an array or a list."""
+        """Numbers (N, D) or (D,) in the units of the stored data, as a tensor, an array or a list."""
         try:
             found = torch.as_tensor(np.asarray(given), dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -102,6 +98,8 @@ class Reals(Kind):
     def write(
         self, folder: Path, blocks: Iterable[Tensor], names: Iterable[str], reserved: Iterable[str] = ()
     ) -> None:
-        """One file, vectors.npz, with the array `x` (N, D) and, where they are known, the names of columns."""
-        columns = {} if self.names is None else {"columns": np.array(self.names)}
-        np.savez(folder / "vectors.npz", x=torch.cat(list(blocks)).numpy(), **columns)
+        """One file, vectors.npz, with the array `x` (N, D) and, where they have some, names of `columns`."""
+        arrays = {"x": torch.cat(list(blocks)).numpy()}
+        if self.names is not None:
+            arrays["columns"] = np.array(self.names)
+        np.savez(folder / "vectors.npz", **arrays)  # type: ignore[arg-type]

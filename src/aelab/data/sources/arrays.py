@@ -127,7 +127,7 @@ def rows(x: np.ndarray, where: str) -> Tensor:
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise DataError(
-            f"{where} holds {x[row, column]} in row {row}, column {column}: leave out, or fill in, what is not "
-            "finite"
+            f"{where} holds {x[row, column]} in row {row}, column {column}: leave out, or fill in, "
+            "what is not finite"
         )
     return torch.from_numpy(found)

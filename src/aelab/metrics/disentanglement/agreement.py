@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.metrics.estimate import Estimate, mean
 
 INFORMATIVE = 0.01  # nats
@@ -38,6 +39,9 @@ def _alike(similar: np.ndarray) -> float:
     return float(np.concatenate([_share_of_best(similar), _share_of_best(similar.T)]).mean())
 
 
+UDR = Quantity("udr", "fraction", True)
+
+
 def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Estimate], Estimate]:
     """Unsupervised disentanglement ranking (Duan et al. 2020): the score of each of M models, and their mean.
 
@@ -63,5 +67,5 @@ def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Est
     for model in range(len(codes)):
         others = np.delete(pairs[model], model)
         error = MEDIAN * others.std(ddof=1) / len(others) ** 0.5 if len(others) > 1 else None
-        scores.append(Estimate(float(np.median(others)), "fraction", len(others), error, note="over pairs"))
-    return scores, mean(np.array([score.value for score in scores]), "fraction", "over models")
+        scores.append(Estimate(float(np.median(others)), UDR, len(others), error, note="over pairs"))
+    return scores, mean(np.array([score.value for score in scores]), UDR, "over models")

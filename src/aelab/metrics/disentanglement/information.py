@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from aelab.core.quantity import Quantity
 from aelab.metrics.disentanglement.observations import compact, observed, prepared
 from aelab.metrics.estimate import Estimate, Seed, jackknife
 
@@ -70,6 +71,7 @@ def _modular(shared: np.ndarray, levels: np.ndarray) -> float:
 
 
 def _estimate(
+    quantity: Quantity,
     score: Callable[[np.ndarray, np.ndarray], float],
     codes: np.ndarray,
     levels: np.ndarray,
@@ -84,7 +86,10 @@ def _estimate(
 
     error = jackknife(scored, len(codes), groups=GROUPS, seed=seed)
     value = scored(np.arange(len(codes)))
-    return Estimate(value.item(), "fraction", len(codes), error.item(), note=f"codes in {bins} bins")
+    return Estimate(value.item(), quantity, len(codes), error.item(), note=f"codes in {bins} bins")
+
+
+MIG = Quantity("mig", "fraction", True)
 
 
 def mig(codes: np.ndarray, factors: np.ndarray, bins: int = BINS, seed: Seed = 0) -> Estimate:
@@ -94,7 +99,10 @@ def mig(codes: np.ndarray, factors: np.ndarray, bins: int = BINS, seed: Seed = 0
     reach 1 but log(bins) / log(levels) only: this too is disentanglement_lib's convention.
     """
     codes, levels = prepared(codes, factors)
-    return _estimate(_gap, codes, levels, bins, seed)
+    return _estimate(MIG, _gap, codes, levels, bins, seed)
+
+
+MODULARITY = Quantity("modularity", "fraction", True)
 
 
 def modularity(codes: np.ndarray, factors: np.ndarray, bins: int = BINS, seed: Seed = 0) -> Estimate:
@@ -105,4 +113,4 @@ def modularity(codes: np.ndarray, factors: np.ndarray, bins: int = BINS, seed: S
     dependences: noise gets far more than 0 where the factors' numbers of levels differ.
     """
     codes, levels = prepared(codes, factors, units=1, fewest=2)
-    return _estimate(_modular, codes, levels, bins, seed)
+    return _estimate(MODULARITY, _modular, codes, levels, bins, seed)

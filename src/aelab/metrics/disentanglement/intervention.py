@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.metrics.disentanglement.observations import FEWEST, Pair, alive, prepared, split
 from aelab.metrics.estimate import Estimate, Seed, jackknife, mean
 
@@ -85,6 +86,9 @@ def _ready(train: Pair, test: Pair) -> tuple[np.ndarray, list[Members], np.ndarr
     return codes[:, kept] / scale, first, others[:, kept] / scale, second
 
 
+FACTOR_VAE_SCORE = Quantity("factor_vae_score", "fraction", True)
+
+
 def factor_vae_score(
     train_codes: np.ndarray,
     train_factors: np.ndarray,
@@ -107,9 +111,11 @@ def factor_vae_score(
     table = np.zeros((codes.shape[1], len(factors)), dtype=np.int64)
     np.add.at(table, (units, held), 1)
     units, held = _votes(_steadiest, others, truth, max(votes // 2, 1), group, rng)
-    return mean(
-        table.argmax(1)[units] == held, "fraction", f"groups of {group}; the error is that of the votes"
-    )
+    note = f"groups of {group}; the error is that of the votes"
+    return mean(table.argmax(1)[units] == held, FACTOR_VAE_SCORE, note)
+
+
+BETA_VAE_SCORE = Quantity("beta_vae_score", "fraction", True)
 
 
 def beta_vae_score(
@@ -138,7 +144,8 @@ def beta_vae_score(
         raise InapplicableError(f"votes={votes}: a classifier needs some for two factors or more, as of 1000")
     reader = LogisticRegression(max_iter=1000).fit(seen, held)
     seen, held = _votes(_differences, others, truth, max(votes // 2, 1), group, rng)
-    return mean(reader.predict(seen) == held, "fraction", f"{group} pairs; the error is that of the votes")
+    note = f"{group} pairs; the error is that of the votes"
+    return mean(reader.predict(seen) == held, BETA_VAE_SCORE, note)
 
 
 def _robustness(codes: np.ndarray, factors: list[np.ndarray], quantile: float) -> float:
@@ -152,6 +159,9 @@ def _robustness(codes: np.ndarray, factors: list[np.ndarray], quantile: float) -
         effects.append(np.mean(moved, axis=0))
     robust = 1 - np.stack(effects) / np.where(largest > 0, largest, 1)  # (K, D)
     return float(np.average(robust.max(0), weights=largest))
+
+
+IRS = Quantity("irs", "fraction", True)
 
 
 def irs(codes: np.ndarray, factors: np.ndarray, quantile: float = 0.99, seed: Seed = 0) -> Estimate:
@@ -174,4 +184,4 @@ def irs(codes: np.ndarray, factors: np.ndarray, quantile: float = 0.99, seed: Se
 
     error = jackknife(robust, len(codes), groups=GROUPS, seed=seed)
     value = robust(np.arange(len(codes)))
-    return Estimate(value.item(), "fraction", len(codes), error.item(), note=f"quantile {quantile:g}")
+    return Estimate(value.item(), IRS, len(codes), error.item(), note=f"quantile {quantile:g}")

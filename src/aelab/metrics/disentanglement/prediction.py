@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aelab.core.quantity import Quantity
 from aelab.metrics.disentanglement.observations import split
 from aelab.metrics.estimate import Estimate, Seed, jackknife, mean
 
@@ -20,6 +21,9 @@ def _nearest(unit: np.ndarray, levels: np.ndarray, other: np.ndarray) -> np.ndar
     counts = np.bincount(levels)
     means = np.where(counts > 0, np.bincount(levels, unit) / np.maximum(counts, 1), np.inf)
     return np.abs(other[:, None] - means).argmin(1)
+
+
+SAP = Quantity("sap", "fraction", True)
 
 
 def sap(
@@ -51,7 +55,7 @@ def sap(
 
     error = jackknife(gap, len(others), groups=GROUPS, seed=seed)
     value = gap(np.arange(len(others)))
-    return Estimate(value.item(), "fraction", len(others), error.item(), note="thresholds on one unit")
+    return Estimate(value.item(), SAP, len(others), error.item(), note="thresholds on one unit")
 
 
 def _concentration(importance: np.ndarray) -> float:
@@ -73,6 +77,11 @@ def _scores(forests: list["ExtraTreesClassifier"]) -> np.ndarray:
     """Disentanglement and completeness (2,), from a forest for each factor."""
     importance = np.stack([forest.feature_importances_ for forest in forests], 1)  # (D, K)
     return np.array([_concentration(importance), _concentration(importance.T)])
+
+
+DCI_DISENTANGLEMENT = Quantity("dci_disentanglement", "fraction", True)
+DCI_COMPLETENESS = Quantity("dci_completeness", "fraction", True)
+DCI_INFORMATIVENESS = Quantity("dci_informativeness", "fraction", True)
 
 
 def dci(
@@ -107,8 +116,10 @@ def dci(
     note = f"forests of {trees} trees"
     errors = jackknife(scores, len(codes), groups=REFITS, seed=rng)
     first, second = (
-        Estimate(float(value), "fraction", len(codes), float(error), note=note)
-        for value, error in zip(_scores(forests), errors, strict=True)
+        Estimate(float(value), quantity, len(codes), float(error), note=note)
+        for quantity, value, error in zip(
+            (DCI_DISENTANGLEMENT, DCI_COMPLETENESS), _scores(forests), errors, strict=True
+        )
     )
     read = np.stack([forest.predict(others) for forest in forests], 1)
-    return first, second, mean((read == truth).mean(1), "fraction", note)
+    return first, second, mean((read == truth).mean(1), DCI_INFORMATIVENESS, note)

@@ -61,7 +61,7 @@ class DiscretizedLogisticMixture(Likelihood):
 
     @staticmethod
     def _numbers(channels: int) -> int:
-        """Of a component: its weight, and for each channel a mean, a scale and shifts by the channels before."""
+        """Of a component: a weight, and for each channel a mean, a scale and shifts by those before it."""
         return 1 + 2 * channels + channels * (channels - 1) // 2
 
 

@@ -15,15 +15,15 @@ from aelab.models import distributions
 from aelab.models.distributions import bounded
 from aelab.models.likelihoods.base import Likelihood, Shape
 
-Range = Sequence[float] | None
+Bounds = Sequence[float] | None
 UNIT = (0.0, 1.0)
 
 
-def onto(range: Range) -> nn.Module:
-    """From any real numbers to a range, whose ends are never reached; to themselves for None."""
-    if range is None:
+def onto(bounds: Bounds) -> nn.Module:
+    """From any real numbers to a bounds, whose ends are never reached; to themselves for None."""
+    if bounds is None:
         return nn.Identity()
-    low, high = map(float, range)
+    low, high = map(float, bounds)
     return nn.Sigmoid() if (low, high) == UNIT else Between(low, high)
 
 
@@ -39,10 +39,11 @@ class Between(nn.Module):
 
 
 class LocationScale(Likelihood, ABC):
-    """A density around a mean in `range`, which the decoder's output is squeezed into.
+    """A density around a mean in `bounds`, which the decoder's output is squeezed into.
 
-    range: of an observation's values; None: they have none. scale: its width, in units of these values. learned: one scalar scale is trained with the weights
-    (sigma-VAE, Rybkin, Daniilidis and Levine 2021). per_pixel: the decoder gives each value a factor of it.
+    bounds: of an observation's values; None: they have none. scale: its width, in units of these values.
+    learned: one scalar scale is trained with the weights (sigma-VAE, Rybkin, Daniilidis and Levine 2021).
+    per_pixel: the decoder gives each value a factor of it.
     """
 
     def __init__(
@@ -50,12 +51,12 @@ class LocationScale(Likelihood, ABC):
         scale: float = 1.0,
         learned: bool = False,
         per_pixel: bool = False,
-        range: Range = UNIT,
+        bounds: Bounds = UNIT,
     ) -> None:
         super().__init__()
         if not 0 < scale < math.inf:
             raise ConfigurationError(f"model.likelihood.scale={scale}: the scale must be finite and above 0")
-        self.activation, self.per_pixel = onto(range), per_pixel
+        self.activation, self.per_pixel = onto(bounds), per_pixel
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learned)
 
     def parameters_of(self, shape: Shape) -> Shape:
@@ -101,9 +102,9 @@ class StudentT(LocationScale):
         scale: float = 1.0,
         learned: bool = False,
         per_pixel: bool = False,
-        range: Range = UNIT,
+        bounds: Bounds = UNIT,
     ) -> None:
-        super().__init__(scale, learned, per_pixel, range)
+        super().__init__(scale, learned, per_pixel, bounds)
         if not degrees > 1:
             raise ConfigurationError(f"model.likelihood.degrees={degrees}: above 1 the mean exists")
         self.degrees = degrees
@@ -123,9 +124,9 @@ class LogCosh(LocationScale):
         scale: float = 1.0,
         learned: bool = False,
         per_pixel: bool = False,
-        range: Range = UNIT,
+        bounds: Bounds = UNIT,
     ) -> None:
-        super().__init__(scale, learned, per_pixel, range)
+        super().__init__(scale, learned, per_pixel, bounds)
         if not 0 < sharpness < math.inf:
             raise ConfigurationError(f"model.likelihood.sharpness={sharpness}: it must be finite and above 0")
         self.sharpness = sharpness
@@ -142,11 +143,11 @@ class OptimalGaussian(Likelihood):
 
     log_variance: Tensor
 
-    def __init__(self, momentum: float = 0.01, range: Range = UNIT) -> None:
+    def __init__(self, momentum: float = 0.01, bounds: Bounds = UNIT) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
             raise ConfigurationError(f"model.likelihood.momentum={momentum}: choose one in (0, 1]")
-        self.activation, self.momentum = onto(range), momentum
+        self.activation, self.momentum = onto(bounds), momentum
         self.register_buffer("log_variance", torch.zeros(()))
 
     def forward(self, params: Tensor) -> Distribution:
