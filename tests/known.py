@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from aelab.core.records import Batch
+from aelab.data import kinds
 from aelab.data.module import DataModule
 from aelab.data.splits import Observations, Splits
-from aelab.data.values import Grey
+from aelab.data.values import Grey, Plain
 from aelab.evaluation.subject import Subject
 from aelab.models import Autoencoder
 from aelab.models.distributions import Gaussian
@@ -22,7 +23,7 @@ SHAPE, SIDE = (1, 2, 2), 2
 class Vectors:
     """What a subject reads of a data module, for real vectors, which pixels could not hold."""
 
-    name, classes = "vectors", None
+    name, classes, kind, values = "vectors", None, kinds.Reals(), Plain()
 
     def __init__(self, x):
         self.x = x
@@ -41,7 +42,7 @@ class Rows:
         self.x, self.size = x, size
 
     @property
-    def images(self):
+    def observations(self):
         return self
 
     def __len__(self):
@@ -102,7 +103,9 @@ class Fixed(Likelihood):
 
 
 def subject(posterior=None, decoder=None, prior=True, labels=True, conditioner=None, seed=0):
-    data = DataModule("grey", Arrays(), SHAPE, 4 if labels else None, 64, 500, 100, Grey(), 0)
+    data = DataModule(
+        "grey", Arrays(), SHAPE, 4 if labels else None, 64, 500, 100, kinds.Pixels(), Grey(), 0, (0, 1)
+    )
     model = Autoencoder(
         Flat(), posterior or Pixels(), decoder or Shown(), Fixed(), StandardNormal(4) if prior else None,
         conditioner=conditioner,

@@ -137,7 +137,7 @@ def test_every_variant_with_every_likelihood(train, variant, likelihood):
             "optimizer",
             "lr_schedule",
             "corruption",
-            "binarization",
+            "values",
             "objective/penalty",
         )
         for choice in choices(group)

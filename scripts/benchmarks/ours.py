@@ -52,7 +52,7 @@ def configuration(case: Composition, steps: int) -> DictConfig:
         "data.classes": CLASSES,
         "data.validation": HELD_OUT,
         "data.batch_size": case.batch_size,
-        "binarization": "grey",
+        "values": "grey",
         "logger.wandb.mode": "offline",
         "trainer.max_epochs": 1,
         "trainer.limit_train_batches": warmup(steps) + steps + 1,

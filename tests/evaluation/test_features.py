@@ -99,7 +99,7 @@ def test_features_do_not_depend_on_how_images_are_dealt_out(digits, kept):
 
 
 @pytest.mark.parametrize(
-    "overrides", [["data.validation=100"], ["data.split_seed=3"], ["binarization=dynamic", "seed=9"]]
+    "overrides", [["data.validation=100"], ["data.split_seed=3"], ["values=dynamic", "seed=9"]]
 )
 def test_a_run_s_own_split_seed_and_noise_leave_the_space_alone(kept, cache, overrides):
     assert feature_space(data_of(*overrides), CPU).name == kept[0].name

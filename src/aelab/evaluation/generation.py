@@ -184,9 +184,8 @@ class Generation:
         distance, index = nearest(some, train)
         closest = distance.argsort()[:COLUMNS]
         rows = [drawn[closest], train_images[index[closest]]]
-        findings.figure(
-            f"{self.name}_nearest_training_images", picture(rows, ["sample", "training"], COLUMNS)
-        )
+        neighbours = picture(rows, ["sample", "training"], COLUMNS)
+        findings.figure(f"{self.name}_nearest_training_{subject.data.kind.nouns}", neighbours)
 
 
 def _noted(found: Mapping[str, Estimate], notes: Mapping[str, str], features: Space) -> Iterator[Estimate]:

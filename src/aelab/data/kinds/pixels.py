@@ -35,7 +35,9 @@ class Pixels(Kind):
 
     def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
         if len(shape) != 3 or min(shape) < 1:
-            raise ConfigurationError(f"data.shape={list(shape)}: images are of [channels, height, width]")
+            raise ConfigurationError(
+                f"data.shape={list(shape)}: images are of [channels, height, width]; data=vectors has vectors"
+            )
         if bounds is None or tuple(bounds) != (0, 1):
             raise ConfigurationError(f"data.bounds={bounds}: images have values in [0, 1]")
 

@@ -39,7 +39,7 @@ class Reals(Kind):
 
     def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
         if len(shape) != 1 or shape[0] < 1:
-            raise ConfigurationError(f"data.shape={list(shape)}: vectors are of [size]")
+            raise ConfigurationError(f"data.shape={list(shape)}: vectors are of [size]; data=npz has images")
         if bounds is not None and not (len(bounds) == 2 and -math.inf < bounds[0] < bounds[1] < math.inf):
             raise ConfigurationError(
                 f"data.bounds={bounds} is no bounds: two rising bounds such as [0, 1], or null, would work"

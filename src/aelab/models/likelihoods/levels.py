@@ -49,7 +49,8 @@ class DiscretizedLogisticMixture(Likelihood):
     def forward(self, params: Tensor) -> distributions.LogisticMixture:
         if params.dim() != 5:
             raise ConfigurationError(
-                "likelihood=discretized_logistic_mixture is for images of shape (channels, height, width)"
+                "likelihood=discretized_logistic_mixture is for images of shape (channels, height, width): "
+                "likelihood=gaussian would work"
             )
         each = params.float().unflatten(2, (self.components, -1))
         # 1 + 2 C + C (C - 1) / 2 numbers for each component, solved for C.

@@ -36,12 +36,21 @@ class GaussianMixture(Prior):
 class Vamp(Prior):
     """The mixture of the posteriors of `components` learned pseudo-inputs (Tomczak and Welling 2018).
 
-    The pseudo-inputs begin as training images; those of a conditional model have contexts of their own.
+    The pseudo-inputs begin as training data; those of a conditional model have contexts of their own.
+
+    bounds: that their values are kept in; None: they have none.
     """
 
-    def __init__(self, latent: int, shape: Sequence[int], components: int = 500, context: int = 0) -> None:
+    def __init__(
+        self,
+        latent: int,
+        shape: Sequence[int],
+        components: int = 500,
+        bounds: Sequence[float] | None = (0, 1),
+        context: int = 0,
+    ) -> None:
         super().__init__()
-        self.examples = _check("components", components)
+        self.examples, self.bounds = _check("components", components), bounds
         self.pseudo_inputs = nn.Parameter(torch.rand(components, *shape))
         self.logits = nn.Parameter(torch.zeros(components), requires_grad=False)
         self.contexts = nn.Parameter(torch.zeros(components, context)) if context else None
@@ -52,7 +61,8 @@ class Vamp(Prior):
         self.pseudo_inputs.copy_(x[torch.arange(self.examples, device=x.device) % len(x)])
 
     def forward(self, context: Tensor | None, encode: Encode) -> MixtureSameFamily:
-        components = encode(self.pseudo_inputs.clamp(0, 1), self.contexts)
+        inputs = self.pseudo_inputs if self.bounds is None else self.pseudo_inputs.clamp(*self.bounds)
+        components = encode(inputs, self.contexts)
         if not has_density(components) or len(components.batch_shape) != 1:
             raise ConfigurationError(
                 "prior=vamp mixes the posteriors of pseudo-inputs, and this posterior has no density: choose "
