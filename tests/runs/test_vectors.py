@@ -255,10 +255,16 @@ def test_pseudo_inputs_of_vectors_may_lie_anywhere():
     model = built(*WINE, "variant=vamp_vae", "model.prior.components=7").training.model
     assert model.prior.bounds is None
     assert model.prior.pseudo_inputs.abs().max() > 1
-    before = model.prior(None, model.encode).component_distribution.mean
+    before = model.prior(None, model).component_distribution.mean
     with torch.no_grad():
         model.prior.pseudo_inputs.mul_(2)
-    assert not torch.equal(model.prior(None, model.encode).component_distribution.mean, before)
+    assert not torch.equal(model.prior(None, model).component_distribution.mean, before)
+
+
+def test_a_loaded_mixture_of_posteriors_is_sampled(train, rows):
+    model = aelab.load(train(*WINE, "variant=vamp_vae", "model.prior.components=7").path)
+    assert model.encode(rows).shape == (len(rows), 16)
+    assert model.sample(3, seed=0).isfinite().all()
 
 
 def test_a_density_of_standardised_values_is_measured_in_them(run):

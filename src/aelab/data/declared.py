@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Generator
 
 from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.text import sizes
 from aelab.data.kinds import Kind
 from aelab.data.kinds.base import Bounds
 from aelab.data.splits import Observations, Splits
@@ -63,7 +64,7 @@ class Declared:
             raise DataError(f"{where}: holds no {nouns}; at least one is needed")
         if shape != self.shape:
             raise DataError(
-                f"{where}: {nouns} are {_times(shape)}, data.shape says {_times(self.shape)}; "
+                f"{where}: {nouns} are {sizes(shape)}, data.shape says {sizes(self.shape)}; "
                 f"data.shape={list(shape)} would work"
             )
         if found.x.dtype != self.kind.stored:
@@ -99,7 +100,3 @@ def _check_attributes(found: Observations, kind: Kind, declared: int | None, whe
     low, high = found.attributes.aminmax()
     if not (low >= 0 and high <= 1):  # false for NaN as well
         raise DataError(f"{where}: attributes are {low:g} to {high:g}; scale them to 0 to 1")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(str(size) for size in shape)

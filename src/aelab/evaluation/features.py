@@ -20,11 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aelab.core.errors import AelabError, ConfigurationError
+from aelab.core.records import Sizes
+from aelab.core.text import first_line
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Observations
 from aelab.evaluation.subject import Expected, Subject
 from aelab.models.networks.conv import ConvEncoder
+from aelab.models.posteriors.base import head
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 
@@ -48,8 +51,8 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
-        encoder = ConvEncoder(shape, CHANNELS, kernel=KERNEL)
-        self.body = nn.Sequential(encoder, nn.Linear(encoder.features, FEATURES), nn.ReLU())
+        encoder = ConvEncoder(Sizes(shape), CHANNELS, kernel=KERNEL)
+        self.body = nn.Sequential(encoder, head(encoder.features, FEATURES), nn.ReLU())
         self.head = nn.Linear(FEATURES, classes)
         self.register_buffer("scale", torch.ones(()))
 
@@ -99,7 +102,7 @@ class Inception:
                 torch.zeros(1, 3, 32, 32, dtype=torch.uint8, device=device), return_features=True
             )
         except (RuntimeError, ValueError, TypeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0].partition(". ")[0]
+            reason = first_line(error).partition(". ")[0]
             raise ConfigurationError(
                 f"inception={path} is not the published TorchScript file ({reason}): leave it out"
             ) from error

@@ -56,7 +56,8 @@ class ExPostMixture:
     def undefined(self, subject: Subject) -> str:
         if subject.model.conditioner is not None:
             return "a mixture of all codes does not fit a conditional model"
-        if space(next(subject.traces("test", 1)).posterior) != "real":
+        posterior = next(subject.traces("test", 1)).posterior
+        if posterior is None or space(posterior) != "real":
             return "a Gaussian mixture does not fit codes that are no real vectors"
         return ""
 

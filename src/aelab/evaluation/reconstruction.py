@@ -33,13 +33,14 @@ class Reconstruction:
         at_least(1, images=self.images, worst=self.worst)
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
-        measured = subject.measured
-        findings.add(
-            "reconstruction", *(mean(measured[each.name], each) for each in subject.data.kind.quantities)
-        )
+        measured, errors = subject.measured, subject.data.kind.quantities
+        if errors[0].name not in measured:
+            raise InapplicableError(f"the model has no encoder, and so gives no {findings.noun} back")
+        findings.add("reconstruction", *(mean(measured[each.name], each) for each in errors))
         self._similarity(subject, findings, SSIM, ssim)
         self._similarity(subject, findings, MS_SSIM, ms_ssim)
-        worst = np.argsort(-measured["squared_error"], kind="stable")
+        leading = measured[errors[0].name]
+        worst = np.argsort(leading if errors[0].higher_is_better else -leading, kind="stable")
         findings.table(
             f"per_{findings.noun}",
             [findings.noun, *measured],

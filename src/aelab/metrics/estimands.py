@@ -19,7 +19,7 @@ from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.models.distributions import divergence, has_density, values_described
 
-ACTIVE = 0.01  # variance over images of the posterior mean of a unit in use (Burda et al. 2016)
+ACTIVE = 0.01  # variance over observations of the posterior mean of a unit in use
 
 
 class Estimand(Metric):
@@ -59,38 +59,50 @@ def evidence(trace: Trace, bits: float | None = None) -> dict[str, Tensor]:
     bits_per_dim: -elbo in bits for each value; a density is charged the `bits` that scaling the values takes
     away, as log2(256) from grey levels to [0, 1]; left out for real numbers, which have None. All but the
     distortion are left out for a model without a prior or whose posterior has no density.
+
+    >>> from aelab.core.records import Batch
+    >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
+    >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
+    >>> coins = Bernoulli(torch.zeros(1, 2, 4))
+    >>> trace = Trace(Batch(x), x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], lambda: coins)
+    >>> evidence(trace, bits=8.0)["bits_per_dim"], evidence(trace)["kl"]
+    (tensor([1., 1.], dtype=torch.float64), tensor([0., 0.], dtype=torch.float64))
     """
     distortion = -trace.likelihood.log_prob(trace.x).mean(0).double()
-    if trace.prior is None or not has_density(trace.posterior):
+    if trace.posterior is None or trace.prior is None or not has_density(trace.posterior):
         return {"distortion": distortion}
-    kl = divergence(trace.posterior, trace.prior, trace.z).double()
+    kl = divergence(trace.posterior, trace.prior, trace.z, trace.log_q).double()
     elbo = -distortion - kl
     found = {"elbo": elbo, "distortion": distortion, "kl": kl}
     return found if bits is None else found | {"bits_per_dim": bits_per_dim(-elbo, trace.likelihood, bits)}
 
 
 def bits_per_dim(nats: Tensor, likelihood: Distribution, scaling: float) -> Tensor:
-    """A code length of whole observations in nats, as bits for each value that has a likelihood.
+    """The code length of whole observations in nats, as bits for each value that has a likelihood.
 
     scaling: bits of each value that its scaling took from a density.
+
+    >>> from aelab.models.distributions import Bernoulli
+    >>> bits_per_dim(torch.tensor(4 * math.log(2)), Bernoulli(torch.zeros(4)), scaling=8.0)
+    tensor(1.)
     """
     bits = nats / (values_described(likelihood) * math.log(2))
     return bits if likelihood.support.is_discrete else bits + scaling  # type: ignore[union-attr]
 
 
 class Measured(Protocol):
-    """What an observation is, as far as its errors go."""
+    """The kind of an observation, as far as its errors go."""
 
     @property
     def quantities(self) -> Sequence[Quantity]:
-        """What `errors` may give."""
+        """The quantities that `errors` may give."""
 
     def errors(self, trace: Trace) -> dict[str, Tensor]:
-        """How far off is what comes back of each observation from its codes, by quantity: (B,) each."""
+        """The errors of what comes back of each observation from its codes, by quantity: (B,) each."""
 
 
 class Means(Estimand):
-    """The means over observations of what `each` gives for every one of them, by name.
+    """The means over observations of what `each` gives for every one of them, by name: () each, float64.
 
     quantities: what it may give; what it leaves out for some observations is undefined, and left out.
     """
@@ -118,7 +130,8 @@ ACTIVE_UNITS = Quantity("active_units", "latent dimensions")
 
 
 class ActiveUnits(Estimand):
-    """Latent dimensions whose posterior mean varies: Var_x E_q[z_i] > 0.01 (Burda et al. 2016)."""
+    """The latent dimensions whose posterior mean varies: Var_x E_q[z_i] > 0.01 (Burda et al. 2016,
+    https://arxiv.org/abs/1509.00519)."""
 
     total: Tensor
     square: Tensor
@@ -128,18 +141,22 @@ class ActiveUnits(Estimand):
         self.threshold = threshold
 
     def update(self, trace: Trace) -> None:
+        if trace.posterior is None:
+            return
         mean = trace.posterior.mean.double()
         self.count += len(mean)
         self.total += mean.sum(0)
         self.square += mean.square().sum(0)
 
     def compute(self) -> dict[str, Tensor]:
+        if not self.count:
+            return {}
         variance = self.square / self.count - (self.total / self.count).square()
         return {"active_units": (variance > self.threshold).sum().double()}
 
 
 def estimands(latent: int, kind: Measured, bits: float | None) -> MetricCollection:
-    """All of them, for a model whose codes are vectors of size `latent`.
+    """The collection of all estimands, for a model whose codes are vectors of size `latent`.
 
     kind: of observation. bits: as in `evidence`.
     """

@@ -29,6 +29,9 @@ class Term(nn.Module, ABC):
     @abstractmethod
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor: ...
 
+    def after_step(self, trace: Trace, model: Autoencoder) -> None:
+        """Move what no gradient trains, once for each optimisation step: nothing by default."""
+
 
 class Objective(nn.Module):
     """The training criterion: `samples` codes for each observation, and a weighted sum of `terms`."""

@@ -27,7 +27,7 @@ from aelab.runs.report import report
 from aelab.training.callbacks.pictures import Pictures
 from aelab.training.callbacks.progress import progress
 from aelab.training.callbacks.resume import Best, ResumePoints
-from aelab.training.callbacks.study import Pruned
+from aelab.training.callbacks.study_reporter import Pruned
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 from aelab.training.sharding import load_whole
@@ -118,7 +118,7 @@ def trainer_of(
         config,
         logger=[journal, *trackers],
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO(), ranks.cluster()],
+        plugins=[AtomicCheckpointIO(), ranks.cluster_environment()],
         default_root_dir=folder.path,
         enable_progress_bar=isinstance(bar, ProgressBar),
     )

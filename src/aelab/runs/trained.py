@@ -18,6 +18,7 @@ from aelab.config.trusted import trusted_settings
 from aelab.core.errors import DataError, InapplicableError, RunError
 from aelab.core.records import Batch
 from aelab.core.seeds import drawn_from
+from aelab.core.text import sizes
 from aelab.data.kinds import Kind
 from aelab.data.values import Values, valued
 from aelab.metrics.importance import importance_sampled
@@ -85,8 +86,7 @@ class Trained:
 
     def __repr__(self) -> str:
         nouns = f"binarised {self.kind.nouns}" if self.binarised else self.kind.nouns
-        size = "x".join(map(str, self.shape))
-        return f"Trained({self.settings['name']!r}, {nouns} of {size}, codes of {self.latent})"
+        return f"Trained({self.settings['name']!r}, {nouns} of {sizes(self.shape)}, codes of {self.latent})"
 
     @property
     def latent(self) -> int:
@@ -156,10 +156,7 @@ class Trained:
         drawn: bool = False,
         seed: int | None = None,
     ) -> Tensor:
-        """The means of p(x|z,c) for their posteriors' means: (N, *shape).
-
-        drawn: for one code drawn from each posterior instead, as an evaluation measures.
-        """
+        """The means of p(x|z,c) for their posteriors' means: (N, *shape); drawn: for a code of each."""
         batch = self._batch(x, y, attributes, resize)
         if not drawn and seed is not None:
             raise DataError("nothing is drawn for a posterior's mean: leave seed out, or give drawn=True")
@@ -240,8 +237,7 @@ class Trained:
             raise InapplicableError(f"codes are no real vectors ({kind}): {fit}")
         ways = torch.linspace(0, 1, steps)[:, None]
         between = on_the_arc if spherical else torch.lerp
-        pairs = zip(self._encode(start), self._encode(end), strict=True)
-        paths = (between(*pair, ways) for pair in pairs)
+        paths = map(between, self._encode(start), self._encode(end), [ways] * len(start.x))
         rows = [self._decode(path, _part(start, torch.full((steps,), i))) for i, path in enumerate(paths)]
         return self._given_back(row[None] for row in rows)
 
@@ -264,9 +260,9 @@ class Trained:
         return batch.map(lambda value: value.to(self.device))
 
     def _posterior(self, batch: Batch) -> Distribution:
-        batch = self._on(batch)
-        context, model = self.model.context(batch), self.model
-        prior = None if model.prior is None else model.prior(context, model.encode)
+        batch, model = self._on(batch), self.model
+        context = model.context(batch)
+        prior = None if model.prior is None else model.prior(context, model)
         return model.infer(batch.x, context, prior=prior)
 
     @torch.no_grad()
@@ -274,8 +270,7 @@ class Trained:
         return _joined(self._posterior(_part(batch, part)).mean for part in _blocks(len(batch.x)))
 
     def _decode(self, z: Tensor, told: Batch) -> Tensor:
-        told = self._on(told)
-        z = z.to(self.device, torch.float32)
+        told, z = self._on(told), z.to(self.device, torch.float32)
         return self.kind.back(self.model.likelihood_of(told.x, z[None], self.model.context(told)))[0]
 
     def _reconstruct(self, batch: Batch, drawn: bool) -> Tensor:

@@ -76,8 +76,8 @@ class Training(LightningModule):
                 "training.compile=true cannot differentiate twice, as structure=hamiltonian does: drop it"
             )
         if compile:
-            model.encoder.compile()
-            model.decoder.compile()
+            for part in filter(None, (model.encoder, model.decoder)):
+                part.compile()
 
     def configure_model(self) -> None:
         if self.is_sharded:

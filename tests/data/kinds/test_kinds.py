@@ -1,5 +1,6 @@
 """What every kind of observation says of itself, and what single ones do."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,10 +9,10 @@ import torch
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError, DataError
-from aelab.core.records import Trace
+from aelab.core.records import Batch, Trace
 from aelab.data.kinds import Pixels, Reals
 from aelab.data.values import Grey, Standardised, valued
-from aelab.models.distributions import Gaussian
+from aelab.models.distributions import Gaussian, PointMass
 
 SHAPES = {Pixels: (1, 5, 4), Reals: (6,)}
 UNITS = {Pixels: "squared error per image", Reals: "squared error per vector"}
@@ -19,7 +20,8 @@ every = pytest.mark.parametrize("kind", [Pixels(), Reals()], ids=lambda kind: ty
 
 
 def trace(x, mean):
-    return Trace(x, x, None, None, None, x, Gaussian(mean, torch.zeros(()), x.dim() - 1))
+    codes, shown = x.flatten(1), Gaussian(mean, torch.zeros(()), x.dim() - 1)
+    return Trace(Batch(x), x, None, PointMass(codes), None, codes[None], lambda: shown)
 
 
 def rows(kind, count=5):
@@ -37,6 +39,12 @@ def test_errors_are_measured_for_each_observation_and_named_for_the_kind(kind):
     assert_close(found["squared_error"], 0.04 * x[0].numel() * torch.ones(5).double(), rtol=1e-5, atol=0)
     units = {quantity.name: quantity.per(kind.noun).unit for quantity in kind.quantities}
     assert units["squared_error"] == UNITS[type(kind)]
+
+
+@every
+def test_codes_that_know_nothing_of_observations_have_no_errors(kind):
+    x = rows(kind)
+    assert kind.errors(replace(trace(x, x[None]), posterior=None)) == {}
 
 
 def test_each_vector_has_the_root_of_its_own_error():

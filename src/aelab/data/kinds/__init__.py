@@ -1,4 +1,4 @@
-"""What an observation is: how its errors are measured, how it is shown, read and written."""
+"""The kinds of observations: how their errors are measured, how they are shown, read and written."""
 
 from aelab.data.kinds.base import Kind
 from aelab.data.kinds.pixels import Pixels

@@ -1,4 +1,4 @@
-"""What every kind of observation says of itself."""
+"""The base of the kinds of observations."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ Bounds = Sequence[float] | None
 
 
 class Kind(ABC):
-    """What an observation is; the parts of the house ask it, and never what the data set is called.
+    """The kind of an observation, which the parts of the house ask for what differs among kinds.
 
     noun, nouns: what messages and units call one observation, and several.
     stored: the type in which sources store them.
@@ -44,9 +44,16 @@ class Kind(ABC):
     def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
         """ConfigurationError for a shape, or a bounds of values, that no such observations have."""
 
-    @abstractmethod
     def errors(self, trace: Trace) -> dict[str, Tensor]:
-        """How far off is what comes back of each observation from its codes: (B,) float64, by quantity."""
+        """The errors of what comes back of each observation from its codes: (B,) float64, by quantity.
+
+        Nothing for a model without a posterior, whose codes know nothing of the observations.
+        """
+        return {} if trace.posterior is None else self.measure(trace)
+
+    @abstractmethod
+    def measure(self, trace: Trace) -> dict[str, Tensor]:
+        """The same for a model with a posterior."""
 
     def back(self, likelihood: Distribution) -> Tensor:
         """What comes back of each observation from each code, (S, B, *event): here the mean of p(x|z,c)."""

@@ -50,9 +50,19 @@ class Reals(Kind):
                 "of them, or none"
             )
 
-    def errors(self, trace: Trace) -> dict[str, Tensor]:
-        """In the units that the model sees. mse: for each number. squared_error: summed over the vector.
-        rmse: the root of each vector's mse."""
+    def measure(self, trace: Trace) -> dict[str, Tensor]:
+        """The errors of vectors (D,) in the units that the model sees.
+
+        mse: for each number. squared_error: summed over the vector. rmse: the root of each vector's mse.
+
+        >>> from aelab.core.records import Batch
+        >>> from aelab.models.distributions import Gaussian, PointMass
+        >>> x, z = torch.full((2, 4), 3.0), torch.zeros(2, 3)
+        >>> around_one = Gaussian(torch.ones(1, 2, 4), torch.zeros(()))
+        >>> trace = Trace(Batch(x), x, None, PointMass(z), None, z[None], lambda: around_one)
+        >>> {name: error[0].item() for name, error in Reals().errors(trace).items()}
+        {'mse': 4.0, 'squared_error': 16.0, 'rmse': 2.0}
+        """
         squared = (self.back(trace.likelihood).mean(0) - trace.x).double().square().sum(1)
         mse = squared / values_described(trace.likelihood)
         return {"mse": mse, "squared_error": squared, "rmse": mse.sqrt()}

@@ -43,13 +43,19 @@ UDR = Quantity("udr", "fraction", True)
 
 
 def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Estimate], Estimate]:
-    """Unsupervised disentanglement ranking (Duan et al. 2020): the score of each of M models, and their mean.
+    """The unsupervised disentanglement ranking (Duan et al. 2020, https://arxiv.org/abs/1905.12614): the
+    score of each of M models, and their mean.
 
     codes: M arrays (N, D_m) of the same images. kl: M arrays (D_m,), the divergence of each unit in nats,
     averaged over images; units below 0.01 are left out. The similarity of two units is Spearman's, whatever
     its sign; a unit scores the squared largest over the sum of its similarities, a pair of models the mean
     over both models' units, and a model the median over its pairs. The error is over pairs, the mean's over
     models, both as if these were independent.
+
+    >>> codes = np.array([[0.0, 1.0], [1.0, -1.0], [2.0, 1.0]])
+    >>> scores, average = udr([codes, -codes], [np.ones(2), np.ones(2)])
+    >>> round(average.value, 6)
+    1.0
     """
     from scipy.stats import rankdata
 

@@ -62,7 +62,8 @@ def pictures(
     model: Autoencoder, kind: Kind, examples: Batch, columns: int
 ) -> Iterator[tuple[str, Image.Image]]:
     """The pictures that are defined for this model, by name."""
-    yield "reconstructions", reconstructions(kind, model(examples), columns)
+    if model.encoder is not None:
+        yield "reconstructions", reconstructions(kind, model(examples), columns)
     if model.prior is None:
         return
     if model.conditioner is None:
