@@ -1,6 +1,7 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +15,14 @@ from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.core.text import sentence
+from aelab.data.kinds import Kind
 from aelab.data.module import DataModule
 from aelab.data.preloaded import preload, with_preloaded
+from aelab.metrics.estimands import estimands
+from aelab.models import Autoencoder
 from aelab.models.distributions import check_same_space
 from aelab.training.base import Training
+from aelab.training.callbacks.pictures import pictures
 from aelab.training.loop import EpochLoop
 from aelab.training.matmul import choose_matmul
 
@@ -39,7 +44,7 @@ class Parts:
 
 
 def build(config: DictConfig, data: DataModule | None = None) -> Parts:
-    """Build the parts and try them on two validation images; data: where the images are in memory already.
+    """Build the parts and try them on two validation observations; data: where these are in memory already.
 
     Raises ConfigurationError or DataError where they do not fit together or with the data.
     """
@@ -52,13 +57,15 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     if not 0 <= config.seed < 2**32:
         raise ConfigurationError(f"seed={config.seed}: a seed lies between 0 and {2**32 - 1}")
     seed_everything(config.seed, verbose=False)
+    model = construct(config.model, "model")
     training = construct(
         config.training,
         "training",
-        model=construct(config.model, "model"),
+        model=model,
         objective=construct(config.objective, "objective"),
         optimizer=construct(config.optimizer, "optimizer"),
         lr_schedule=construct(config.lr_schedule, "lr_schedule"),
+        measures=partial(estimands, model.latent, data.kind, data.values.bits),
     )
     prior = training.model.prior
     if prior is not None and prior.examples:
@@ -70,17 +77,20 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     if isinstance(config.trainer.strategy, DictConfig):
         _check_shards(config, training)
     choose_matmul(training.model, data.batch_size)
-    two = _try(training, data.val_examples(2), config.monitor.metric)
+    examples = data.val_examples(2)
+    _check_support(training.model, data, examples)
+    two = _try(training, examples, config.monitor.metric)
+    _draw(training.model, data.kind, examples)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
 
 
 def data_module(config: DictConfig) -> DataModule:
-    """The data module of a configuration, over its preloaded images where there are some."""
+    """The data module of a configuration, over its preloaded data where there are some."""
     return with_preloaded(_plain(config.data), construct(config.data, "data"))
 
 
 def preload_data(config: DictConfig) -> None:
-    """Read a configuration's images once for it and all that read the same ones."""
+    """Read a configuration's data once for it and all that read the same ones."""
     preload(_plain(config.data), construct(config.data, "data"))
 
 
@@ -107,6 +117,28 @@ def _check_shards(config: DictConfig, training: Training) -> None:
                 f"{option} needs weights or gradients whole, and trainer=fsdp has a part of them in each "
                 "process: leave it out, or choose trainer=ddp"
             )
+
+
+@torch.no_grad()
+def _check_support(model: Autoencoder, data: DataModule, batch: Batch) -> None:
+    """Refuse a likelihood that is of other values than the data may have."""
+    likelihood = model(batch).likelihood
+    ends = (torch.full_like(batch.x, end) for end in data.bounds or (-0.5, 1.5))
+    if not all(bool(likelihood.support.check(x).all()) for x in ends):
+        has = "any real numbers" if data.bounds is None else f"numbers in {list(data.bounds)}"
+        raise ConfigurationError(
+            f"the likelihood is of values in [0, 1], and {data.kind.nouns} of {data.name} hold {has}: "
+            "likelihood=gaussian or student_t would work"
+        )
+
+
+@torch.no_grad()
+def _draw(model: Autoencoder, kind: Kind, batch: Batch) -> None:
+    """Draw each picture once, small, so that what cannot be shown is refused."""
+    model.eval()
+    for _ in pictures(model, kind, batch, columns=2):
+        pass
+    model.train()
 
 
 def _try(training: Training, batch: Batch, monitor: str) -> int:

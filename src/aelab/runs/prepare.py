@@ -71,6 +71,7 @@ def circumstances(run: Run, parts: Parts) -> dict[str, Any]:
         "processes": world_size(run.settings.trainer),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "data": {"name": parts.data.name, "checksums": parts.data.checksums},
+        "values": parts.data.values.state(),
         "parameters": sum(p.numel() for p in parts.training.model.parameters()),
         "flops_per_image": parts.flops_per_image,
     }

@@ -16,7 +16,7 @@ from aelab.core.quantity import Quantity
 from aelab.core.records import Batch
 from aelab.core.schedules import OfTraining, Schedule
 from aelab.core.seeds import seed_generators, step_seed
-from aelab.metrics.estimands import estimands, quantities
+from aelab.metrics.estimands import quantities
 from aelab.models import Autoencoder
 from aelab.objectives.base import Objective
 from aelab.training.loop import lean_loop
@@ -36,6 +36,7 @@ class Training(LightningModule):
     accumulation and clipping are options here, not of the Trainer.
 
     optimizer: from parameters to a torch optimiser.
+    measures: makes the estimands of one split.
     lr_schedule: a schedule that multiplies the learning rate, completed with the number of `steps`, or None.
     accumulate_grad_batches: batches for each optimisation step.
     gradient_clip_val: the largest norm of the gradient, or None.
@@ -48,6 +49,7 @@ class Training(LightningModule):
         objective: Objective,
         optimizer: Callable[..., Optimizer],
         lr_schedule: Callable[..., Schedule] | None,
+        measures: Callable[[], MetricCollection],
         seed: int = 0,
         accumulate_grad_batches: int = 1,
         gradient_clip_val: float | None = None,
@@ -66,7 +68,7 @@ class Training(LightningModule):
         self.window = Window()
         self.averages: list[Tensor] = []  # what steps move beside the weights
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
-            {"val": estimands(model.latent), "test": estimands(model.latent)}
+            {"val": measures(), "test": measures()}
         )
         self.quantities: dict[str, Quantity] = {}  # what was measured, by the name that loggers know it by
         if compile and model.follows_gradient:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from aelab.data.splits import Images, Splits, checksum
+from aelab.data.splits import Observations, Splits, checksum
 
 TEST_IMAGES = 297
 
@@ -23,7 +23,7 @@ class Digits:
 
         values, labels = load_digits(return_X_y=True)
         pixels = np.rint(values * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-        every = Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
+        every = Observations(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
         # numpy freezes RandomState's stream for all versions, which neither torch nor default_rng promises.
         order = torch.from_numpy(np.random.RandomState(0).permutation(len(every)))
         checksums = {
