@@ -147,7 +147,7 @@ def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> N
             raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
 
 
-@functools.cache
+@functools.lru_cache(32)
 def _chosen(name: str, groups: tuple[str, ...]) -> DictConfig:
     """The defaults under a choice of groups."""
     return hydra.compose(name, list(groups))
