@@ -142,7 +142,7 @@ def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> N
             raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
 
 
-@functools.cache
+@functools.lru_cache(32)
 def _chosen(name: str, chosen: tuple[str, ...], searched: tuple[Path, ...]) -> DictConfig:
     """The defaults under a choice of groups, in the folders that are searched."""
     return hydra.compose(name, list(chosen))
