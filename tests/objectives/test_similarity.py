@@ -9,7 +9,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
-from aelab.models.distributions import Bernoulli
+from aelab.models.distributions import Bernoulli, PointMass
 from aelab.objectives.similarity import MSSSIM, ms_ssim
 
 few = settings(max_examples=15, deadline=None)
@@ -61,7 +61,8 @@ def test_an_image_is_alike_to_itself_alone_and_similarity_is_symmetric(height, w
 
 
 def trace(logits, x):
-    return Trace(Batch(x), x, None, None, None, None, lambda: Bernoulli(logits, 3))
+    code = PointMass(x.flatten(1))
+    return Trace(Batch(x), x, None, code, None, code.mean[None], lambda: Bernoulli(logits, 3))
 
 
 def test_the_term_is_the_dissimilarity_of_each_codes_mean_averaged():

@@ -13,7 +13,8 @@ from aelab.core.records import NO_ENCODER, Batch, Sizes, Trace
 from aelab.models.conditions import Conditioner
 from aelab.models.distributions import rsample_and_log_prob
 from aelab.models.evidence import proposed
-from aelab.models.likelihoods import Likelihood, as_now
+from aelab.models.likelihoods import Likelihood
+from aelab.models.likelihoods.base import as_now
 from aelab.models.posteriors import Posterior, check_latent
 from aelab.models.priors import Prior
 

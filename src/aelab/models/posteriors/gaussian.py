@@ -24,7 +24,7 @@ class Deterministic(Posterior):
         self.activation = activation()
 
     def forward(self, h: Tensor, step: int = 0) -> PointMass:
-        return PointMass(self.activation(self.projection(h)).float().flatten(1))
+        return PointMass(self.activation(self.projection(h)).float().flatten(-len(self.layout)))
 
 
 class DiagonalGaussian(Posterior):
@@ -37,8 +37,9 @@ class DiagonalGaussian(Posterior):
         self.activation = activation()
 
     def forward(self, h: Tensor, step: int = 0) -> Gaussian:
-        loc, log_variance = self.projection(h).float().chunk(2, 1)
-        return Gaussian(self.activation(loc).flatten(1), bounded(log_variance).flatten(1))
+        first = -len(self.layout)
+        loc, log_variance = self.projection(h).float().chunk(2, first)
+        return Gaussian(self.activation(loc).flatten(first), bounded(log_variance).flatten(first))
 
 
 class LowRankGaussian(Posterior):
