@@ -15,8 +15,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.comparison.base import Summary
-from aelab.comparison.numerals import mean_and_deviation
+from aelab.comparison.base import MetricSummary
+from aelab.comparison.number_format import mean_and_deviation
 from aelab.config.identity import without_seed
 from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, RunError
@@ -138,7 +138,7 @@ def cell(seeds: Seeds, key: str) -> str:
     if not values:
         return "–"
     spread = stdev(values) if len(values) > 1 else None
-    return mean_and_deviation(Summary(tuple(values), mean(values), spread))
+    return mean_and_deviation(MetricSummary(tuple(values), mean(values), spread))
 
 
 if __name__ == "__main__":

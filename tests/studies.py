@@ -6,14 +6,14 @@ import signal
 
 from optuna.trial import TrialState
 
-from aelab.sweeps.study import Record, open_study
+from aelab.sweeps.study import StudyRecord, open_study
 
 POINTS = [[f"seed={seed}"] for seed in range(20)]
 
 
 def shared_record(storage, budget=None, retries=0, question="data=mnist"):
     study = open_study("s", storage, {"val/elbo": "maximize"}, {"overrides": [question]})
-    return Record(study, budget, retries)
+    return StudyRecord(study, budget, retries)
 
 
 def overrides(record, state):
@@ -32,9 +32,9 @@ def together(record, *works):
 
 def _finish_all(record, where, die_after=None):
     ours = record(where)
-    ours.add(POINTS)
+    ours.enqueue(POINTS)
     done = 0
-    while (trial := ours.take()) is not None:
+    while (trial := ours.claim()) is not None:
         if done == die_after:
             os.kill(os.getpid(), signal.SIGKILL)
         ours.end(trial, TrialState.COMPLETE, [float(trial.number)])

@@ -4,7 +4,7 @@ import pytest
 from folders import make_run
 
 from aelab.comparison.compare import compare
-from aelab.comparison.spreadsheets import runs_sheet
+from aelab.comparison.csv_sheets import runs_sheet
 from aelab.core.errors import ConfigurationError, DataError
 
 

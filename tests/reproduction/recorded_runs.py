@@ -10,7 +10,7 @@ from small import SMALL
 
 from aelab.config.compose import compose
 from aelab.reproduction.reproduce import main
-from aelab.reproduction.retraining import Source, train_again
+from aelab.reproduction.retraining import CodeTree, retrain
 from aelab.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def make_repository(top):
 def make_run(repository, outputs, *overrides):
     outputs.mkdir(parents=True, exist_ok=True)
     settings = compose([*SMALL, *overrides])
-    return train_again(Source(repository / "src", repository / "conf"), settings, 1, outputs)
+    return retrain(CodeTree(repository / "src", repository / "conf"), settings, 1, outputs)
 
 
 def copy(run, path):

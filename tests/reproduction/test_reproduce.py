@@ -1,4 +1,4 @@
-"""Recorded runs are trained again by their own code, and what differs is found and named."""
+"""RecordedRun runs are trained again by their own code, and what differs is found and named."""
 
 import json
 import os

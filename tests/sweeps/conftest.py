@@ -7,14 +7,14 @@ from small import SMALL
 
 from aelab.cli.train import main as train_main
 from aelab.config.compose import command
-from aelab.data import preloaded as ahead
+from aelab.data import preloaded
 from aelab.runs.folder import RunFolder
 
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch, capsys):
     """Run scripts/train.py -m in this process; what it printed and its exit code."""
-    monkeypatch.setattr(ahead, "_read", {})  # what the sweep reads for its forks is not for other tests
+    monkeypatch.setattr(preloaded, "_preloaded", {})  # for the forks of this sweep alone
 
     def run(*overrides, flag=("-m",)):
         monkeypatch.setattr(sys, "argv", ["train.py", *flag, *SMALL, f"outputs={tmp_path}", *overrides])

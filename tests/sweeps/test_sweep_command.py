@@ -9,7 +9,8 @@ from aelab.config.recorded import settings_of
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
 from aelab.runs.folder import Status
-from aelab.sweeps.trial import Assignment, carry_out
+from aelab.sweeps.messages import TrialCompleted
+from aelab.sweeps.trial import Assignment, run_trial
 
 TWO = "{val/distortion: minimize, val/kl: minimize}"
 
@@ -152,11 +153,11 @@ def test_a_trial_that_was_taken_back_from_another_machine_goes_on(sweep, runs):
     sorted(run.checkpoints.glob("resume-*"))[-1].unlink()
     gone = {"host": "gone", "pid": 1, "started": "1"}
     run.update(status=Status.RUNNING, process=gone)
-    told = []
-    study = SimpleNamespace(send=told.append)
+    sent = []
+    channel = SimpleNamespace(send=sent.append)
     with Signals() as signals:
-        carry_out(Assignment(study, {}, (str(run.path),), False, False), settings_of(run.config), signals)
-    assert told[-1][0] == "end"
+        run_trial(Assignment(channel, {}, (str(run.path),), False, False), settings_of(run.config), signals)
+    assert isinstance(sent[-1], TrialCompleted)
     assert run.status is Status.FINISHED
     assert run.metrics.read_bytes() == whole
 

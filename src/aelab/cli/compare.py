@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from aelab.comparison.base import Comparison
 from aelab.comparison.compare import compare
+from aelab.comparison.csv_sheets import csv_text, groups_sheet, metrics_sheet, runs_sheet, uniform
 from aelab.comparison.latex import latex
-from aelab.comparison.spreadsheets import csv_text, groups_sheet, metrics_sheet, runs_sheet, uniform
 from aelab.comparison.tables import page, show
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user

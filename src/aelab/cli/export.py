@@ -16,6 +16,7 @@ from aelab.config.construct import construct
 from aelab.core.errors import AelabError, ConfigurationError, InapplicableError
 from aelab.core.files import draft
 from aelab.core.records import Batch
+from aelab.core.text import sentence
 from aelab.models import Autoencoder
 from aelab.models.conditions import sees_observation
 from aelab.runs.trained import Trained, load
@@ -109,7 +110,7 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
     except AelabError:
         raise
     except Exception as error:  # what tracing cannot follow ends in a dozen kinds
-        reason = " ".join(str(error).split())[:200]
+        reason = sentence(error)[:200]
         raise InapplicableError(
             f"the {part} of {model.settings['name']!r} cannot be written as {form} ({reason}): choose "
             "another part, or format=safetensors"

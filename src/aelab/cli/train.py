@@ -35,9 +35,9 @@ def main(config: DictConfig) -> None:
             return
         job = HydraConfig.get()
         if job.mode is RunMode.MULTIRUN:
-            from aelab.sweeps.trial import carry_out, current
+            from aelab.sweeps.trial import current_assignment, run_trial
 
-            carry_out(current(), config, signals)
+            run_trial(current_assignment(), config, signals)
             return
         _check_no_sweep(job.overrides.task)
         if config.resume:

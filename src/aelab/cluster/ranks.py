@@ -1,4 +1,4 @@
-"""Which processes train together where torchrun, Slurm or a user's own script started them.
+"""The ranks of processes that torchrun, Slurm or a user's own script started to train together.
 
 Lightning starts the further processes of one machine itself. All others are started with the same command and
 find by their environment which of them they are.
@@ -26,12 +26,12 @@ SLURM = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
 SLURM_TASKS = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
 
 VARIABLES = (*ADDRESS, "RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-"""What starters of any kind, Lightning's own among them, leave in the environment."""
+"""The variables that starters of any kind, Lightning's own among them, leave in the environment."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """One process among those that were started alike.
+    """The place of a process among those that were started alike.
 
     rank: from 0.  size: how many there are.  group: a name that all of them know and no other group has.
     """
@@ -42,7 +42,7 @@ class Place:
 
 
 def place_of(trainer: DictConfig, given: Mapping[str, str] = os.environ) -> Place | None:
-    """Where this process stands among others by what its starter gave it; None where it was started alone.
+    """The place of this process by the environment that its starter gave it; None where it was started alone.
 
     trainer: the node of that name.
 
@@ -67,10 +67,10 @@ def place_of(trainer: DictConfig, given: Mapping[str, str] = os.environ) -> Plac
     return place if place.size > 1 else None
 
 
-def cluster() -> ClusterEnvironment:
-    """Who tells Lightning the ranks, chosen as `place_of` does.
+def cluster_environment() -> ClusterEnvironment:
+    """Lightning's source of the ranks, chosen as `place_of` chooses.
 
-    Slurm is no owner of signals here: our own handler saves a resume point at the one that Slurm sends.
+    Slurm's handlers of signals stay off: our own handler saves a resume point at the one that Slurm sends.
     """
     if TorchElasticEnvironment.detect():
         return TorchElasticEnvironment()
@@ -98,14 +98,14 @@ def is_slurm_step(given: Mapping[str, str]) -> bool:
     return "SLURM_STEP_ID" in given and "SLURM_PROCID" in given and _tasks(given) > 1
 
 
-def leave() -> None:
-    """Forget a starter's ranks, in a process that trains apart from the others."""
+def forget_ranks() -> None:
+    """Remove a starter's ranks from the environment of a process that trains apart from the others."""
     for name in (*TORCHRUN, *VARIABLES, "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS"):
         os.environ.pop(name, None)
 
 
 def _by_address(trainer: DictConfig, given: Mapping[str, str]) -> Place | None:
-    """By the variables that Lightning reads where nobody else starts its processes."""
+    """The place by the variables that Lightning reads where nobody else starts its processes."""
     missing = [name for name in (*ADDRESS, "NODE_RANK") if name not in given]
     if trainer.num_nodes == 1:
         missing = [name for name in missing if name != "NODE_RANK"]

@@ -1,34 +1,24 @@
-"""What a comparison is made of: runs, groups of them that differ in their seed alone, and what was found."""
+"""The parts of a comparison: runs, groups of runs that differ in their seed alone, and their statistics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aelab.core.quantity import Quantity
+
 Repeat = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One number that runs are compared by.
-
-    name: "test/elbo" of record.json, or "SUITE/part/estimate" of evaluation.json.
-    higher_is_better: None where neither is (an active-unit count, a fact).
-    """
-
-    name: str
-    unit: str = ""
-    higher_is_better: bool | None = None
-
-
-@dataclass(frozen=True)
-class Run:
+class RunSummary:
     """One run's folder, as plain values.
 
     settings: the configuration minus seed, fold and what decides nothing, by dotted key.
-    values: finite numbers by the metric's name. error: why it did not finish, None where it did.
+    values: finite numbers by name, "test/elbo" of record.json or "SUITE/part/estimate" of evaluation.json.
+    quantities: what each of the values is, as the folder says. error: why it did not finish, None where it
+    did.
     curves: (step, value) by the name of a logged metric, of metrics.jsonl.
-    units: of values, where the folder says them.
     fold: of the training images that were left to validation, where there are several; else 0.
     pictures: files by stable names, as "reconstructions", "samples", "traversals".
     """
@@ -43,18 +33,18 @@ class Run:
     record: Mapping[str, Any]
     curves: Mapping[str, tuple[tuple[int, float], ...]]
     pictures: Mapping[str, Path]
-    units: Mapping[str, str] = field(default_factory=dict)
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
     fold: int = 0
 
     @property
     def repeat(self) -> Repeat:
-        """Seed and fold: what tells the repetitions of one configuration apart."""
+        """Seed and fold, in which the repetitions of one configuration differ."""
         return self.seed, self.fold
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One metric over the seeds of one group.
+class MetricSummary:
+    """The statistics of one metric over the seeds of one group.
 
     values: one for each seed, in the order of the seeds.
     interval: of the mean, by bootstrap over seeds. rank: among the groups, 1 the best, on average over ties.
@@ -75,7 +65,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a group's runs had and used, each as the distinct values of its runs: one where all are alike."""
+    """The resources of a group's runs, each as the distinct values among them: one where all are alike."""
 
     parameters: tuple[int, ...] = ()
     steps: tuple[int, ...] = ()
@@ -89,27 +79,27 @@ class Budget:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one configuration; runs: the finished ones, by seed; failed: the others."""
+    """The runs of one configuration; runs: the finished ones, by seed; failed: the others."""
 
     name: str
     differing: Mapping[str, Any]
-    runs: tuple[Run, ...]
-    failed: tuple[Run, ...]
+    runs: tuple[RunSummary, ...]
+    failed: tuple[RunSummary, ...]
     budget: Budget
-    summaries: Mapping[str, Summary] = field(default_factory=dict)
+    summaries: Mapping[str, MetricSummary] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups and what was found of them.
+    """The groups of runs, compared by metrics.
 
     baseline: the name of the group that the others are tested against.
-    flags: sentences on what makes groups differ in more than what is compared (data, budget, hardware).
+    flags: sentences on differences between groups beyond their settings (data, budget, hardware).
     skipped: folders that could not be read -> why.
     """
 
     groups: tuple[Group, ...]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[Quantity, ...]
     baseline: str
     flags: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)

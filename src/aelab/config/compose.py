@@ -28,6 +28,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.paths import conf_dir
+from aelab.core.text import sentence
 
 Task = Callable[[DictConfig], None]
 
@@ -166,7 +167,7 @@ def _let_folds_validate(plain: DictConfig, overrides: Sequence[str]) -> None:
 
 def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:
     """One sentence for an error of the configuration."""
-    message = " ".join(str(error).split())
+    message = sentence(error)
     key = _missing_key(error)
     if key is not None:
         given = [o for o in overrides if not o.startswith("-") and _key(o) != key]

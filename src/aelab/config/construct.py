@@ -6,6 +6,7 @@ from typing import Any
 
 from aelab.config.trusted import OPTIONS, parts
 from aelab.core.errors import ConfigurationError, RunError
+from aelab.core.text import sentence
 
 
 def construct(node: Any, key: str = "model") -> Any:
@@ -33,4 +34,4 @@ def _called(node: dict[str, Any], arguments: dict[str, Any], key: str) -> Any:
     try:
         return make(**arguments)
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{' '.join(str(error).split())} (in {key})") from error
+        raise ConfigurationError(f"{sentence(error)} (in {key})") from error

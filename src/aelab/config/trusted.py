@@ -10,6 +10,7 @@ from yaml import YAMLError
 
 from aelab.core.errors import RunError
 from aelab.core.paths import conf_dir
+from aelab.core.text import sentence
 
 NAME = ""  # the key of the names of a node among its leaves
 OPTIONS = {"_target_", "_partial_", "_convert_"}  # of a node; Hydra's others give arguments without a name
@@ -39,7 +40,7 @@ def _recorded(path: Path) -> tuple[DictConfig, dict[Any, Any]]:
         config = OmegaConf.load(path)
         plain = OmegaConf.to_container(config, resolve=False)
     except (OSError, YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        reason = sentence(error)
         raise RunError(f"{path} cannot be read ({reason}): give a run as it was recorded") from error
     if not isinstance(config, DictConfig) or not isinstance(plain, dict):
         raise RunError(f"{path} holds no configuration of a run: give one as it was recorded")

@@ -11,6 +11,7 @@ from pytorch_lightning import LightningDataModule
 
 from aelab.core.errors import ConfigurationError, DataError
 from aelab.core.records import Batch
+from aelab.core.text import sizes
 from aelab.data.held_out import HeldOut
 from aelab.data.loader import EvalLoader, TrainLoader
 from aelab.data.splits import Images, Source, Splits
@@ -225,7 +226,7 @@ def _check_shape(images: Images, declared: tuple[int, ...], where: str) -> None:
         raise DataError(f"{where}: holds no images; at least one is needed")
     if found != declared:
         raise DataError(
-            f"{where}: images are {_times(found)}, data.shape says {_times(declared)}; "
+            f"{where}: images are {sizes(found)}, data.shape says {sizes(declared)}; "
             f"data.shape={list(found)} would work"
         )
 
@@ -259,7 +260,3 @@ def _check_attributes(images: Images, declared: int | None, where: str) -> None:
     low, high = images.attributes.aminmax()
     if not (low >= 0 and high <= 1):  # false for NaN as well
         raise DataError(f"{where}: attributes are {low:g} to {high:g}; scale them to 0 to 1")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(str(size) for size in shape)

@@ -1,4 +1,4 @@
-"""The batches of several trainings on the same images, each in its own order, read at once."""
+"""The batches of several trainings on the same images, each in its own order, stacked."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from aelab.core.records import Batch
 from aelab.data.loader import TrainLoader
 
 
-class Together:
+class StackedLoader:
     """Loaders of the same images and batch size, whose batches come stacked: x (K, B, C, H, W)."""
 
     def __init__(self, loaders: Sequence[TrainLoader]) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.records import Sizes
+from aelab.core.text import first_line
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Images
@@ -101,7 +102,7 @@ class Inception:
                 torch.zeros(1, 3, 32, 32, dtype=torch.uint8, device=device), return_features=True
             )
         except (RuntimeError, ValueError, TypeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0].partition(". ")[0]
+            reason = first_line(error).partition(". ")[0]
             raise ConfigurationError(
                 f"inception={path} is not the published TorchScript file ({reason}): leave it out"
             ) from error

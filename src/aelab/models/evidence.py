@@ -42,6 +42,10 @@ def log_mean(log_w: Tensor, groups: int = 1) -> Tensor:
     """log mean w within each of the groups of codes (S, B): (groups, B).
 
     Raises ConfigurationError where the codes cannot be dealt out evenly.
+
+    >>> from torch import zeros
+    >>> log_mean(zeros(6, 1) - 2.0, groups=3).T
+    tensor([[-2., -2., -2.]])
     """
     samples = len(log_w)
     if groups < 1 or samples % groups:

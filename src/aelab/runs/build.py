@@ -12,11 +12,12 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.flop_counter import FlopCounterMode
 
-from aelab.cluster.devices import check_there, processes
+from aelab.cluster.devices import check_accelerator, processes
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.records import Batch
+from aelab.core.text import sentence
 from aelab.data.module import DataModule
-from aelab.data.preloaded import read_ahead, shared
+from aelab.data.preloaded import preload, with_preloaded
 from aelab.models.distributions import check_same_space
 from aelab.training.base import Training
 from aelab.training.loop import EpochLoop
@@ -75,13 +76,13 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
 
 
 def data_module(config: DictConfig) -> DataModule:
-    """The data module of a configuration, over images that were read ahead where they were."""
-    return shared(_plain(config.data), make(config.data))
+    """The data module of a configuration, over its preloaded images where there are some."""
+    return with_preloaded(_plain(config.data), make(config.data))
 
 
-def read_data_ahead(config: DictConfig) -> None:
+def preload_data(config: DictConfig) -> None:
     """Read a configuration's images once for it and all that read the same ones."""
-    read_ahead(_plain(config.data), make(config.data))
+    preload(_plain(config.data), make(config.data))
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def make(node: Any, **arguments: Any) -> Any:
             raise cause from None  # a defect of the part: its own traceback tells most
         where = re.search(r"full_key: (\S+)", str(error))
         place = f" (in {where.group(1)})" if where else ""
-        raise ConfigurationError(f"{' '.join(str(cause).split())}{place}") from cause
+        raise ConfigurationError(f"{sentence(cause)}{place}") from cause
 
 
 def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
@@ -194,7 +195,7 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
     Raises ConfigurationError for hardware or a precision that is not there, and for no training at all.
     """
     chosen, precision = config.trainer, str(config.trainer.precision)
-    check_there(chosen)
+    check_accelerator(chosen)
     processes(chosen)
     if precision not in PRECISIONS:
         raise ConfigurationError(f"trainer.precision={precision}: choose one of {', '.join(PRECISIONS)}")

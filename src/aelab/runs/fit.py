@@ -27,7 +27,7 @@ from aelab.runs.report import report
 from aelab.training.callbacks.pictures import Pictures
 from aelab.training.callbacks.progress import progress
 from aelab.training.callbacks.resume import Best, ResumePoints
-from aelab.training.callbacks.study import Pruned
+from aelab.training.callbacks.study_reporter import Pruned
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 from aelab.training.sharding import load_whole
@@ -79,7 +79,9 @@ def test(trainer: Trainer, parts: Parts, folder: RunFolder, seen: int) -> dict[s
     trainer.test(parts.training, datamodule=parts.data, verbose=False)
     metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if trainer.is_global_zero:
-        folder.update(metrics=metrics, steps=trainer.global_step, samples_seen=seen)
+        known = parts.training.quantities
+        facts = {name: known[name].per("image").facts() for name in metrics if name in known}
+        folder.update(metrics=metrics, quantities=facts, steps=trainer.global_step, samples_seen=seen)
     return metrics
 
 
@@ -116,7 +118,7 @@ def trainer_of(
         config,
         logger=[journal, *trackers],
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO(), ranks.cluster()],
+        plugins=[AtomicCheckpointIO(), ranks.cluster_environment()],
         default_root_dir=folder.path,
         enable_progress_bar=isinstance(bar, ProgressBar),
     )

@@ -22,7 +22,7 @@ from aelab.runs.folder import RunFolder, Status
 from aelab.runs.model import fingerprint_in
 from aelab.runs.prepare import changes, circumstances, new_folder, rehearse
 from aelab.runs.report import report
-from aelab.training.callbacks.study import Follows, Pruned
+from aelab.training.callbacks.study_reporter import Pruned, PruningFollower
 from aelab.training.checkpoints import load, resume_points, usable
 
 
@@ -31,7 +31,8 @@ def take_part(run: str, checkpoint: str | None, signals: Signals) -> None:
     folder = RunFolder.open(Path(run))
     config = settings_of(folder.config)
     with suppress(Pruned):  # the first process says so, and an exit in distress would end it before
-        fit(config, build(config), folder, checkpoint, signals, [Follows()] if PRUNES in os.environ else [])
+        callbacks = [PruningFollower()] if PRUNES in os.environ else []
+        fit(config, build(config), folder, checkpoint, signals, callbacks)
 
 
 def start(

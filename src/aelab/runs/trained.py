@@ -17,6 +17,7 @@ from aelab.config.trusted import trusted_settings
 from aelab.core.errors import DataError, InapplicableError, RunError
 from aelab.core.records import Batch
 from aelab.core.seeds import drawn_from
+from aelab.core.text import sizes
 from aelab.data.values import Binarization, Grey, valued
 from aelab.figures.images import Pictures, as_tensor
 from aelab.metrics.importance import importance_sampled
@@ -77,8 +78,7 @@ class Trained:
 
     def __repr__(self) -> str:
         kind = "binarised images" if self.binarised else "images"
-        size = "x".join(map(str, self.shape))
-        return f"Trained({self.settings['name']!r}, {kind} of {size}, codes of {self.latent})"
+        return f"Trained({self.settings['name']!r}, {kind} of {sizes(self.shape)}, codes of {self.latent})"
 
     @property
     def latent(self) -> int:

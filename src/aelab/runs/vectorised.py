@@ -20,7 +20,7 @@ from torch import Tensor
 from aelab.core.errors import AelabError, NonFiniteError
 from aelab.core.records import Batch
 from aelab.core.signals import Signals
-from aelab.data.stacked import Together
+from aelab.data.stacked import StackedLoader
 from aelab.runs.build import Parts, build
 from aelab.runs.fit import report_run, show_settings, status_of, test, trainer_of
 from aelab.runs.folder import RunFolder
@@ -28,7 +28,7 @@ from aelab.runs.members import described, members_of
 from aelab.runs.prepare import changes, circumstances, new_folder, rehearse
 from aelab.training.base import Training
 from aelab.training.loop import limited
-from aelab.training.vectorised.steps import Steps
+from aelab.training.vectorised.stacked_training import StackedTraining
 
 ADVICE = "members that were trained together cannot be continued: start anew"
 
@@ -155,12 +155,12 @@ class Epochs:
     def __init__(self, parts: Sequence[Parts], trainers: Sequence[Trainer]) -> None:
         for part, trainer in zip(parts, trainers, strict=True):
             part.data.trainer = trainer  # it tells the images' device
-        self.batches = Together([part.data.train_dataloader() for part in parts])
+        self.batches = StackedLoader([part.data.train_dataloader() for part in parts])
         first = trainers[0]
         self.count = limited(len(self.batches.first), first.limit_train_batches)
         self.epochs, self.every = int(first.max_epochs or 1), first.log_every_n_steps  # type: ignore[attr-defined]
         device = first.strategy.root_device
-        self.steps = Steps([part.training for part in parts], self.epochs * self.count, device)
+        self.steps = StackedTraining([part.training for part in parts], self.epochs * self.count, device)
         self.rows: list[Tensor] = []
         self.samples, self.started, self.seen = 0, time.perf_counter(), 0
 

@@ -1,4 +1,4 @@
-"""One trial in its own process: the run that it makes or continues, and what it tells the study."""
+"""One trial in its own process: the run that it makes or continues, and the values that the study gets."""
 
 import contextlib
 import fcntl
@@ -18,26 +18,28 @@ from aelab.config.recorded import settings_of
 from aelab.core.errors import AelabError, SweepError
 from aelab.core.paths import from_user
 from aelab.core.signals import Signals, Terminated
+from aelab.core.text import sentence
 from aelab.loggers.jsonl import rows
 from aelab.runs.fit import PRUNES
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.train import resume, start
-from aelab.training.callbacks.study import Pruned, Study, Tells
+from aelab.sweeps.messages import RunKnown, TrialCompleted, TrialFacts, TrialFailed, TrialPruned
+from aelab.training.callbacks.study_reporter import Pruned, StudyChannel, StudyReporter
 from aelab.training.checkpoints import resume_points, usable
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a trial's process is asked, besides its configuration.
+    """A trial as its process has to run it, besides its configuration.
 
-    study: where to tell how it goes.
+    channel: to the study.
     objectives: direction of each validation number; empty: the run's own `monitor`.
     continues: the run folders of an earlier attempt.
     repeat: whether to run again what any other run has done.
     prunes: whether the study wants the number after every validation.
     """
 
-    study: Study
+    channel: StudyChannel
     objectives: Mapping[str, str]
     continues: tuple[str, ...]
     repeat: bool
@@ -48,8 +50,8 @@ _assignment: Assignment | None = None
 
 
 @contextlib.contextmanager
-def assigned(assignment: Assignment) -> Iterator[None]:
-    """The training inside belongs to a trial."""
+def assigning(assignment: Assignment) -> Iterator[None]:
+    """Make the training inside one of a trial with this assignment."""
     global _assignment
     _assignment = assignment
     try:
@@ -58,8 +60,8 @@ def assigned(assignment: Assignment) -> Iterator[None]:
         _assignment = None
 
 
-def current() -> Assignment:
-    """The trial that this process is.
+def current_assignment() -> Assignment:
+    """The assignment of the trial that this process runs.
 
     Raises SweepError where a sweeper of another kind has started it.
     """
@@ -69,55 +71,55 @@ def current() -> Assignment:
 
 
 @contextlib.contextmanager
-def told_how_it_ends(study: Study) -> Iterator[None]:
-    """Nothing that the trial inside raises is lost; one ended by a signal has not ended for the study."""
+def reporting_outcome(channel: StudyChannel) -> Iterator[None]:
+    """Send the study whatever ends the trial inside, except a signal, after which it can be continued."""
     try:
         yield
     except Pruned as reason:
-        study.send(("pruned", str(reason)))
+        channel.send(TrialPruned(str(reason)))
     except Terminated:
         raise
     except BaseException as error:
         if not isinstance(error, AelabError):
             traceback.print_exc()
-        study.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
+        channel.send(TrialFailed(f"{type(error).__name__}: {sentence(error)}"))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
 
 
-def carry_out(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
-    """Train a configuration, from where it was left, unless that is done; tell the study its values."""
+def run_trial(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
+    """Train a configuration, from where it was left, unless that is done; send the study its values."""
     mark = fingerprint(config)
-    with _alone(from_user(config.outputs), mark):
-        run = _earlier(assignment, config, mark)
+    with _locked(from_user(config.outputs), mark):
+        run = _earlier_run(assignment, config, mark)
         if run is not None and run.status is Status.FINISHED:
-            assignment.study.send(("known", str(run.path)))
+            assignment.channel.send(RunKnown(str(run.path)))
         else:
             run = _trained(assignment, config, run, signals)
-    measured = measured_by(run, config)
-    values = values_of(measured, assignment.objectives, config)
-    assignment.study.send(("note", {"measured": {name: [value] for name, value in measured.items()}}))
-    assignment.study.send(("end", values))
+    measured = validation_metrics(run, config)
+    values = objective_values(measured, assignment.objectives, config)
+    assignment.channel.send(TrialFacts({"measured": {name: [value] for name, value in measured.items()}}))
+    assignment.channel.send(TrialCompleted(values))
 
 
 def _trained(
     assignment: Assignment, config: DictConfig, earlier: RunFolder | None, signals: Signals
 ) -> RunFolder:
     metric = next(iter(assignment.objectives), config.monitor.metric) if assignment.prunes else None
-    tells = Tells(assignment.study, metric)
+    reporter = StudyReporter(assignment.channel, metric)
     if assignment.prunes:
         os.environ[PRUNES] = "1"
     if earlier is not None and next(usable(resume_points(earlier.checkpoints)), None):
-        resume(earlier.path, signals, [tells])
+        resume(earlier.path, signals, [reporter])
     else:
-        start(config, signals, [tells])
-    assert tells.folder is not None
-    return RunFolder.open(tells.folder)
+        start(config, signals, [reporter])
+    assert reporter.folder is not None
+    return RunFolder.open(reporter.folder)
 
 
 @contextlib.contextmanager
-def _alone(outputs: Path, mark: str) -> Iterator[None]:
+def _locked(outputs: Path, mark: str) -> Iterator[None]:
     """Wait until no other process trains the same configuration.
 
     The lock is the kernel's: it ends with the process that holds it, however that ends.
@@ -129,30 +131,30 @@ def _alone(outputs: Path, mark: str) -> Iterator[None]:
         yield
 
 
-def _earlier(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder | None:
-    """The run that has done this already, or was at it.
+def _earlier_run(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder | None:
+    """The run of this configuration that is finished or was begun; None where there is none.
 
-    Raises SweepError where another process is at it still.
+    Raises SweepError where another process is still training it.
     """
     for run in map(RunFolder, map(Path, assignment.continues)):
-        if run.record.is_file() and _is_of(run, config, mark):
-            return _left(run)
-    return None if assignment.repeat else _newest(from_user(config.outputs), config, mark)
+        if run.record.is_file() and _matches(run, config, mark):
+            return _reclaimed(run)
+    return None if assignment.repeat else _newest_run(from_user(config.outputs), config, mark)
 
 
-def _left(run: RunFolder) -> RunFolder:
-    """A run of an attempt that the study has taken back: who was at it, on whatever machine, is gone.
+def _reclaimed(run: RunFolder) -> RunFolder:
+    """A run of an attempt that the study has reclaimed: its process, on whatever machine, is gone.
 
-    One who were not would hold the lock of this configuration.
+    Else that process would hold the lock of this configuration.
     """
     if run.status is Status.RUNNING:
         run.update(status=Status.KILLED)
     return run
 
 
-def _newest(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
+def _newest_run(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
     """A finished run of this configuration, else the newest one."""
-    runs = [run for run in RunFolder.named(outputs, str(config.name)) if _is_of(run, config, mark)]
+    runs = [run for run in RunFolder.named(outputs, str(config.name)) if _matches(run, config, mark)]
     at_work = [run for run in runs if run.status is Status.RUNNING]
     if at_work:
         raise SweepError(f"{at_work[0].path} trains the same at this moment: start the sweep again after it")
@@ -160,7 +162,7 @@ def _newest(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
     return next(iter(finished or runs), None)
 
 
-def _is_of(run: RunFolder, config: DictConfig, mark: str) -> bool:
+def _matches(run: RunFolder, config: DictConfig, mark: str) -> bool:
     """Whether a run is of a configuration, whose fingerprint is `mark`; false where that cannot be read."""
     with contextlib.suppress(AelabError, ValueError, TypeError, AttributeError):
         recorded = run.read().get("fingerprint")
@@ -181,8 +183,8 @@ def _without_null(node: Any) -> Any:
     return {key: _without_null(value) for key, value in node.items() if value is not None}
 
 
-def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:
-    """All finite validation numbers of a finished run, at the validation whose weights were kept.
+def validation_metrics(run: RunFolder, config: DictConfig) -> dict[str, float]:
+    """The finite validation numbers of a finished run, at the validation whose weights were kept.
 
     Raises SweepError where there was no validation that could choose weights.
     """
@@ -196,7 +198,7 @@ def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:
     }
 
 
-def values_of(
+def objective_values(
     measured: Mapping[str, float], objectives: Mapping[str, str], config: DictConfig
 ) -> dict[str, float]:
     """The objectives among what was measured; SweepError where one is not there."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError, DataError
 from aelab.core.paths import from_user
+from aelab.core.text import sentence
 from aelab.data.sources.cache import below, fingerprint, memory_map
 from aelab.data.splits import Images, Splits, checksum, checksums_of_rows
 from aelab.figures.decoding import VERSION, check_shape, decoded
@@ -149,7 +150,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with pyarrow.parquet.ParquetFile(path) as table:
             yield table
     except (pyarrow.lib.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = sentence(error)
         raise DataError(f"{path}: cannot be read ({reason}); put an intact parquet file there") from error
 
 

@@ -21,7 +21,7 @@ def check_latent(latent: int) -> int:
 
 
 def head(features: Features, outputs: int) -> nn.Module:
-    """The linear map from features to `outputs` numbers, at each place of a map."""
+    """The linear map from features to `outputs` numbers, at each place of a map (channels first)."""
     if isinstance(features, int):
         return nn.Linear(features, outputs)
     return nn.Conv2d(features[0], outputs, 1)

@@ -28,8 +28,8 @@ class Deterministic(Posterior):
 
 
 class DiagonalGaussian(Posterior):
-    """N(m, diag(s^2)) with activation(m) and log s^2 linear in the features (Kingma and Welling 2014); of a
-    map, at each of its places."""
+    """N(m, diag(s^2)) with activation(m) and log s^2 linear in the features, at each place of a map
+    (Kingma and Welling 2014)."""
 
     def __init__(self, features: Features, sizes: Sizes, activation: Activation = nn.Identity) -> None:
         super().__init__(layout_of(features, sizes.latent))
@@ -37,9 +37,9 @@ class DiagonalGaussian(Posterior):
         self.activation = activation()
 
     def forward(self, h: Tensor, step: int = 0) -> Gaussian:
-        first = -len(self.layout)
-        loc, log_variance = self.projection(h).float().chunk(2, first)
-        return Gaussian(self.activation(loc).flatten(first), bounded(log_variance).flatten(first))
+        dims = -len(self.layout)
+        loc, log_variance = self.projection(h).float().chunk(2, dims)
+        return Gaussian(self.activation(loc).flatten(dims), bounded(log_variance).flatten(dims))
 
 
 class LowRankGaussian(Posterior):
