@@ -1,8 +1,10 @@
 """Shared by all tests: one thread, and a training small enough to run in a second."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
-from functools import cache
+from copy import deepcopy
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,12 @@ from aelab.runs.train import start
 
 torch.set_num_threads(1)
 quieten()
+
+
+def pytest_collection_finish() -> None:
+    """All that is imported now stays: the garbage collector need not look at it again in every test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +52,17 @@ def train_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunFol
 
 def _trained(root: Path, overrides: list[str]) -> RunFolder:
     before = set(root.rglob("record.json"))
+    config = deepcopy(_training(*overrides))
+    config.outputs = str(root)
     with Signals() as signals:
-        start(compose([*overrides, f"outputs={root}"]), signals)
+        start(config, signals)
     (record,) = set(root.rglob("record.json")) - before
     return RunFolder.open(record.parent)
+
+
+@lru_cache(32)
+def _training(*overrides: str) -> DictConfig:
+    return compose(overrides)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +97,7 @@ def script_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def real_data():
+def real_data() -> Callable[[str], Path]:
     """The folder that holds the real data set `name`; the test is skipped where there is none."""
 
     def find(name: str) -> Path:
@@ -96,5 +111,5 @@ def real_data():
 
 
 @pytest.fixture(scope="session")
-def mnist_root(real_data):
+def mnist_root(real_data: Callable[[str], Path]) -> Path:
     return real_data("mnist")

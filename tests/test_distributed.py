@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 
 from aelab.config.recorded import settings_of
@@ -23,7 +22,7 @@ UNEVEN = ["data.validation=283", "data.eval_batch_size=100", "binarization=dynam
 
 
 def command(folder: Path, *overrides: str) -> list[str]:
-    return [sys.executable, str(ROOT / "scripts/train.py"), *DDP, *overrides, f"outputs={folder}"]
+    return [str(ROOT / "scripts/train.py"), *DDP, *overrides, f"outputs={folder}"]
 
 
 # Buffers that training moves, parameters that a step may leave out, gradients of gradients, hooks on codes.
@@ -42,7 +41,7 @@ def finished(
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
     probe = ["+callbacks.probe._target_=probe.Probe", f"+callbacks.probe.folder={folder}"]
     line = command(folder, *UNEVEN, *probe, f"variant={request.param}", "trainer.max_epochs=2")
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+    done = forked.run(*line, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = folder.rglob("record.json")
     seen = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
@@ -88,24 +87,21 @@ def test_sigterm_to_the_first_process_ends_both_and_the_run_resumes_to_the_same_
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
 
     def run(line: list[str]) -> int:
-        return subprocess.run(line, env=environment, capture_output=True, timeout=300).returncode
+        return forked.run(*line, env=environment).returncode
 
     assert run(command(tmp_path / "whole", *overrides)) == 0
-    process = subprocess.Popen(
-        command(tmp_path / "killed", *overrides), env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = forked.start(*command(tmp_path / "killed", *overrides), env=environment)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size for path in tmp_path.glob("killed/**/metrics.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=120) == 143
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(120).returncode == 143
     whole, killed = (
         RunFolder.open(next((tmp_path / name).rglob("record.json")).parent) for name in ("whole", "killed")
     )
     assert killed.status is Status.KILLED
-    assert run([sys.executable, str(ROOT / "scripts/train.py"), f"resume={killed.path}"]) == 0
+    assert run([str(ROOT / "scripts/train.py"), f"resume={killed.path}"]) == 0
     assert killed.metrics.read_bytes() == whole.metrics.read_bytes()
     ends = [load(resume_points(r.checkpoints)[0])["state_dict"] for r in (whole, killed)]
     assert all(v.equal(ends[1][k]) for k, v in ends[0].items())

@@ -8,6 +8,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
@@ -61,11 +62,8 @@ def values(found):
 
 
 def evaluated(environment, cache, *arguments):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        env={**environment, "AELAB_DATA": str(cache), "PYTHONPATH": str(ROOT / "tests")},
-        capture_output=True,
-        text=True,
+    return forked.run(
+        SCRIPT, *arguments, env={**environment, "AELAB_DATA": str(cache), "PYTHONPATH": str(ROOT / "tests")}
     )
 
 

@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from PIL import Image
@@ -257,20 +256,17 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_a_checkpoint_and_its_exit_code(tmp_path, script_environment, signum, code):
     overrides = [*SMALL, "trainer.max_epochs=100000", f"outputs={tmp_path}", "pictures.every_n_epochs=100000"]
-    command = [sys.executable, str(ROOT / "scripts/train.py"), *overrides]
-    process = subprocess.Popen(
-        command, env=script_environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
+    script = forked.start(ROOT / "scripts/train.py", *overrides, env=script_environment)
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("best.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.kill(process.pid, signum)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == code
+    os.kill(script.pid, signum)
+    done = script.wait(60)
+    assert done.returncode == code
     (record,) = tmp_path.rglob("record.json")
     run = RunFolder.open(record.parent)
     assert (run.status, run.read()["exit_code"]) == (Status.KILLED, code)
-    assert f"resume={run.path}" in errors.decode()
+    assert f"resume={run.path}" in done.stderr
     assert load(resume_points(run.checkpoints)[0])["global_step"] > 0
 
 

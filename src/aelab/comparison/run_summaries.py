@@ -173,7 +173,7 @@ def _error(status: Status, record: Mapping[str, Any]) -> str | None:
 
 
 def _values(folder: RunFolder, record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Quantity]]:
-    """Finite numbers of the test split and of all suites, by name, and what they are."""
+    """The finite numbers of the test split and of all suites, by name, with their facts."""
     facts = _inner(record, "quantities")
     found = {name: (value, _inner(facts, name)) for name, value in _inner(record, "metrics").items()}
     suites = _json(folder.evaluations) if folder.evaluations.exists() else {}
@@ -194,7 +194,7 @@ def _inner(node: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _quantity(name: str, facts: Mapping[str, Any]) -> Quantity:
-    """What a record says of a number; a direction that is none is passed over."""
+    """The facts of a number in a record; a direction that is none is left out."""
     higher = facts.get("higher_is_better")
     return Quantity(
         name,

@@ -138,10 +138,11 @@ def _fail(error: Exception, name: str) -> NoReturn:
 
 def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> None:
     """Refuse a word for an option whose default is a number or a truth value."""
-    base = _chosen(name, tuple(o for o in overrides if _key(o) in _groups()))
-    for key in (_key(o) for o in overrides if _key(o) not in _groups()):
-        default, value = OmegaConf.select(base, key), OmegaConf.select(config, key)
-        if isinstance(default, int | float) and isinstance(value, str):
+    groups = tuple(o for o in overrides if _key(o) in _groups())
+    for key in (_key(o) for o in overrides if o not in groups):
+        value = OmegaConf.select(config, key)
+        default = OmegaConf.select(_chosen(name, groups), key) if isinstance(value, str) else None
+        if isinstance(default, int | float):
             kind = "true or false" if isinstance(default, bool) else "a number"
             raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
 
@@ -204,10 +205,11 @@ def _quoted(override: str) -> str | None:
     return f"its value needs quotes of its own, as {shlex.quote(quoted)}"
 
 
-def _groups() -> set[str]:
+@functools.cache
+def _groups() -> frozenset[str]:
     """All that can be chosen on the command line; a folder `base` holds what choices share."""
     folders = (path for path in conf_dir().rglob("*") if path.is_dir() and path.name != "base")
-    return {str(path.relative_to(conf_dir())) for path in folders}
+    return frozenset(str(path.relative_to(conf_dir())) for path in folders)
 
 
 def _roots(name: str) -> set[str]:

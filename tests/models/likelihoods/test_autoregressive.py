@@ -15,7 +15,8 @@ from aelab.config.compose import compose
 from aelab.core.records import Batch
 from aelab.metrics.estimands import estimands
 from aelab.models import autoencoder
-from aelab.models.likelihoods.base import Likelihood, as_now
+from aelab.models.likelihoods import Likelihood
+from aelab.models.likelihoods.base import as_now
 from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
 from aelab.models.posteriors import DiagonalGaussian
 from aelab.models.priors import StandardNormal
