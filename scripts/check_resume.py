@@ -26,8 +26,8 @@ from aelab.core.signals import Signals
 from aelab.data.module import DataModule
 from aelab.loggers.jsonl import JsonLines
 from aelab.runs.fit import quieten
-from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import resume, start
+from aelab.runs.folder import Run, RunFolder, Status
+from aelab.runs.train import resume, train
 from aelab.training import base
 from aelab.training.checkpoints import load, resume_points
 from aelab.training.window import Window
@@ -104,9 +104,9 @@ def _work(config: DictConfig, begun: list[RunFolder]) -> None:
     quieten()
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         if begun:
-            resume(begun[0].path, Signals())
+            resume(Run.reopen(begun[0].path), Signals())
         else:
-            start(config, Signals())
+            train(config, Signals())
 
 
 def _fork(work: Callable[[], Any], delay: float | None) -> bool:

@@ -16,9 +16,9 @@ from small import SMALL, TINY
 from aelab.config.compose import compose
 from aelab.core.signals import Signals
 from aelab.evaluation.evaluate import main as evaluate_run
+from aelab.runs import train as training
 from aelab.runs.fit import quieten
 from aelab.runs.folder import RunFolder
-from aelab.runs.train import start
 
 torch.set_num_threads(1)
 quieten()
@@ -55,7 +55,7 @@ def _trained(root: Path, overrides: list[str]) -> RunFolder:
     config = deepcopy(_training(*overrides))
     config.outputs = str(root)
     with Signals() as signals:
-        start(config, signals)
+        training.train(config, signals)
     (record,) = set(root.rglob("record.json")) - before
     return RunFolder.open(record.parent)
 
@@ -91,9 +91,10 @@ def _evaluation(*overrides: str) -> DictConfig:
 
 @pytest.fixture(scope="session")
 def script_environment() -> dict[str, str]:
-    """The environment of a script that is run as a user would."""
+    """The environment of a script that is run as a user would, and finds the parts that tests bring along."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "AELAB"))}
-    return {**kept, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**kept, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true", "PYTHONPATH": path}
 
 
 @pytest.fixture(scope="session")

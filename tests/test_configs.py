@@ -12,8 +12,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from small import SMALL
 
-from aelab.config.compose import choices, compose
-from aelab.config.recorded import settings_of
+from aelab.config.compose import compose
+from aelab.config.folders import choices
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.models.distributions import PointMass
 from aelab.runs.build import build
@@ -135,7 +136,7 @@ def test_a_variant_without_that_likelihood_says_so(train, variant, likelihood):
 
 @torch.no_grad()
 def _loaded(run):
-    parts = build(settings_of(run.config))
+    parts = build(recorded_settings(run.config))
     parts.training.load_state_dict(load(run.checkpoints / "best.ckpt")["state_dict"])
     parts.training.model.requires_grad_(False).eval()
     return parts.training, parts.data
@@ -145,6 +146,15 @@ def _loaded(run):
 def test_every_other_choice(train, row):
     few = ["callbacks.importance_sampling.samples=20"] if row["callback"] == "importance_sampling" else []
     finished(train(*(f"{group}={choice}" for group, choice in row.items()), *few))
+
+
+@pytest.mark.parametrize("debug", choices("debug"))
+def test_every_debug(train, debug):
+    few = [o for o in SMALL if not o.startswith("trainer.")]
+    short = ["trainer.max_epochs=3"] if debug in ("one_batch", "overfit") else ["data.batch_size=512"]
+    run = train(f"debug={debug}", *short, "trainer.check_val_every_n_epoch=1", base=few)
+    assert run.status is Status.FINISHED
+    assert (run.path / "fit-profile.txt").is_file() == (debug == "profiler")
 
 
 @pytest.mark.parametrize(("posterior", "prior"), product(choices("posterior"), choices("prior")))

@@ -11,10 +11,9 @@ from servers import Listener, start
 from small import only, rewrite
 
 from aelab.config.compose import compose
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, RunError
 from aelab.evaluation.publish import trackers_of
-from aelab.runs.folder import RunFolder, Status
+from aelab.runs.folder import Run, RunFolder, Status
 
 SHORT = only("reconstruction")
 
@@ -77,22 +76,20 @@ def test_a_server_that_the_folder_names_hears_nothing_until_the_user_names_it(
     ],
 )
 def test_no_tracker_with_an_address_of_the_folder_s_is_made(copy, key, value, capsys):
-    settings = trusted_settings(logged(copy, **{key: value}).config)
-    assert trackers_of(copy, settings, chosen()) == []
+    run = Run.open(logged(copy, **{key: value}).path)
+    assert trackers_of(run, chosen()) == []
     (line,) = capsys.readouterr().err.splitlines()
     assert "is not told" in line
     if isinstance(value, str):
-        assert len(trackers_of(copy, settings, chosen(f"logger.{key.replace('__', '.')}={value}"))) == 1
+        assert len(trackers_of(run, chosen(f"logger.{key.replace('__', '.')}={value}"))) == 1
 
 
 def test_other_options_are_the_recorded_ones_where_the_command_line_is_silent(copy):
-    settings = trusted_settings(
-        logged(copy, wandb__mode="disabled", wandb__tags=["a"], wandb__folder="/x").config
-    )
-    (tracker,) = trackers_of(copy, settings, chosen())
+    run = Run.open(logged(copy, wandb__mode="disabled", wandb__tags=["a"], wandb__folder="/x").path)
+    (tracker,) = trackers_of(run, chosen())
     assert (tracker._mode, tracker._filing["tags"]) == ("disabled", ["a"])
     assert tracker.save_dir == str(copy.trackers)
-    (tracker,) = trackers_of(copy, settings, chosen("logger.wandb.mode=offline"))
+    (tracker,) = trackers_of(run, chosen("logger.wandb.mode=offline"))
     assert tracker._mode == "offline"
 
 

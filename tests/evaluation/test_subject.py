@@ -7,6 +7,7 @@ from known import CPU, SHAPE, Arrays, Pixels, Shown, subject
 from torch import nn
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import Sizes
 from aelab.data.module import DataModule
@@ -25,7 +26,6 @@ from aelab.models.conditions import OneHot, VisibleQuadrants
 from aelab.models.likelihoods import Bernoulli
 from aelab.models.networks.corruption import Masking
 from aelab.models.priors import StandardNormal
-from aelab.runs.build import make
 
 BOUND = Likelihood(samples=2, images=50, codes=50)
 
@@ -179,7 +179,7 @@ def test_two_feature_spaces_for_one_part_are_refused():
 
 def test_checksums_tell_which_images_are_which_split():
     def checksums(*overrides):
-        data = make(compose(["data=dsprites", *overrides]).data)
+        data = construct(compose(["data=dsprites", *overrides]).data, "data")
         return data.source.load().checksums
 
     first = checksums("data.source.count=50")

@@ -2,7 +2,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import undecoded
@@ -10,6 +9,7 @@ from torch.distributions import Normal, OneHotCategorical, kl_divergence
 from torch.testing import assert_close
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.schedules import Linear
@@ -111,7 +111,7 @@ def test_a_part_of_a_joint_code_has_a_capacity_of_its_own(part, names):
 
 
 def test_the_variant_of_dupont_holds_each_part_at_its_own_capacity():
-    terms = instantiate(compose(["variant=joint_vae"]).objective, _convert_="all").terms
+    terms = construct(compose(["variant=joint_vae"]).objective, "objective").terms
     for name in ("continuous", "discrete"):
         terms[name].capacity.plan(12_500)  # steps, of which it rises in eight tenths
     for step in (0, 4_000, 20_000):

@@ -61,8 +61,8 @@ def test_an_image_is_alike_to_itself_alone_and_similarity_is_symmetric(height, w
 
 
 def trace(logits, x):
-    code = PointMass(x.flatten(1))
-    return Trace(Batch(x), x, None, code, None, code.mean[None], lambda: Bernoulli(logits, 3))
+    point = PointMass(torch.zeros(len(x), 1))
+    return Trace(Batch(x), x, None, point, None, point.value[None], lambda: Bernoulli(logits, 3))
 
 
 def test_the_term_is_the_dissimilarity_of_each_codes_mean_averaged():

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from aelab.config.construct import construct
+from aelab.config.construct import construct_recorded
 from aelab.core.errors import AelabError, ConfigurationError, InapplicableError
 from aelab.core.files import draft
 from aelab.core.records import Batch
@@ -75,9 +75,10 @@ def save_weights(model: Trained, path: Path) -> None:
     """All weights, with the run's configuration and its fingerprint as metadata; read back and compared."""
     safetensors = _library("safetensors.torch")
     weights = {name: value.cpu().clone() for name, value in model.model.state_dict().items()}
-    metadata = {"configuration": json.dumps(model.settings), "fingerprint": model.fingerprint}
+    settings = OmegaConf.to_container(model.run.settings)
+    metadata = {"configuration": json.dumps(settings), "fingerprint": model.run.fingerprint}
     safetensors.save_file(weights, path, metadata)
-    twin = construct(model.settings["model"]).eval()
+    twin = construct_recorded(model.run.settings.model, "model").eval()
     twin.load_state_dict(safetensors.load_file(path))
     inputs = _examples(model, "decoder", COMPARED)
     with torch.no_grad():
@@ -112,7 +113,7 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
     except Exception as error:  # what tracing cannot follow ends in a dozen kinds
         reason = sentence(error)[:200]
         raise InapplicableError(
-            f"the {part} of {model.settings['name']!r} cannot be written as {form} ({reason}): choose "
+            f"the {part} of {model.run.settings.name!r} cannot be written as {form} ({reason}): choose "
             "another part, or format=safetensors"
         ) from error
 

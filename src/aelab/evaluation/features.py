@@ -7,7 +7,6 @@ among evaluations by the same network, so its hash stands beside them; they are 
 
 import hashlib
 import io
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -147,10 +146,8 @@ def feature_space(data: DataModule, device: torch.device, path: str | Path | Non
             return _opened(kept, known, data, device)
         except AelabError as error:
             print(f"warning: the feature network is trained again: {error}", file=sys.stderr)
-    # Two evaluations may train it at once: each under a name of its own, and the later takes the place.
-    draft = kept.with_suffix(f".{secrets.token_hex(8)}.ckpt")
-    AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, draft)
-    draft.replace(kept)
+    # Two evaluations may train it at once, and the later takes the place.
+    AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, kept)
     return _opened(kept, known, data, device)
 
 

@@ -1,19 +1,17 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.flop_counter import FlopCounterMode
 
 from aelab.cluster.devices import check_accelerator, processes
-from aelab.core.errors import AelabError, ConfigurationError
+from aelab.config.construct import construct
+from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.core.text import sentence
 from aelab.data.module import DataModule
@@ -54,12 +52,13 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     if not 0 <= config.seed < 2**32:
         raise ConfigurationError(f"seed={config.seed}: a seed lies between 0 and {2**32 - 1}")
     seed_everything(config.seed, verbose=False)
-    training = make(
+    training = construct(
         config.training,
-        model=make(config.model),
-        objective=make(config.objective),
-        optimizer=make(config.optimizer),
-        lr_schedule=make(config.lr_schedule),
+        "training",
+        model=construct(config.model, "model"),
+        objective=construct(config.objective, "objective"),
+        optimizer=construct(config.optimizer, "optimizer"),
+        lr_schedule=construct(config.lr_schedule, "lr_schedule"),
     )
     prior = training.model.prior
     if prior is not None and prior.examples:
@@ -77,12 +76,12 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
 
 def data_module(config: DictConfig) -> DataModule:
     """The data module of a configuration, over its preloaded images where there are some."""
-    return with_preloaded(_plain(config.data), make(config.data))
+    return with_preloaded(_plain(config.data), construct(config.data, "data"))
 
 
 def preload_data(config: DictConfig) -> None:
     """Read a configuration's images once for it and all that read the same ones."""
-    preload(_plain(config.data), make(config.data))
+    preload(_plain(config.data), construct(config.data, "data"))
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
@@ -171,22 +170,12 @@ def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
     return each + (two - 2 * each) // data.batch_size
 
 
-def make(node: Any, **arguments: Any) -> Any:
-    """Instantiate a node of the configuration with plain containers, which checkpoints can hold.
-
-    Raises ConfigurationError with the reason of the part that refused its arguments.
-    """
+def lightning_part(node: Any, key: str, **arguments: Any) -> Any:
+    """The object of a node, as `construct` makes it; ConfigurationError also for what Lightning refuses."""
     try:
-        return None if node is None else instantiate(node, _convert_="all", **arguments)
-    except InstantiationException as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        if not isinstance(cause, AelabError | ValueError | TypeError | MisconfigurationException):
-            raise cause from None  # a defect of the part: its own traceback tells most
-        where = re.search(r"full_key: (\S+)", str(error))
-        place = f" (in {where.group(1)})" if where else ""
-        raise ConfigurationError(f"{sentence(cause)}{place}") from cause
+        return construct(node, key, **arguments)
+    except MisconfigurationException as error:
+        raise ConfigurationError(" ".join([sentence(error), *error.__notes__])) from error
 
 
 def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
@@ -205,4 +194,4 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
         raise ConfigurationError(
             "nothing would be trained: trainer.max_epochs, max_steps and limit_train_batches must not be 0"
         )
-    return EpochLoop.install(make(chosen, enable_model_summary=False, **arguments))
+    return EpochLoop.install(lightning_part(chosen, "trainer", enable_model_summary=False, **arguments))

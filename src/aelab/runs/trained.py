@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 from torch.distributions import Distribution
 
 from aelab.cluster.devices import device_of
-from aelab.config.construct import construct
-from aelab.config.identity import fingerprint
-from aelab.config.trusted import trusted_settings
+from aelab.config.construct import construct_recorded
+from aelab.config.folders import searched_first
 from aelab.core.errors import DataError, InapplicableError, RunError
 from aelab.core.records import Batch
 from aelab.core.seeds import drawn_from
@@ -25,31 +22,34 @@ from aelab.models import Autoencoder
 from aelab.models.conditions import Labels, Numbers, batch_of, sees_observation
 from aelab.models.distributions.divergence import space
 from aelab.models.distributions.spherical import spherical as on_the_arc
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run
 from aelab.runs.model import model_of
 
 BLOCK = 500  # images that pass at once, whatever their number
 
 
-def load(path: str | Path, device: str | None = "cpu") -> "Trained":
+def load(path: str | Path, device: str | None = "cpu", conf: str | Path | None = None) -> "Trained":
     """The model of a run's folder with the weights that validation chose.
 
-    The folder is data, not code: see `trusted_settings`. device: None takes an accelerator, if there is one.
+    The folder is data, not code: see `Run.open`. device: None takes an accelerator, if there is one.
+    conf: a folder of configurations of your own, as `--config-dir`, whose parts are trusted beside ours.
     Raises RunError for a folder that is no run, was altered, or holds no whole weights, and
     ConfigurationError for a device that is not there.
     """
-    folder = RunFolder.open(Path(path))
-    config = trusted_settings(folder.config)
+    with searched_first([] if conf is None else [conf]):
+        return _loaded(Run.open(Path(path)), device)
+
+
+def _loaded(run: Run, device: str | None) -> "Trained":
     place = device_of(device)
-    model = model_of(folder, config).to(place)
-    settings: Any = OmegaConf.to_container(config)
+    model = model_of(run).to(place)
     try:
-        shape = tuple(map(int, settings["model"]["shape"]))
-        binarization = construct(settings["data"]["binarization"], "data.binarization")
+        shape = tuple(map(int, run.settings.model.shape))
+        binarization = construct_recorded(run.settings.data.binarization, "data.binarization")
         binarization.draws_once  # noqa: B018
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{folder.config} does not say what images the model takes: restore it") from error
-    return Trained(model, folder.path, settings, fingerprint(config), shape, binarization, place)
+        raise RunError(f"{run.folder.config} does not say what images the model takes: restore it") from error
+    return Trained(model, run, shape, binarization, place)
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,20 +65,19 @@ class Trained:
     resize: fit PIL images of another size. Methods raise DataError for images or conditions that the model
     cannot take, and InapplicableError for what it cannot do.
 
-    folder, settings, fingerprint: of the run. shape: (C, H, W) of an image.
+    run: its folder, settings and fingerprint. shape: (C, H, W) of an image.
     """
 
     model: Autoencoder
-    folder: Path
-    settings: dict[str, Any]
-    fingerprint: str
+    run: Run
     shape: tuple[int, ...]
     binarization: Binarization
     device: torch.device
 
     def __repr__(self) -> str:
         kind = "binarised images" if self.binarised else "images"
-        return f"Trained({self.settings['name']!r}, {kind} of {sizes(self.shape)}, codes of {self.latent})"
+        name, size = self.run.settings.name, sizes(self.shape)
+        return f"Trained({name!r}, {kind} of {size}, codes of {self.latent})"
 
     @property
     def latent(self) -> int:

@@ -4,12 +4,13 @@ from functools import cache
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from aelab.config.compose import choices, compose
+from aelab.config.compose import compose
+from aelab.config.construct import construct
+from aelab.config.folders import choices
 from aelab.core.records import Sizes
 
 NORMALISED = ["network=resnet", "network.stage.groups=8"]
@@ -22,7 +23,7 @@ IMAGE, LATENT, CONTEXT = (3, 12, 10), 4, 2
 @cache
 def factories(name):
     model = compose(["logger=csv", *COMBINED.get(name, [f"network={name}"])]).model
-    return instantiate(model.encoder, _convert_="all"), instantiate(model.decoder, _convert_="all")
+    return construct(model.encoder, "encoder"), construct(model.decoder, "decoder")
 
 
 def pair(name, shape=IMAGE, context=CONTEXT):

@@ -3,11 +3,11 @@ import math
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from torch import nn
 from torch.testing import assert_close
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
 from aelab.core.records import Sizes
 from aelab.models.networks.activations import Gate
 from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
@@ -24,7 +24,7 @@ WIDTHS = [(), (7,), (7, 3)]
 
 
 def preset(name):
-    return instantiate(compose(["variant=ae", "data=mnist", "logger=csv", f"network={name}"]).model)
+    return construct(compose(["variant=ae", "data=mnist", "logger=csv", f"network={name}"]).model, "model")
 
 
 @pytest.mark.parametrize("name", PRESETS)
