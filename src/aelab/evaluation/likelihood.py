@@ -58,7 +58,8 @@ class Likelihood:
         self._units(subject, findings)
 
     def _bound(self, subject: Subject, findings: Findings) -> None:
-        note = _note(next(subject.traces("test", BLOCK)))
+        of_prior = "of codes of the prior" if subject.model.encoder is None else ""
+        note = "; ".join(filter(None, [of_prior, _note(next(subject.traces("test", BLOCK)))]))
         for quantity in EVIDENCE:
             ours = RATE if quantity is KL else quantity
             if (values := subject.measured.get(quantity.name)) is not None:
