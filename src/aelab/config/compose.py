@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from aelab.config.start import take_over
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.paths import conf_dir
 
@@ -72,6 +73,8 @@ def checked(config: DictConfig) -> DictConfig:
     overrides = list(job.overrides.task)
     _check_numbers(config, overrides, str(job.job.config_name))
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *SWEEPS)])
+    if "start" in config:
+        take_over(config, overrides)
     plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     assert isinstance(plain, DictConfig)
     known = sorted({*_roots(str(job.job.config_name)), *_groups(), "callbacks"})

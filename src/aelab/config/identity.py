@@ -23,6 +23,7 @@ def deciding(plain: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in plain.items() if key not in (*ELSEWHERE, *EXECUTION, "seed")}
     for node in ("data", "training"):
         kept[node] = {k: v for k, v in kept[node].items() if k not in ("seed", "root")}
+    kept["start"] = without_place(kept.get("start") or {})
     return {**kept, "data": without_idle_folds(kept["data"])}
 
 
@@ -32,8 +33,14 @@ def without_idle_folds(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if not idle or key not in ("folds", "fold")}
 
 
+def without_place(start: Mapping[str, Any]) -> dict[str, Any]:
+    """The node `start` without where the weights lie that it names by their digest."""
+    return {key: value for key, value in start.items() if key != "run"}
+
+
 def fingerprint(config: DictConfig) -> str:
     """A hash of all that decides a training's bits."""
     deciding = {k: v for k, v in config.items() if k not in ELSEWHERE}
     deciding["data"] = without_idle_folds(config.data)
+    deciding["start"] = without_place(config.get("start") or {})
     return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()

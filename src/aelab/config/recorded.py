@@ -7,6 +7,9 @@ from yaml import YAMLError
 
 from aelab.core.errors import ResumeError
 
+# Where a run's folder keeps its configuration, and the weights that validation chose.
+CONFIG, BEST = "config.yaml", "checkpoints/best.ckpt"
+
 
 def settings_of(path: Path) -> DictConfig:
     """The configuration in the file at `path`, as a run composed it; ResumeError where there is none."""

@@ -12,7 +12,7 @@ class Batch(NamedTuple):
     """A batch of observations.
 
     x: (B, *event), values in [0, 1] for images.
-    y: (B,) integer labels, or None.
+    y: (B,) integer labels, -1 where one is unknown; or None.
     attributes: (B, A) float32, continuous attributes or generative factors scaled to [0, 1], or None.
     mask: (B, T), True where a sequence holds data, or None where every event is whole.
     """
@@ -39,6 +39,7 @@ class Trace:
     z: (S, B, *latent), samples of the posterior.
     likelihood: p(x|z,c), batch shape (S, B).
     step: the optimisation step, for what follows a schedule.
+    batch: what entered, with what is known of the observations; None in a trace that no model made.
     """
 
     x: Tensor
@@ -49,3 +50,4 @@ class Trace:
     z: Tensor
     likelihood: Distribution
     step: int = 0
+    batch: Batch | None = None

@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule
 from aelab.core.errors import ConfigurationError, DataError
 from aelab.core.records import Batch
 from aelab.data.held_out import HeldOut
+from aelab.data.labels import Labelled
 from aelab.data.loader import EvalLoader, TrainLoader
 from aelab.data.splits import Images, Source, Splits
 from aelab.data.values import Binarization, Dynamic
@@ -32,6 +33,7 @@ class DataModule(LightningDataModule):
         the validation split that was published with them.
     folds, fold: instead, the equal parts that the source's training images are cut into, and which of them,
         from 0, is validation.
+    labelled, labelled_seed, labelled_share: of the training images; see `Labelled`.
     seed: the run's, for order and noise. split_seed: which images are validation, the same in all runs.
 
     `position` is the (epoch, batch) at which training begins, set to continue a run.
@@ -54,6 +56,9 @@ class DataModule(LightningDataModule):
         attribute_names: Sequence[str] | None = None,
         folds: int | None = None,
         fold: int = 0,
+        labelled: int | None = None,
+        labelled_seed: int = 0,
+        labelled_share: float | None = None,
     ) -> None:
         super().__init__()
         if attribute_names is not None and len(attribute_names) != attributes:
@@ -70,6 +75,7 @@ class DataModule(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.held_out = HeldOut(validation, folds, fold, split_seed)
+        self.labelled = Labelled(labelled, labelled_seed, labelled_share, classes)
         self.binarization = binarization
         self.seed = seed
         self.position = (0, 0)
@@ -93,6 +99,7 @@ class DataModule(LightningDataModule):
         self._check(splits)
         published = None if splits.validation is None else self._prepared(splits.validation)
         train, val = self.held_out.cut(self._prepared(splits.train), published, str(self.name))
+        train = self.labelled.hide(train)
         self._images = {"train": train, "val": val, "test": self._prepared(splits.test)}
         self.checksums = splits.checksums
 
@@ -104,7 +111,8 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled batches of the training split, from `position` on."""
-        loader = TrainLoader(**self._parts("train"), batch_size=self.batch_size, **self._share())
+        parts = {**self._parts("train"), **self._share(), "labelled": self.labelled}
+        loader = TrainLoader(**parts, batch_size=self.batch_size)
         loader.start_at(*self.position)
         return loader
 
@@ -136,6 +144,11 @@ class DataModule(LightningDataModule):
         """The pixels of a split, with labels and attributes where they are known."""
         self.setup()
         return self._images[split]
+
+    def known(self, split: str) -> Batch:
+        """What is known of all images of a split, without the images: x is empty."""
+        images = self.images(split)
+        return Batch(images.x[:0], images.y, images.attributes)
 
     def expected(self) -> "DataModule":
         """The same splits as the means over what binarisation draws: what a model's own means tend to."""
@@ -236,9 +249,10 @@ def _check_labels(images: Images, classes: int | None, where: str) -> None:
     if images.y is None:
         raise DataError(f"{where}: has no labels, data.classes says {classes}; data.classes=null would work")
     low, high = int(images.y.min()), int(images.y.max())
-    if low < 0 or high >= classes:
+    if low < -1 or high >= classes:
         raise DataError(
-            f"{where}: labels are {low} to {high}, data.classes={classes} allows 0 to {classes - 1}; "
+            f"{where}: labels are {low} to {high}, data.classes={classes} allows 0 to {classes - 1}, and -1 "
+            "where one is unknown; "
             f"labels from 0 and data.classes={high + 1} would work"
         )
 

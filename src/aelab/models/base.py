@@ -1,6 +1,7 @@
 """The autoencoder: slots for its parts, and one pass through them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Self
 
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution
@@ -40,6 +41,19 @@ class Autoencoder(nn.Module):
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood = decoder, likelihood
         self.prior, self.corruption, self.conditioner = prior, corruption, conditioner
+        self.frozen: tuple[nn.Module, ...] = ()
+
+    def freeze(self, slots: Collection[str]) -> None:
+        """Keep the parts in these slots as they are: without gradients, and always in evaluation mode."""
+        self.frozen = tuple(getattr(self, slot) for slot in slots)
+        for part in self.frozen:
+            part.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     @property
     def latent(self) -> int:
@@ -65,6 +79,7 @@ class Autoencoder(nn.Module):
             z=z,
             likelihood=self._revealed(self._decode(codes, z.shape[:2], context), batch.x),
             step=step,
+            batch=batch,
         )
 
     def _corrupted(self, x: Tensor) -> Tensor:

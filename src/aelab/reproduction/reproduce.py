@@ -118,6 +118,8 @@ def _trained(recorded: Recorded, config: DictConfig, outputs: Path, tolerance: T
         if recorded.commit is None:
             notes.append(f"no commit is recorded: the running aelab {recorded.version} was used")
         settings = placed(trusted_settings(folder.config, source.conf), config.data.root, source.conf)
+        if settings.start.run is not None:
+            settings.start.run = str(folder.path)  # it keeps what it started from
         check_machine(settings, recorded.environment.hardware)
         show_environment(expected := _differing(recorded, config))
         _check_data(expected)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from aelab.cluster.processes import alive, this_process
+from aelab.config.recorded import BEST, CONFIG
 from aelab.core.checks import is_number
 from aelab.core.errors import ConfigurationError, ResumeError, RunError
 from aelab.core.files import claimed, write_json
@@ -87,7 +88,7 @@ class RunFolder:
     @property
     def config(self) -> Path:
         """The composed configuration, resolved."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def record(self) -> Path:
@@ -117,7 +118,12 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """The checkpoint with the weights that validation chose."""
-        return self.checkpoints / "best.ckpt"
+        return self.path / BEST
+
+    @property
+    def start(self) -> Path:
+        """The checkpoint of another run whose weights this one started from, where it did."""
+        return self.checkpoints / "start.ckpt"
 
     @property
     def pictures(self) -> Path:

@@ -1,6 +1,7 @@
 """A run about to begin: tried, given a folder, and what its numbers depend on recorded."""
 
 import functools
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +21,17 @@ from aelab.runs.build import Parts
 from aelab.runs.fit import trainer_of
 from aelab.runs.folder import RunFolder
 from aelab.runs.provenance import changes_patch, command, git_state, hardware, packages
+from aelab.runs.start import weights_of
 
 
 def rehearse(config: DictConfig, parts: Parts, signals: Signals) -> Trainer:
     """Make the Trainer once without a run, so that what it refuses leaves no folder behind."""
     trial = trainer_of(config, RunFolder(Path(config.outputs)), "", signals)
+    if any(stopping.monitor is None for stopping in trial.early_stopping_callbacks):
+        raise ConfigurationError(
+            "callback=early_stopping watches monitor.metric, which is null: give "
+            "callbacks.early_stopping.monitor, as val/mse"
+        )
     for callback in trial.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "check"):
             callback.check(parts.training.model, parts.data.val_examples(1))
@@ -36,6 +43,8 @@ def new_folder(config: DictConfig, known: Mapping[str, Any], patch: bytes) -> Ru
     folder = RunFolder.create(Path(config.outputs), str(config.name))
     OmegaConf.save(config, folder.config)
     folder.patch.write_bytes(patch)
+    if config.start.run is not None:  # the run is whole in itself, also to be reproduced
+        shutil.copyfile(weights_of(config.start), folder.start)
     folder.update(**known)
     return folder
 

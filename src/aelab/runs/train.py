@@ -31,7 +31,8 @@ def take_part(run: str, checkpoint: str | None, signals: Signals) -> None:
     folder = RunFolder.open(Path(run))
     config = settings_of(folder.config)
     with suppress(Pruned):  # the first process says so, and an exit in distress would end it before
-        fit(config, build(config), folder, checkpoint, signals, [Follows()] if PRUNES in os.environ else [])
+        parts = build(config, resumes=checkpoint is not None)
+        fit(config, parts, folder, checkpoint, signals, [Follows()] if PRUNES in os.environ else [])
 
 
 def start(
@@ -71,7 +72,7 @@ def resume(
         raise ResumeError(f"{checkpoint} belongs to another configuration than the run's own {folder.config}")
     _check_processes(record.get("processes"), config)
     torch.set_num_threads(record["threads"])
-    parts = build(config)
+    parts = build(config, resumes=True)
     folder.resume()
     folder.update(resumes=record.get("resumes", 0) + 1)
     return fit(config, parts, folder, str(checkpoint), signals, callbacks, meeting)
