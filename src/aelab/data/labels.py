@@ -53,21 +53,27 @@ class Labelled:
         kept = order[(nth > 0) & (nth <= each)]
         return replace(images, y=torch.full_like(y, -1).index_put((kept,), y[kept]))
 
-    def order(self, y: Tensor, generator: Generator, size: int, ranks: int) -> Tensor:
-        """An order of N images with labels y (N,), for batches of `size` that are dealt out to `ranks`.
-
-        The first places of each batch are of labelled images, which come round as often as they must; all
-        others are of images without.
-        """
-        assert self.share is not None
-        known, unknown = ((y >= 0).nonzero()[:, 0], (y < 0).nonzero()[:, 0])
-        each = round(self.share * size)
-        if not (len(known) and len(unknown) and 0 < each < size):
+    def check(self, images: Images, size: int) -> None:
+        """Refuse a share that batches of `size` of these images cannot have."""
+        known = 0 if images.y is None else int((images.y >= 0).sum())
+        unknown = len(images) - known
+        if self.share is not None and not (known and unknown and 0 < self._each(size) < size):
             raise ConfigurationError(
                 f"data.labelled_share={self.share} of batches of {size} mixes images with and without a "
-                f"label, and there are {len(known)} and {len(unknown)}: leave it out, or let data.labelled hide some"
+                f"label, of which there are {known} and {unknown}: leave it out, or give data.labelled"
             )
-        place = torch.arange(len(y))
+
+    def _each(self, size: int) -> int:
+        return round((self.share or 0.0) * size)
+
+    def order(self, y: Tensor, generator: Generator, size: int, ranks: int) -> Tensor:
+        """An order of N images, with labels y (N,), for batches of `size` that are dealt out to `ranks`.
+
+        It is of N images and as many more as give each rank the same number. The first places of each batch
+        are of labelled images, which come round as often as they must; all others are of images without.
+        """
+        known, unknown, each = (y >= 0).nonzero()[:, 0], (y < 0).nonzero()[:, 0], self._each(size)
+        place = torch.arange(-(-len(y) // ranks) * ranks)
         first = place // ranks % size < each
         order = torch.empty_like(place)
         for rows, places in ((known, first), (unknown, ~first)):

@@ -126,7 +126,7 @@ class TrainLoader(Loader):
             order = torch.randperm(count, generator=generator)
         else:
             order = self.labelled.order(self.images.y.cpu(), generator, self.batch_size, self.world_size)
-        return order[share % count].to(self.images.x.device)
+        return order[share % len(order)].to(self.images.x.device)
 
 
 class EvalLoader(Loader):

@@ -100,6 +100,7 @@ class DataModule(LightningDataModule):
         published = None if splits.validation is None else self._prepared(splits.validation)
         train, val = self.held_out.cut(self._prepared(splits.train), published, str(self.name))
         train = self.labelled.hide(train)
+        self.labelled.check(train, self.batch_size)
         self._images = {"train": train, "val": val, "test": self._prepared(splits.test)}
         self.checksums = splits.checksums
 

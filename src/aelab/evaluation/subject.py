@@ -129,15 +129,15 @@ class Subject:
         return labels[:count].cpu().numpy()
 
     def labelled(self, split: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The codes (K, latent) and labels (K,) of those of the first `count` images whose label is known.
+        """The codes (K, latent) and labels (K,) of the first `count` images whose label is known.
 
         InapplicableError where none is.
         """
-        labels = self.labels(split, count)
-        known = labels >= 0
-        if not known.any():
+        labels = self.labels(split)
+        known = np.flatnonzero(labels >= 0)[:count]
+        if not len(known):
             raise InapplicableError(f"no label of the {split} images of {self.data.name} is known")
-        return self.codes(split, count)[known], labels[known]
+        return self.codes(split, int(known[-1]) + 1)[known], labels[known]
 
     def factors(self, split: str, count: int | None = None) -> dict[str, np.ndarray]:
         """Their generative factors, by name, as levels from 0 that mean the same in all splits: (N,) each.

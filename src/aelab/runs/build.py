@@ -120,6 +120,7 @@ def _try(training: Training, data: DataModule, monitor: str | None) -> int:
     if training.model.conditioner is not None:
         for split in ("train", "val", "test"):
             training.model.conditioner.check(data.known(split))
+    training.make_optimizers()
     batch = data.val_examples(2)
     flops = training.rehearse(batch)
     names = measured(training, batch)
@@ -128,7 +129,6 @@ def _try(training: Training, data: DataModule, monitor: str | None) -> int:
             f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(names)}, or "
             "null to keep the last weights"
         )
-    training.make_optimizers()
     if training.make_lr_schedule:
         try:
             training.make_lr_schedule(steps=1)
