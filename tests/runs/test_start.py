@@ -1,4 +1,4 @@
-"""Trainings that start from parts of another run: taken over to the bit, held where asked, whole in themselves."""
+"""Trainings that start from parts of another run: equal to the bit, held where asked, whole in themselves."""
 
 import shutil
 
@@ -25,6 +25,10 @@ POINTS = ["resume_points.every_batches=1", "resume_points.keep=99"]
 @pytest.fixture(scope="module")
 def first(train_once):
     return train_once("variant=cvae", "latent=3")
+
+
+def replace(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
 
 
 def from_run(run, *overrides, parts="encoder,posterior,decoder"):
@@ -62,9 +66,7 @@ def test_the_digest_decides_and_the_place_does_not(first, tmp_path):
 
 
 @pytest.mark.parametrize("frozen", ["encoder,posterior", "decoder"])
-def test_frozen_parts_are_not_trained_and_the_run_is_whole_in_itself(
-    first, train, evaluate, tmp_path, frozen
-):
+def test_frozen_parts_are_not_trained_and_the_run_is_whole(first, train, evaluate, tmp_path, frozen):
     source = RunFolder(tmp_path / "first")
     shutil.copytree(first.path, source.path)
     options = [f"start.frozen=[{frozen}]", *POINTS, "trainer.limit_train_batches=4"]
@@ -73,8 +75,8 @@ def test_frozen_parts_are_not_trained_and_the_run_is_whole_in_itself(
     held, moved = frozen.split(","), [slot for slot in PARTS if slot not in frozen]
     newest = resume_points(run.checkpoints)[0]
     assert same(weights(newest, *held), weights(first.best, *held))
-    assert not any(v.equal(w) for v, w in zip(weights(newest, *moved).values(), weights(first.best, *moved).values(),
-                                              strict=True) if v.dim() > 1)  # fmt: skip
+    before, after = weights(first.best, *moved), weights(newest, *moved)
+    assert not any(value.equal(before[name]) for name, value in after.items() if value.dim() > 1)
     stepped = load(newest)["optimizer_states"][0]["param_groups"][0]["params"]
     assert len(stepped) == len(weights(newest, *moved, "prior"))
     journal = run.metrics.read_bytes()
@@ -115,12 +117,12 @@ def test_a_prior_that_is_taken_over_is_not_drawn_from_the_data(train):
         ("decoder", ["network=conv"], "network=conv: the decoder is taken over"),
         ("posterior", ["posterior=full_gaussian"], "the posterior is taken over"),
         ("decoder", ["latent=8"], "latent=8: the decoder is taken over"),
-        ("encoder", ["condition=none", "prior=standard_normal"], r"encoder of .* has other weights than here"),
-        ("posterior", [], r"posterior of .* has other weights than here"),
+        ("encoder", ["condition=none", "prior=standard_normal"], "encoder of .* has other weights"),
+        ("posterior", [], "posterior of .* has other weights"),
         ("encoder", ["structure=hamiltonian"], "model.structure is"),
         ("encoder", ["data.shape=[1,8,4]"], r"data.shape is \[1, 8, 8\]"),
         ("encoder", ["start.sha256=abc"], "other weights than start.sha256=abc"),
-        ("encoder,posterior,decoder", ["start.frozen=${start.parts}", "prior=standard_normal"], "leaves no weight"),
+        (",".join(PARTS), ["start.frozen=${start.parts}", "prior=standard_normal"], "leaves no weight"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken_over_is_refused(train_once, first, parts, overrides, sentence):
@@ -130,7 +132,7 @@ def test_what_cannot_be_taken_over_is_refused(train_once, first, parts, override
 
 
 def test_parts_of_no_run_are_refused():
-    with pytest.raises(ConfigurationError, match="give start.run=FOLDER"):
+    with pytest.raises(ConfigurationError, match="give start"):
         compose(["start.frozen=[encoder]"])
 
 
@@ -140,8 +142,8 @@ def test_parts_of_no_run_are_refused():
         (lambda run: run.config.unlink(), "cannot be read"),
         (lambda run: run.best.unlink(), "reached its first validation"),
         (lambda run: run.best.write_bytes(b"no checkpoint"), "damaged"),
-        (lambda run: run.config.write_text(run.config.read_text().replace("MLPEncoder", "Path")), "no part"),
-        (lambda run: run.config.write_text(run.config.read_text().replace("seed: 0", "seed: 1")), "another config"),
+        (lambda run: replace(run.config, "MLPEncoder", "Path"), "no part"),
+        (lambda run: replace(run.config, "seed: 0", "seed: 1"), "another configuration"),
     ],
 )  # fmt: skip
 def test_the_first_run_is_opened_as_an_evaluation_opens_it(first, tmp_path, damage, sentence):
@@ -157,5 +159,5 @@ def test_weights_that_change_after_composing_are_refused(first, tmp_path):
     shutil.copytree(first.path, run.path)
     config = compose(from_run(run))
     shutil.copy(resume_points(run.checkpoints)[0], run.best)
-    with pytest.raises(AelabError, match="has no weights of start.sha256"):
+    with pytest.raises(AelabError, match="has no weights of"):
         build(config)
