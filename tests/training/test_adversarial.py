@@ -1,4 +1,4 @@
-"""Critics and model in turn: whose gradients there are when, one step a batch, and a kill between two steps."""
+"""Critics and model in turn: whose gradients there are, one step a batch, and a kill between two steps."""
 
 import json
 import os
