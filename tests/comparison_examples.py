@@ -7,13 +7,14 @@ from statistics import fmean, stdev
 import numpy as np
 from PIL import Image
 
-from aelab.comparison.base import Budget, Comparison, Group, Metric, Run, Summary
+from aelab.comparison.base import Budget, Comparison, Group, Run, Summary
+from aelab.core.quantity import Quantity
 
 METRICS = (
-    Metric("test/elbo", "nats", True),
-    Metric("test/kl", "nats"),
-    Metric("test/distortion", "nats", False),
-    Metric("quick/generation/frechet", "", False),
+    Quantity("test/elbo", "nats", True),
+    Quantity("test/kl", "nats"),
+    Quantity("test/distortion", "nats", False),
+    Quantity("quick/generation/frechet", "", False),
 )
 
 

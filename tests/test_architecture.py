@@ -1,71 +1,15 @@
 """Imports run one way only, and the mathematics needs torch alone."""
 
-import ast
 import subprocess
 import sys
-from functools import cache
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src"
-FILES = sorted((SOURCE / "aelab").rglob("*.py"))
+from house import FLOORS, MODULES, PICTURE, drawn, files, imports, in_circles, room, rooms, upwards
 
-FLOORS = (
-    {"core"},
-    {"config", "figures", "loggers", "cluster"},
-    {"models"},
-    {"data", "objectives", "metrics", "jobs"},
-    {"training"},
-    {"runs"},
-    {"evaluation", "comparison", "sweeps"},
-    {"reproduction"},
-    {"cli"},
-)
-"""The rooms from the ground up: each sees those of the floors below its own, and none beside it."""
-FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-TOP = "aelab"  # the package itself, whose `load` opens the house from outside
 MATHEMATICS = {"core", "figures", "models", "objectives"}
 FRAMEWORKS = {"pytorch_lightning", "lightning_fabric", "hydra", "omegaconf", "wandb", "torchmetrics"}
 HEAVY = {"wandb", "mlflow", "sklearn", "pooch", "tensorboard", "matplotlib"}
-
-
-def module(file):
-    parts = file.relative_to(SOURCE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {module(file): file for file in FILES}
-
-
-def part(name):
-    """The part of the house that a module belongs to: aelab.data.loader -> data."""
-    return name.split(".")[1] if "." in name else ""
-
-
-def statements(tree, everywhere):
-    """All statements, or those that run when the module is imported."""
-    for node in ast.iter_child_nodes(tree):
-        checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        if everywhere or not (
-            checking or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        ):
-            yield node
-            yield from statements(node, everywhere)
-
-
-@cache
-def imports(name, everywhere=True):
-    """The modules that a module imports, in full."""
-    found = set()
-    for node in statements(ast.parse(MODULES[name].read_text()), everywhere):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{name} has a relative import"
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= inner & MODULES.keys() or {node.module}
-    return found
 
 
 def loaded(name):
@@ -84,27 +28,28 @@ def packages(names, everywhere):
 
 
 def test_every_room_has_its_floor():
-    assert {part(name) for name in MODULES if name != TOP} <= FLOOR.keys()
+    assert rooms().keys() <= {name for floor in FLOORS for name in floor}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != TOP])
-def test_imports_run_downwards_only(name):
-    seen = {part(found) for found in imports(name) if found.startswith("aelab.")} - {part(name)}
-    assert {room for room in seen if FLOOR[room] >= FLOOR[part(name)]} == set()
+def test_imports_run_downwards_only():
+    assert upwards() == []
 
 
-def test_no_file_is_in_a_circle():
-    """Within a room too, and by imports inside functions."""
-    waiting = {name: imports(name) & MODULES.keys() - {name} for name in MODULES}
-    while leaves := [name for name, needs in waiting.items() if not needs]:
-        for name in leaves:
-            del waiting[name]
-        for needs in waiting.values():
-            needs.difference_update(leaves)
-    assert sorted(waiting) == []
+def test_nothing_is_in_a_circle():
+    """Within a room too, and by imports inside functions or for types alone."""
+    assert in_circles(files()) == []
+    assert in_circles(rooms()) == []
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if part(n) in MATHEMATICS])
+def test_a_circle_is_found():
+    assert in_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def test_the_picture_of_the_house_is_that_of_its_imports():
+    assert PICTURE.read_text(encoding="utf-8") == drawn(), "python scripts/house.py --draw"
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if room(n) in MATHEMATICS])
 def test_the_mathematics_names_no_framework(name):
     assert not packages([name], everywhere=True) & FRAMEWORKS
 
@@ -117,7 +62,7 @@ def fresh(code):
 
 
 def test_the_mathematics_loads_no_framework():
-    names = [name for name in MODULES if part(name) in MATHEMATICS]
+    names = [name for name in MODULES if room(name) in MATHEMATICS]
     modules = fresh(f"import sys, {', '.join(names)}; print(*sys.modules)")
     assert {"aelab.models", "aelab.objectives.bounds", "torch"} <= set(modules)
     assert not {name.split(".")[0] for name in modules} & FRAMEWORKS

@@ -16,8 +16,12 @@ SETTINGS = {
     "training": {"_target_": "x", "seed": 0},
     "trainer": {"accelerator": "cpu", "max_epochs": 1},
 }
+ELBO = {"unit": "nats per image", "higher_is_better": True, "of_likelihood": True}
+MSE = {"unit": "squared error per value", "higher_is_better": False, "of_likelihood": False}
+NLL = {"unit": "nats per image", "higher_is_better": False, "of_likelihood": True}
 RECORD = {
     "status": "finished",
+    "quantities": {"test/elbo": ELBO, "test/mse": MSE},
     "data": {"name": "digits", "checksums": {"digits": "md5:1"}},
     "parameters": 1000,
     "steps": 10,

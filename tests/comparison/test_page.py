@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from comparison_examples import comparison, with_failure
 
-from aelab.comparison.base import Comparison, Metric
+from aelab.comparison.base import Comparison
 from aelab.comparison.page.data import curve_names, page_data, plane, sweep
 from aelab.comparison.page.render import cards, families, render
+from aelab.core.quantity import Quantity
 
 HOSTILE = (
     '</script><script>alert("out")</script>',
@@ -71,7 +72,7 @@ def hostile(folder: Path) -> Comparison:
         )
         for group in found.groups
     )
-    metrics = (*found.metrics, Metric(bad, bad, True))
+    metrics = (*found.metrics, Quantity(bad, bad, True))
     return replace(
         found, groups=groups, metrics=metrics, flags=HOSTILE, skipped={bad: bad, HOSTILE[1]: HOSTILE[2]}
     )

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from folders import make_run
+from folders import NLL, make_run
 
 from aelab.comparison.compare import compare
 from aelab.comparison.latex import latex
@@ -13,7 +13,7 @@ from aelab.core.text import HIDDEN, without_secrets
 
 
 def evaluated(folder, nll):
-    found = {"quick": {"estimates": {"likelihood/nll": {"value": nll, "unit": "nats per image"}}}}
+    found = {"quick": {"estimates": {"likelihood/nll": {"value": nll, **NLL}}}}
     (folder / "evaluation.json").write_text(json.dumps(found))
     return folder
 

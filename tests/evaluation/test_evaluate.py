@@ -98,6 +98,8 @@ def test_every_estimate_has_a_value_a_unit_a_count_and_an_uncertainty(found):
     for name, estimate in found["estimates"].items():
         assert np.isfinite(estimate["value"]), name
         assert estimate["unit"], name
+        assert estimate["higher_is_better"] in (True, False, None), name
+        assert estimate["higher_is_better"] is None or "_floor/" not in name
         assert estimate["count"] > 1, name
         assert ("standard_error" in estimate) != ("confidence_interval" in estimate), name
         assert np.all(np.isfinite(estimate.get("standard_error", estimate.get("confidence_interval")))), name

@@ -224,5 +224,5 @@ def test_a_user_reads_one_line_and_the_exit_status_is_1(tmp_path, script_environ
 
 def test_weights_of_a_configuration_of_the_same_shapes_are_refused(copy, refused):
     """Another activation leaves all shapes as they are."""
-    edit(copy, "model.encoder.activation", {"_target_": "torch.nn.Tanh", "_partial_": True})
+    edit(copy, "network.activation", {"_target_": "torch.nn.Tanh", "_partial_": True})
     refused(copy, "another configuration")

@@ -441,7 +441,7 @@ def test_the_seed_decides():
     assert disentanglement(*data(noisy), seed=1, **small) == first
     assert disentanglement(*data(noisy), seed=2, **small) != first
     for estimate in first[0].values():
-        assert estimate.unit == "fraction"
+        assert (estimate.quantity.unit, estimate.quantity.higher_is_better) == ("fraction", True)
         assert estimate.error is not None
 
 

@@ -4,27 +4,30 @@ import numpy as np
 import pytest
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.metrics.estimate import bootstrap, jackknife, mean
+
+NATS, SHARE = Quantity("kl", "nats"), Quantity("share", "fraction", True)
 
 
 def test_the_error_of_a_mean_is_that_of_the_textbook():
     values = np.random.default_rng(0).normal(3, 2, 50)
-    found = mean(values.astype(np.float32), "nats", "of 50")
+    found = mean(values.astype(np.float32), NATS, "of 50")
     assert found.value == pytest.approx(values.mean(), rel=1e-6)
     assert found.error == pytest.approx(np.std(values, ddof=1) / 50**0.5, rel=1e-6)
-    assert (found.count, found.unit, found.note, found.interval) == (50, "nats", "of 50", None)
-    assert mean(np.array([2.0]), "nats").error is None
+    assert (found.count, found.quantity, found.note, found.interval) == (50, NATS, "of 50", None)
+    assert mean(np.array([2.0]), NATS).error is None
     # In float32 the sum of these would stop growing.
-    many = mean(np.tile(np.array([2.0**24, 1], dtype=np.float32), 1000), "nats")
+    many = mean(np.tile(np.array([2.0**24, 1], dtype=np.float32), 1000), NATS)
     assert (many.value, type(many.value)) == ((2.0**24 + 1) / 2, float)
-    assert mean(np.array([True, False, True, True]), "fraction").value == 0.75
+    assert mean(np.array([True, False, True, True]), SHARE).value == 0.75
 
 
 def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say():
     covered = []
     for seed in range(400):
         values = np.random.default_rng(seed).normal(0, 1, 80)
-        low, high = bootstrap(lambda index, v=values: float(v[index].mean()), 80, "nats", seed=seed).interval
+        low, high = bootstrap(lambda index, v=values: float(v[index].mean()), 80, NATS, seed=seed).interval
         covered.append(low <= 0 <= high)
     assert 0.92 <= np.mean(covered) <= 0.98
 
@@ -35,11 +38,11 @@ def test_an_interval_is_that_of_the_percentiles():
     index = np.random.default_rng(1).integers(40, size=(20_000, 40))
     expected = np.quantile(np.square(values[index]).mean(1), [0.025, 0.975])
     found = bootstrap(
-        lambda index: float(np.square(values[index]).mean()), 40, "nats", resamples=4000, note="n"
+        lambda index: float(np.square(values[index]).mean()), 40, NATS, resamples=4000, note="n"
     )
     assert found.interval == pytest.approx(tuple(expected), rel=0.03)
     assert expected.sum() - 2 * found.value > 0.05 * (expected[1] - expected[0])
-    assert (found.count, found.unit, found.note, found.error) == (40, "nats", "n", None)
+    assert (found.count, found.quantity, found.note, found.error) == (40, NATS, "n", None)
 
 
 def test_a_bootstrap_repeats_itself_and_is_of_all_observations():
@@ -48,7 +51,7 @@ def test_a_bootstrap_repeats_itself_and_is_of_all_observations():
     def spread(index):
         return float(values[index].std())
 
-    first, again, other = (bootstrap(spread, 60, "nats", seed=seed) for seed in (0, 0, 1))
+    first, again, other = (bootstrap(spread, 60, NATS, seed=seed) for seed in (0, 0, 1))
     assert first == again
     assert first.value == other.value == values.std()
     assert first.interval != other.interval

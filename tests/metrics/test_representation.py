@@ -11,7 +11,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from aelab.core.errors import ConfigurationError, InapplicableError, NonFiniteError
-from aelab.metrics import representation as module
 from aelab.metrics.representation import (
     cka,
     clustering,
@@ -19,11 +18,17 @@ from aelab.metrics.representation import (
     linear_probe,
     nearest_neighbours,
     principal_plane,
+    probes,
     representation,
     tsne_plane,
 )
+from aelab.metrics.representation.clustering import _accuracy, _agreement, _ari, _nmi
 
-STATISTICS = {"accuracy": module._accuracy, "nmi": module._nmi, "ari": module._ari}
+STATISTICS = {"accuracy": _accuracy, "nmi": _nmi, "ari": _ari}
+
+
+def agreement(table, seed):
+    return dict(zip(STATISTICS, _agreement("kmeans", table, seed), strict=True))
 
 
 def blobs(count, distance, seed, classes=5, size=6):
@@ -87,7 +92,7 @@ def test_the_linear_probe_is_that_of_scikit_learn_and_takes_any_scale():
 
 def test_a_probe_that_was_stopped_says_so(monkeypatch):
     assert "stopped" not in linear_probe(*sets(2.0)).note
-    monkeypatch.setattr(module, "ITERATIONS", 2)
+    monkeypatch.setattr(probes, "ITERATIONS", 2)
     assert linear_probe(*sets(2.0)).note.endswith("stopped after 2 iterations")
 
 
@@ -102,13 +107,13 @@ def test_neighbours_are_the_nearest_of_all_and_those_of_scikit_learn(k):
 
 
 def test_few_labels_are_as_many_of_each_class_and_others_in_each_draw(monkeypatch):
-    seen, probe = [], module._probe
+    seen, probe = [], probes._probe
 
     def spied(train_codes, train_labels, codes):
         seen.append((train_codes, train_labels))
         return probe(train_codes, train_labels, codes)
 
-    monkeypatch.setattr(module, "_probe", spied)
+    monkeypatch.setattr(probes, "_probe", spied)
     found = few_label_probe(*sets(2.0), per_class=100, draws=6)
     assert len(seen) == found.count == 6
     for codes, labels in seen:
@@ -179,8 +184,8 @@ def test_scores_of_a_table_are_those_of_the_labels_and_do_not_know_the_numbers_o
 
 def test_the_assignment_is_one_to_one_and_the_best():
     # Two clusters have most of the first class, but only one of them may have it.
-    assert module._accuracy(np.array([[[50, 10], [40, 0]]])) == pytest.approx([0.5])
-    assert module._accuracy(np.array([[[0, 9, 0], [0, 0, 9], [9, 0, 1]]])) == pytest.approx([27 / 28])
+    assert _accuracy(np.array([[[50, 10], [40, 0]]])) == pytest.approx([0.5])
+    assert _accuracy(np.array([[[0, 9, 0], [0, 0, 9], [9, 0, 1]]])) == pytest.approx([27 / 28])
 
 
 def test_clusters_that_are_all_one_agree_in_nothing_but_the_largest_class():
@@ -195,14 +200,14 @@ POPULATION = np.array([[0.25, 0.05, 0.02], [0.03, 0.2, 0.1], [0.05, 0.1, 0.2]])
 def test_intervals_hold_the_truth_as_often_as_they_say(name):
     truth = STATISTICS[name](1e9 * POPULATION[None])[0]
     tables = np.random.default_rng(0).multinomial(1000, POPULATION.ravel(), 100).reshape(-1, 3, 3)
-    intervals = np.array([module._agreement(table, 1)[name].interval for table in tables])
+    intervals = np.array([agreement(table, 1)[name].interval for table in tables])
     held = ((intervals[:, 0] < truth) & (truth < intervals[:, 1])).mean()
     assert 0.88 <= held <= 0.995
 
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_intervals_hold_the_value_and_shrink_with_the_root_of_the_images(name):
-    small, large = (module._agreement((n * POPULATION).astype(int), 0)[name] for n in (1000, 16_000))
+    small, large = (agreement((n * POPULATION).astype(int), 0)[name] for n in (1000, 16_000))
     widths = []
     for estimate in (small, large):
         low, high = estimate.interval
@@ -219,7 +224,7 @@ def test_clusters_do_not_depend_on_the_scale_of_the_codes():
 
 def test_an_interval_about_chance_has_no_bias():
     table = np.random.default_rng(0).multinomial(2000, np.full(25, 1 / 25)).reshape(5, 5)
-    for estimate in module._agreement(table, 0).values():
+    for estimate in agreement(table, 0).values():
         low, high = estimate.interval
         assert (estimate.value - low) / (high - low) == pytest.approx(0.5, abs=0.2)
 

@@ -17,6 +17,7 @@ from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError, DataError, NonFiniteError, ResumeError, RunError
 from aelab.core.signals import Signals, Terminated
 from aelab.loggers.jsonl import rows
+from aelab.metrics.estimands import ELBO
 from aelab.runs.build import build
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.train import resume, start
@@ -37,6 +38,8 @@ def test_a_run_leaves_a_full_record(train):
     assert record["exit_code"] == 0
     assert {"command", "git", "packages", "hardware", "threads", "data", "seed", "run_id"} <= record.keys()
     assert record["data"]["checksums"]
+    assert record["quantities"].keys() == record["metrics"].keys()
+    assert record["quantities"]["test/elbo"] == ELBO.per("image").facts()
     assert record["packages"]["torch"].startswith(torch.__version__.split("+")[0])
     assert run.config.is_file()
     assert {p.name for p in run.pictures.iterdir()} == {

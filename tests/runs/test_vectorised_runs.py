@@ -17,7 +17,11 @@ from aelab.training.checkpoints import load
 
 LOGGED = ["trainer.log_every_n_steps=2", "trainer.max_epochs=2"]
 NO_WIDTHS = [option for option in SMALL if "widths" not in option]
-CONV = ["network=conv", "data=digits", "model.encoder.channels=[4]", "model.decoder.channels=[4]"]
+CONV = [
+    "network=conv",
+    "data=digits",
+    "network.channels=[4]",
+]
 
 
 @pytest.fixture
@@ -136,7 +140,7 @@ def test_a_member_cannot_be_resumed_but_says_so(together):
         (["trainer.members.seed=[-1,1]"], "seed=-1"),
         (["+trainer.members.data.batch_size=[8,16]"], "data.batch_size"),
         (["+trainer.members.model.nothing=[8,16]"], "model.nothing"),
-        (["+trainer.members.model.encoder.activation=[1,2]"], "model.encoder.activation"),
+        (["+trainer.members.network.activation=[1,2]"], "network.activation"),
         (["+trainer.members.model.latent=[4,8]"], "shape"),
         (["+trainer.members.objective.samples=[1,2]"], "stacked"),
         (["trainer.members.seed=[0,1]", "callback=ema"], "callback=ema"),

@@ -5,20 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aelab.core.quantity import Quantity
+
 Repeat = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number that runs are compared by.
-
-    name: "test/elbo" of record.json, or "SUITE/part/estimate" of evaluation.json.
-    higher_is_better: None where neither is (an active-unit count, a fact).
-    """
-
-    name: str
-    unit: str = ""
-    higher_is_better: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -26,9 +15,10 @@ class Run:
     """One run's folder, as plain values.
 
     settings: the configuration minus seed, fold and what decides nothing, by dotted key.
-    values: finite numbers by the metric's name. error: why it did not finish, None where it did.
+    values: finite numbers by name, "test/elbo" of record.json or "SUITE/part/estimate" of evaluation.json.
+    quantities: what each of the values is, as the folder says. error: why it did not finish, None where it
+    did.
     curves: (step, value) by the name of a logged metric, of metrics.jsonl.
-    units: of values, where the folder says them.
     fold: of the training images that were left to validation, where there are several; else 0.
     pictures: files by stable names, as "reconstructions", "samples", "traversals".
     """
@@ -43,7 +33,7 @@ class Run:
     record: Mapping[str, Any]
     curves: Mapping[str, tuple[tuple[int, float], ...]]
     pictures: Mapping[str, Path]
-    units: Mapping[str, str] = field(default_factory=dict)
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
     fold: int = 0
 
     @property
@@ -109,7 +99,7 @@ class Comparison:
     """
 
     groups: tuple[Group, ...]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[Quantity, ...]
     baseline: str
     flags: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)

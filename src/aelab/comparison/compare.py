@@ -4,13 +4,14 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 
-from aelab.comparison.base import Comparison, Group, Metric
+from aelab.comparison.base import Comparison, Group
 from aelab.comparison.fairness import check_data, flags
 from aelab.comparison.groups import grouped, values_by_seed
 from aelab.comparison.metrics import chosen, dropped
 from aelab.comparison.read import read_runs
 from aelab.comparison.statistics import summaries
 from aelab.core.errors import ConfigurationError
+from aelab.core.quantity import Quantity
 from aelab.core.text import listed
 
 
@@ -63,7 +64,7 @@ def _named(baseline: str | None, names: Sequence[str]) -> str:
     )
 
 
-def _ordered(groups: Sequence[Group], metrics: Sequence[Metric]) -> tuple[Group, ...]:
+def _ordered(groups: Sequence[Group], metrics: Sequence[Quantity]) -> tuple[Group, ...]:
     """The best by the first metric that has a better first; those without it last, as they came."""
     first = next((metric.name for metric in metrics if metric.higher_is_better is not None), "")
 
@@ -75,7 +76,7 @@ def _ordered(groups: Sequence[Group], metrics: Sequence[Metric]) -> tuple[Group,
 
 
 def _summarised(
-    groups: Sequence[Group], metrics: Sequence[Metric], baseline: str, alpha: float
+    groups: Sequence[Group], metrics: Sequence[Quantity], baseline: str, alpha: float
 ) -> tuple[Group, ...]:
     by_metric = {}
     for metric in metrics:

@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aelab.comparison.base import Budget, Group, Metric, Run
-from aelab.comparison.metrics import of_likelihood
+from aelab.comparison.base import Budget, Group, Run
 from aelab.core.checks import is_number
 from aelab.core.errors import DataError
+from aelab.core.quantity import Quantity
 from aelab.core.text import listed, printable
 
 UNEQUAL = 0.01  # relative difference of a budget above which it is another one
@@ -88,7 +88,7 @@ def check_data(groups: Sequence[Group], allowed: bool) -> None:
         )
 
 
-def flags(groups: Sequence[Group], metrics: Sequence[Metric]) -> Iterator[str]:
+def flags(groups: Sequence[Group], metrics: Sequence[Quantity]) -> Iterator[str]:
     """A sentence for each way in which groups differ beyond what is compared."""
     tested = _by_value(groups, lambda group: group.budget.data)
     if len(tested) > 1:
@@ -110,9 +110,9 @@ def flags(groups: Sequence[Group], metrics: Sequence[Metric]) -> Iterator[str]:
     yield from _scored_differently(groups, metrics)
 
 
-def _scored_differently(groups: Sequence[Group], metrics: Sequence[Metric]) -> Iterator[str]:
+def _scored_differently(groups: Sequence[Group], metrics: Sequence[Quantity]) -> Iterator[str]:
     likelihoods = _by_setting(groups, "model.likelihood._target_")
-    compared = [metric.name for metric in metrics if of_likelihood(metric.name)]
+    compared = [metric.name for metric in metrics if metric.of_likelihood]
     if len(likelihoods) > 1 and compared:
         yield f"{listed(compared)} are of different likelihoods: {_told(likelihoods)}"
     for key, word in {"model.corruption": "corruptions", "model.conditioner": "conditions"}.items():

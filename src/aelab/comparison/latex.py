@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from aelab.comparison.base import Comparison, Group, Metric
+from aelab.comparison.base import Comparison, Group
 from aelab.comparison.numerals import mean_and_deviation
+from aelab.core.quantity import Quantity
 from aelab.core.text import printable
 
 POWER = re.compile(r"e(-?)\+?0*(\d+)")
@@ -47,7 +48,7 @@ def _lines(comparison: Comparison, alpha: float) -> Iterator[str]:
     )
 
 
-def _cell(group: Group, metric: Metric, alpha: float) -> str:
+def _cell(group: Group, metric: Quantity, alpha: float) -> str:
     found = group.summaries.get(metric.name)
     if found is None:
         return "--"

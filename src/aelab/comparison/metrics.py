@@ -1,12 +1,13 @@
-"""Which numbers are compared, and of which more is better."""
+"""Which numbers are compared, and in which direction."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from aelab.comparison.base import Metric, Run
+from aelab.comparison.base import Run
 from aelab.core.errors import ConfigurationError
+from aelab.core.quantity import Quantity
 from aelab.core.text import listed
-from aelab.metrics.units import UNITS
 
 DEFAULT = (
     "test/elbo",
@@ -17,47 +18,22 @@ DEFAULT = (
     "quick/representation/linear_probe",
 )
 
-# By the last part of a name; of what is in neither, as a rate or active units, no direction is better.
-HIGHER = {
-    "elbo", "psnr", "ssim",
-    "precision", "recall", "density", "coverage", "classifier_score", "label_accuracy",
-    "linear_probe", "few_label_probe", "nearest_neighbours",
-    "kmeans_accuracy", "kmeans_nmi", "kmeans_ari", "mixture_accuracy", "mixture_nmi", "mixture_ari",
-    "beta_vae_score", "factor_vae_score", "mig", "sap", "irs", "modularity",
-    "dci_disentanglement", "dci_completeness", "dci_informativeness", "udr", "cka_between_seeds",
-}  # fmt: skip
-LOWER = {
-    "loss", "nll", "bits_per_dim", "nll_bits_per_dim", "distortion",
-    "mse", "squared_error", "frechet", "kernel_distance",
-    "elbo_spread", "mse_spread", "distortion_spread", "code_shift_bfloat16", "code_shift_input_noise",
-    "mse_increase_bfloat16", "mse_increase_input_noise",
-}  # fmt: skip
-OF_LIKELIHOOD = {"elbo", "nll", "distortion", "bits_per_dim", "nll_bits_per_dim", "loss"}
-
-
-def of_likelihood(name: str) -> bool:
-    """Whether a metric depends on the kind of likelihood, so that it compares within one kind only."""
-    return _last(name) in OF_LIKELIHOOD
-
 
 def chosen(
     runs: Sequence[Run], asked: Sequence[str] | None, directions: Mapping[str, bool | None]
-) -> tuple[Metric, ...]:
+) -> tuple[Quantity, ...]:
     """The metrics that are asked for by name or glob; by default those of `DEFAULT` that all runs have.
 
-    directions: whether higher is better, by name or by the last part of it, before what is known here.
+    directions: whether higher is better, by name or by the last part of it, before what the runs say.
 
-    Raises ConfigurationError for a name that no finished run has, and where nothing is left to compare.
+    Raises ConfigurationError for a name that no finished run has, where nothing is left to compare, and
+    where runs disagree on a direction.
     """
     known = list(dict.fromkeys(name for run in runs for name in run.values))
     names = _default(runs, known) if asked is None else _asked(asked, known)
     if not names:
         raise ConfigurationError("the runs share no number to compare them by: train or evaluate them first")
-    units = {name: unit for run in runs for name, unit in run.units.items()}
-    return tuple(
-        Metric(name, units.get(name) or UNITS.get(_last(name), ""), direction(name, directions))
-        for name in names
-    )
+    return tuple(_quantity(name, runs, directions) for name in names)
 
 
 def dropped(runs: Sequence[Run], asked: Sequence[str] | None) -> Iterator[str]:
@@ -69,14 +45,18 @@ def dropped(runs: Sequence[Run], asked: Sequence[str] | None) -> Iterator[str]:
             yield f"{name} is not shown, for {len(lacking)} of {len(runs)} runs lack it ({of}): metric={name}"
 
 
-def direction(name: str, given: Mapping[str, bool | None]) -> bool | None:
-    """Whether higher is better; None where neither is, and for the floor that data of the same kind set."""
+def _quantity(name: str, runs: Sequence[Run], directions: Mapping[str, bool | None]) -> Quantity:
+    """What the runs say a number is, in the direction that is given for it."""
+    said = [run.quantities[name] for run in runs if name in run.quantities] or [Quantity(name, "")]
     for key in (name, _last(name)):
-        if key in given:
-            return given[key]
-    if "_floor/" in name:
-        return None
-    return True if _last(name) in HIGHER else False if _last(name) in LOWER else None
+        if key in directions:
+            return replace(said[0], higher_is_better=directions[key])
+    if len({quantity.higher_is_better for quantity in said}) > 1:
+        raise ConfigurationError(
+            f"the runs disagree on whether more of {name} is better: say it, as by "
+            f"higher_is_better={{{_last(name)}: true}}"
+        )
+    return said[0]
 
 
 def _default(runs: Sequence[Run], known: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from aelab.config.identity import deciding
 from aelab.config.trusted import NEEDED
 from aelab.core.checks import is_number
 from aelab.core.errors import AelabError, ConfigurationError, RunError
+from aelab.core.quantity import Quantity
 from aelab.core.text import printable, without_secrets
 from aelab.runs.find import matching, runs_below
 from aelab.runs.folder import RunFolder, Status
@@ -75,7 +76,7 @@ def read_run(path: Path) -> Run:
     folder = RunFolder(path)
     record, config = _record(folder), _configuration(folder)
     settings = dict(_leaves(without_secrets(deciding(config)), ""))
-    values, units = _values(folder, record)
+    values, quantities = _values(folder, record)
     status = folder.status
     return Run(
         path=path,
@@ -88,7 +89,7 @@ def read_run(path: Path) -> Run:
         record=without_secrets(record),
         curves=Curves(folder.metrics),
         pictures=_pictures(path),
-        units=units,
+        quantities=quantities,
         fold=_fold(settings, path),
     )
 
@@ -171,19 +172,36 @@ def _error(status: Status, record: Mapping[str, Any]) -> str | None:
     return printable(without_secrets(str(told)))
 
 
-def _values(folder: RunFolder, record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
-    """Finite numbers of the test split and of all suites, by name, and the units of the latter."""
-    metrics = record.get("metrics")
-    found = {k: float(v) for k, v in metrics.items() if is_number(v)} if isinstance(metrics, dict) else {}
-    units = {}
+def _values(folder: RunFolder, record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Quantity]]:
+    """Finite numbers of the test split and of all suites, by name, and what they are."""
+    facts = _inner(record, "quantities")
+    found = {name: (value, _inner(facts, name)) for name, value in _inner(record, "metrics").items()}
     suites = _json(folder.evaluations) if folder.evaluations.exists() else {}
-    for suite, content in suites.items():
-        estimates = content.get("estimates") if isinstance(content, dict) else None
-        for name, estimate in estimates.items() if isinstance(estimates, dict) else ():
-            if isinstance(estimate, dict) and is_number(estimate.get("value")):
-                found[f"{suite}/{name}"] = float(estimate["value"])
-                units[f"{suite}/{name}"] = printable(estimate.get("unit", ""))
-    return found, units
+    for suite in suites:
+        estimates = _inner(_inner(suites, suite), "estimates")
+        for name in estimates:
+            estimate = _inner(estimates, name)
+            found[f"{suite}/{name}"] = (estimate.get("value"), estimate)
+    finite = {name: each for name, each in found.items() if is_number(each[0])}
+    quantities = {name: _quantity(name, facts) for name, (_, facts) in finite.items()}
+    return {name: float(value) for name, (value, _) in finite.items()}, quantities
+
+
+def _inner(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The object at a key, empty where there is another thing or nothing."""
+    found = node.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _quantity(name: str, facts: Mapping[str, Any]) -> Quantity:
+    """What a record says of a number; a direction that is none is passed over."""
+    higher = facts.get("higher_is_better")
+    return Quantity(
+        name,
+        printable(facts.get("unit", "")),
+        higher if isinstance(higher, bool) else None,
+        facts.get("of_likelihood") is True,
+    )
 
 
 def _pictures(path: Path) -> dict[str, Path]:

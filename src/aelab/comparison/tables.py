@@ -7,8 +7,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aelab.comparison.base import Budget, Comparison, Group, Metric
+from aelab.comparison.base import Budget, Comparison, Group
 from aelab.comparison.numerals import mean_and_deviation, quantity
+from aelab.core.quantity import Quantity
 from aelab.core.text import listed
 
 ARROWS = {True: " ↑", False: " ↓", None: ""}
@@ -57,7 +58,7 @@ def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[
     yield from map(Text, sentences(comparison))
 
 
-def _findings(comparison: Comparison, metrics: Sequence[Metric], alpha: float) -> Table:
+def _findings(comparison: Comparison, metrics: Sequence[Quantity], alpha: float) -> Table:
     table = Table("group", "seeds", title_justify="left")
     for metric in metrics:
         where, slash, last = metric.name.rpartition("/")
@@ -76,7 +77,7 @@ def seeds(group: Group) -> str:
     return f"{finished}" if finished == every else f"{finished} of {every}"
 
 
-def _cell(group: Group, metric: Metric, alpha: float) -> Text:
+def _cell(group: Group, metric: Quantity, alpha: float) -> Text:
     found = group.summaries.get(metric.name)
     if found is None:
         return Text("–")

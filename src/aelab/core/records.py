@@ -1,18 +1,21 @@
-"""The two records that travel through the house: what enters a model, and what one pass leaves behind."""
+"""The records that travel through the house: a batch, the trace of one pass, the sizes of a model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.distributions import Distribution
+
+from aelab.core.errors import InapplicableError
 
 
 class Batch(NamedTuple):
     """A batch of observations.
 
     x: (B, *event), values in [0, 1] for images.
-    y: (B,) integer labels, -1 where one is unknown; or None.
+    y: (B,) integer labels, -1 where a label is unknown; or None.
     attributes: (B, A) float32, continuous attributes or generative factors scaled to [0, 1], or None.
     mask: (B, T), True where a sequence holds data, or None where every event is whole.
     """
@@ -27,27 +30,65 @@ class Batch(NamedTuple):
         return Batch(*(None if value is None else change(value) for value in self))  # type: ignore[arg-type]
 
 
-@dataclass(slots=True, frozen=True)
-class Trace:
-    """All that one pass through an autoencoder leaves behind for objectives, metrics and pictures.
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes that the parts of a model are built with, each from one source.
 
-    x: (B, *event), the target, always clean.
-    corrupted: (B, *event), what the encoder saw; the same tensor as `x` without a corruption.
-    context: (B, C), the condition c, or None.
-    posterior: q(z|x,c), batch shape (B,).
-    prior: p(z|c), batch shape (B,) or (); None where the model has none.
-    z: (S, B, *latent), samples of the posterior.
-    likelihood: p(x|z,c), batch shape (S, B).
-    step: the optimisation step, for what follows a schedule.
-    batch: what entered, with what is known of the observations; None in a trace that no model made.
+    shape: of an observation, as (C, H, W); of its parameters, for a decoder.
+    latent: numbers in a code, which is flat wherever it travels. layout: of what the decoder reads of it, as
+        (C, H, W) or (T, D); (latent,) for a vector. codes: entries of a codebook, None without one.
+    context: of the condition c, 0 without one.
+    classes, attributes, vocabulary: labels, attributes and tokens that the data have, None without them.
     """
 
-    x: Tensor
+    shape: tuple[int, ...] = ()
+    latent: int = 0
+    layout: tuple[int, ...] = ()
+    codes: int | None = None
+    context: int = 0
+    classes: int | None = None
+    attributes: int | None = None
+    vocabulary: int | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that one pass through a model leaves behind for objectives, metrics and pictures.
+
+    batch: the observations, always clean.
+    corrupted: (B, *event), what the encoder saw; the same tensor as `x` without a corruption.
+    context: (B, C), the condition c, or None.
+    posterior: q(z|x,c), batch shape (B,); None for a model without an encoder, whose codes are the prior's.
+    prior: p(z|c), batch shape (B,) or (); None where the model has none.
+    z: (S, B, latent), samples of the posterior, or else of the prior.
+    decode: gives the likelihood, which is computed when it is first read.
+    log_q: log-density of the codes under what they were drawn from, (S, B), where only the draw knows it.
+    step: the optimisation step, for what follows a schedule.
+    """
+
+    batch: Batch
     corrupted: Tensor
     context: Tensor | None
-    posterior: Distribution
+    posterior: Distribution | None
     prior: Distribution | None
     z: Tensor
-    likelihood: Distribution
+    decode: Callable[[], Distribution]
+    log_q: Tensor | None = None
     step: int = 0
-    batch: Batch | None = None
+
+    @property
+    def x(self) -> Tensor:
+        """The observations, (B, *event)."""
+        return self.batch.x
+
+    @property
+    def q(self) -> Distribution:
+        """The posterior; InapplicableError for a model that has none."""
+        if self.posterior is None:
+            raise InapplicableError("the model has no encoder, and so no codes of observations")
+        return self.posterior
+
+    @cached_property
+    def likelihood(self) -> Distribution:
+        """p(x|z,c), batch shape (S, B)."""
+        return self.decode()

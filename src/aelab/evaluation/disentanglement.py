@@ -35,7 +35,7 @@ class Disentanglement:
             findings.left_out[f"disentanglement/{name}"] = "it is continuous: its values are no levels"
         with one_thread():
             found, refused = disentanglement(*train, *test, seed=subject.seed)
-        findings.add("disentanglement", found)
+        findings.add("disentanglement", *found.values())
         findings.left_out.update({f"disentanglement/{name}": why for name, why in refused.items()})
 
     def _given(self, subject: Subject, split: str, count: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +54,7 @@ class Disentanglement:
         except InapplicableError as error:
             findings.undefine("disentanglement", ["udr"], str(error))
             return
-        findings.add("disentanglement", {"udr": scores[0]})
+        findings.add("disentanglement", scores[0])
 
 
 @torch.no_grad()

@@ -20,11 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aelab.core.errors import AelabError, ConfigurationError
+from aelab.core.records import Sizes
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
 from aelab.data.splits import Images
 from aelab.evaluation.subject import Pixels, Subject
 from aelab.models.networks.conv import ConvEncoder
+from aelab.models.posteriors.base import head
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 
@@ -48,8 +50,8 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
-        encoder = ConvEncoder(shape, CHANNELS, kernel=KERNEL)
-        self.body = nn.Sequential(encoder, nn.Linear(encoder.features, FEATURES), nn.ReLU())
+        encoder = ConvEncoder(Sizes(shape), CHANNELS, kernel=KERNEL)
+        self.body = nn.Sequential(encoder, head(encoder.features, FEATURES), nn.ReLU())
         self.head = nn.Linear(FEATURES, classes)
         self.register_buffer("scale", torch.ones(()))
 

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from aelab.metrics.estimate import Estimate
 class Findings:
     """Estimates by name, and all else that the parts of an evaluation leave behind.
 
-    folder: of tables and figures. undefined: name -> why the model has no such number. left_out: a part or
-    number that the data could not serve -> why. alarms: what looks wrong with the model -> a sentence.
+    folder: of tables and figures. noun: what an observation is, as in "nats per image". undefined: name ->
+    why the model has no such number. left_out: a part or number that the data could not serve -> why.
+    alarms: what looks wrong with the model -> a sentence.
     """
 
     folder: Path
+    noun: str = "image"
     estimates: dict[str, Estimate] = field(default_factory=dict)
     undefined: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -28,9 +30,11 @@ class Findings:
     figures: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
 
-    def add(self, part: str, estimates: Mapping[str, Estimate]) -> None:
+    def add(self, part: str, *estimates: Estimate) -> None:
         """Keep estimates as "part/name"."""
-        self.estimates.update({f"{part}/{name}": estimate for name, estimate in estimates.items()})
+        for estimate in estimates:
+            quantity = estimate.quantity.per(self.noun)
+            self.estimates[f"{part}/{quantity.name}"] = replace(estimate, quantity=quantity)
 
     @property
     def spaces(self) -> frozenset[str]:
@@ -91,6 +95,7 @@ class Findings:
 
 
 def _plain(estimate: Estimate) -> dict[str, Any]:
-    fields = {name: getattr(estimate, name) for name in Estimate.__slots__}
-    named = {"error": "standard_error", "interval": "confidence_interval"}
-    return {named.get(k, k): v for k, v in fields.items() if v is not None and v != ""}
+    uncertainty = {"standard_error": estimate.error, "confidence_interval": estimate.interval}
+    known = {name: value for name, value in uncertainty.items() if value is not None}
+    note = {"note": estimate.note} if estimate.note else {}
+    return {"value": estimate.value, **estimate.quantity.facts(), "count": estimate.count, **known, **note}

@@ -1,7 +1,7 @@
 """How close samples are to images that the model never saw, in a named feature space."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -10,15 +10,18 @@ from torch import Tensor
 
 from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
+from aelab.core.quantity import Quantity
 from aelab.evaluation.features import FeatureSpace, Inception, feature_space
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Pixels, Subject
 from aelab.figures.grids import bands, grid
 from aelab.metrics.estimate import Estimate, mean
-from aelab.metrics.generation import NEAREST, generation, nearest
+from aelab.metrics.generation import FRECHET, NEAREST, generation, nearest
 from aelab.metrics.threads import one_thread
 from aelab.models.conditions import sees_observation
 from aelab.models.distributions.divergence import space
+
+LABEL_ACCURACY = Quantity("label_accuracy", "fraction", True)
 
 COLUMNS = 16
 FLOOR = "generation_floor"
@@ -52,7 +55,8 @@ class ExPostMixture:
     def undefined(self, subject: Subject) -> str:
         if subject.model.conditioner is not None:
             return "a mixture of all codes does not fit a conditional model"
-        if space(next(subject.traces("test", 1)).posterior) != "real":
+        posterior = next(subject.traces("test", 1)).posterior
+        if posterior is None or space(posterior) != "real":
             return "a Gaussian mixture does not fit codes that are no real vectors"
         return ""
 
@@ -106,7 +110,7 @@ class Generation:
         note = f"in {features.name}" + _of_bits(real_images)
         copies = f"{note}, among {len(train):,} training images"
         notes = dict.fromkeys(found, note) | {"memorisation": copies}
-        findings.add(self.name, _noted(found, notes, features))
+        findings.add(self.name, *_noted(found, notes, features))
         measured = features.name in findings.spaces
         spaces = findings.facts.setdefault("feature_space", {})
         spaces[self.name] = {"name": features.name, "task": features.task, "accuracy": features.accuracy}
@@ -117,7 +121,8 @@ class Generation:
                 floor = generation(real, train[some], None, train_logits[some], subject.seed)
             told = f"{note}, of {len(some):,} training images in the place of samples"
             floor_of = f"{self.name}_floor" if len(spaces) > 1 else FLOOR
-            findings.add(floor_of, _noted(floor, dict.fromkeys(floor, told), features))
+            noted = _noted(floor, dict.fromkeys(floor, told), features)
+            findings.add(floor_of, *map(_undirected, noted))
         self._labels(subject, findings, features, fake_logits)
         if found["recall"].value < POOR or found["diversity"].value < NARROW:
             findings.alarms[f"{self.name}_low_diversity"] = (
@@ -146,7 +151,7 @@ class Generation:
         if self.sampler is None and subject.label_conditional and features.task == "labels":
             asked = torch.from_numpy(subject.labels("test", len(logits)))
             right = (logits.argmax(1) == asked).numpy()
-            findings.add(self.name, {"label_accuracy": mean(right, "fraction", f"read by {features.name}")})
+            findings.add(self.name, mean(right, LABEL_ACCURACY, f"read by {features.name}"))
 
     def _show(
         self, findings: Findings, drawn: Tensor, train_images: Pixels, fake: Tensor, train: Tensor
@@ -162,12 +167,17 @@ class Generation:
 
 def _noted(
     found: Mapping[str, Estimate], notes: Mapping[str, str], features: FeatureSpace | Inception
-) -> dict[str, Estimate]:
+) -> Iterator[Estimate]:
     """With what they were measured in: only Inception's distance is called FID."""
-    names = {name: features.distance if name == "frechet" else name for name in found}
-    return {
-        names[name]: replace(each, note=f"{notes[name]} {each.note}".strip()) for name, each in found.items()
-    }
+    for name, each in found.items():
+        called = features.distance if name == FRECHET.name else name
+        quantity = replace(each.quantity, name=called)
+        yield replace(each, quantity=quantity, note=f"{notes[name]} {each.note}".strip())
+
+
+def _undirected(found: Estimate) -> Estimate:
+    """A number of the data alone, which no model can better."""
+    return replace(found, quantity=replace(found.quantity, higher_is_better=None))
 
 
 def _of_bits(images: Pixels) -> str:

@@ -43,7 +43,7 @@ class Interpretability:
     def __call__(self, subject: Subject, findings: Findings) -> None:
         trace = next(subject.traces("test", 1))
         codes = subject.codes("test", self.images)
-        if space(trace.posterior) == "real":
+        if space(trace.q) == "real":
             self._traverse(subject, findings, codes)
             self._interpolate(subject, findings)
         else:
@@ -55,7 +55,7 @@ class Interpretability:
         """From the first test image, one dimension at a time."""
         batch = _first(subject, 1)
         # What the decoder does not read, as the upper layers of a hierarchy, moves nothing.
-        deviation = codes[:, : subject.model.posterior.decoded].std(0)
+        deviation = codes[:, : subject.model.decoded].std(0)
         order = np.argsort(-deviation, kind="stable")[: self.dimensions]
         start = torch.from_numpy(codes[0])
         shifts = torch.linspace(-REACH, REACH, self.columns)

@@ -12,13 +12,17 @@ from aelab.core.records import Trace
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures.charts import bars
-from aelab.metrics.estimands import ACTIVE, bits_per_dim
+from aelab.metrics.estimands import ACTIVE, ACTIVE_UNITS, EVIDENCE, KL, bits_per_dim
 from aelab.metrics.estimate import Estimate, bootstrap, mean
-from aelab.metrics.importance import NO_BOUND, importance_sampled
-from aelab.metrics.rate import kl_per_dimension, rate_parts
-from aelab.metrics.units import UNITS
+from aelab.metrics.importance import (
+    NLL,
+    NLL_BITS_PER_DIM,
+    NLL_EFFECTIVE_SAMPLES,
+    NO_BOUND,
+    importance_sampled,
+)
+from aelab.metrics.rate import MUTUAL_INFORMATION, PARTS, RATE, kl_per_dimension, rate_parts
 
-NATS = UNITS["elbo"]
 DEAD = 0.01  # nats of a dimension that carries nothing
 STILL = 1e-4  # of the largest variance of a dimension's posterior mean: the same, where it has no nats
 ROUNDING = 1e-8  # a variance that float32 gives constant codes
@@ -54,13 +58,12 @@ class Likelihood:
 
     def _bound(self, subject: Subject, findings: Findings) -> None:
         note = _note(next(subject.traces("test", BLOCK)))
-        names = {"elbo": "elbo", "distortion": "distortion", "kl": "rate", "bits_per_dim": "bits_per_dim"}
-        for name, ours in names.items():
-            if name in subject.measured:
-                told = "" if name == "kl" else note
-                findings.add("likelihood", {ours: mean(subject.measured[name], UNITS[name], told)})
+        for quantity in EVIDENCE:
+            ours = RATE if quantity is KL else quantity
+            if (values := subject.measured.get(quantity.name)) is not None:
+                findings.add("likelihood", mean(values, ours, "" if ours is RATE else note))
             else:
-                findings.undefine("likelihood", [ours], NO_BOUND)
+                findings.undefine("likelihood", [ours.name], NO_BOUND)
         if "kl" in subject.measured and subject.measured["kl"].mean() < COLLAPSED:
             findings.alarms["posterior_collapse"] = (
                 f"the rate is {subject.measured['kl'].mean():.2g} nats: codes say nothing of their images"
@@ -68,7 +71,7 @@ class Likelihood:
 
     @torch.no_grad()
     def _evidence(self, subject: Subject, findings: Findings) -> None:
-        names = ("nll", "nll_bits_per_dim", "nll_effective_samples")
+        quantities = (NLL, NLL_BITS_PER_DIM, NLL_EFFECTIVE_SAMPLES)
         log_p, effective = [], []
         try:
             for index, batch in subject.batches("test", self.images):
@@ -77,17 +80,18 @@ class Likelihood:
                 log_p.append(found[0].cpu())
                 effective.append(found[1].cpu())
         except InapplicableError as error:
-            findings.undefine("likelihood", names, str(error))
+            findings.undefine("likelihood", [each.name for each in quantities], str(error))
             return
         nll = -torch.cat(log_p)
         example = next(subject.traces("test", BLOCK))
         note = "; ".join(filter(None, [f"{self.samples} codes of each image", _note(example)]))
-        values = zip(names, (nll, bits_per_dim(nll, example.likelihood), torch.cat(effective)), strict=True)
-        findings.add("likelihood", {name: mean(v.numpy(), UNITS[name], note) for name, v in values})
+        values = nll, bits_per_dim(nll, example.likelihood), torch.cat(effective)
+        estimates = (mean(v.numpy(), each, note) for each, v in zip(quantities, values, strict=True))
+        findings.add("likelihood", *estimates)
 
     @torch.no_grad()
     def _parts(self, subject: Subject, findings: Findings) -> None:
-        names = ("mutual_information", "total_correlation", "dimensionwise_kl", "marginal_kl")
+        names = [quantity.name for quantity in PARTS]
         try:
             parts = rate_parts(lambda: subject.traces("test", self.aggregate, "aggregate"), self.codes)
         except InapplicableError as error:
@@ -96,13 +100,13 @@ class Likelihood:
         except ConfigurationError:
             findings.undefine("likelihood", names, OWN_SAMPLES)
             return
-        parts.pop("rate", None)
         every = len(subject.data.images("test"))
         count = every if self.aggregate is None else min(every, self.aggregate)
         note = f"under the aggregate posterior of {count} images, at most {np.log(count):.1f} nats"
-        for name, values in parts.items():
-            told = note if name == "mutual_information" else ""
-            findings.add("likelihood", {name: mean(values.cpu().numpy(), NATS, told)})
+        for quantity in PARTS:
+            if (values := parts.get(quantity.name)) is not None:
+                told = note if quantity is MUTUAL_INFORMATION else ""
+                findings.add("likelihood", mean(values.cpu().numpy(), quantity, told))
         findings.undefine(
             "likelihood",
             [name for name in names if name not in parts],
@@ -112,7 +116,7 @@ class Likelihood:
     @torch.no_grad()
     def _units(self, subject: Subject, findings: Findings) -> None:
         means = subject.codes("test")
-        findings.add("likelihood", {"active_units": _active(means)})
+        findings.add("likelihood", _active(means))
         variance = means.var(0)
         dead = variance < max(STILL * variance.max(), ROUNDING)
         carried = f"vary less than {STILL} of the one that varies most"
@@ -144,7 +148,7 @@ def _active(means: np.ndarray) -> Estimate:
     def count(index: np.ndarray) -> float:
         return float((means[index].var(0) > ACTIVE).sum())
 
-    return bootstrap(count, len(means), "latent dimensions")
+    return bootstrap(count, len(means), ACTIVE_UNITS)
 
 
 def _note(trace: Trace) -> str:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from aelab.core.checks import at_least
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures.grids import bands
 from aelab.metrics.estimands import RECONSTRUCTION
 from aelab.metrics.estimate import mean
-from aelab.metrics.similarity import ms_ssim, ssim
-from aelab.metrics.units import UNITS
+from aelab.metrics.similarity import MS_SSIM, SSIM, ms_ssim, ssim
 from aelab.models.conditions import sees_observation
 
 SHOWN = 16
@@ -36,10 +36,9 @@ class Reconstruction:
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         measured = subject.measured
-        errors = {name: mean(measured[name], UNITS[name]) for name in RECONSTRUCTION}
-        findings.add("reconstruction", errors)
-        self._similarity(subject, findings, "ssim", ssim)
-        self._similarity(subject, findings, "ms_ssim", ms_ssim)
+        findings.add("reconstruction", *(mean(measured[each.name], each) for each in RECONSTRUCTION))
+        self._similarity(subject, findings, SSIM, ssim)
+        self._similarity(subject, findings, MS_SSIM, ms_ssim)
         worst = np.argsort(-measured["squared_error"], kind="stable")
         findings.table(
             "per_image", ["image", *measured], zip(range(len(worst)), *measured.values(), strict=True)
@@ -48,7 +47,11 @@ class Reconstruction:
         self._show(subject, findings, "worst_reconstructions", worst[: self.worst])
 
     def _similarity(
-        self, subject: Subject, findings: Findings, name: str, similarity: Callable[[Tensor, Tensor], Tensor]
+        self,
+        subject: Subject,
+        findings: Findings,
+        quantity: Quantity,
+        similarity: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         try:
             if sees_observation(subject.model.conditioner):
@@ -59,9 +62,9 @@ class Reconstruction:
                 similarity(t.x, t.likelihood.mean[0]).cpu() for t in subject.traces("test", self.images)
             ]
         except InapplicableError as error:
-            findings.left_out[f"reconstruction/{name}"] = str(error)
+            findings.left_out[f"reconstruction/{quantity.name}"] = str(error)
             return
-        findings.add("reconstruction", {name: mean(torch.cat(values).numpy(), "fraction")})
+        findings.add("reconstruction", mean(torch.cat(values).numpy(), quantity))
 
     def _show(self, subject: Subject, findings: Findings, name: str, places: np.ndarray) -> None:
         """The images at `places` above their reconstructions, from the pass that was measured."""

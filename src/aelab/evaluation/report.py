@@ -17,7 +17,9 @@ def report_evaluation(folder: RunFolder, suite: str, findings: Findings, hints: 
     for column in (1, 2, 4):
         table.columns[column].justify = "right"
     for name, found in findings.estimates.items():
-        table.add_row(name, f"{found.value:.5g}", _uncertainty(found), found.unit, f"{found.count:,}")
+        table.add_row(
+            name, f"{found.value:.5g}", _uncertainty(found), found.quantity.unit, f"{found.count:,}"
+        )
     missing = {**findings.undefined, **findings.left_out}
     lines = [f"alarm     {name}: {why}" for name, why in findings.alarms.items()]
     reasons = {why: [name for name, other in missing.items() if other == why] for why in missing.values()}

@@ -1,6 +1,6 @@
 """What codes know about labels, and whether other seeds find the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import Subject
 from aelab.figures.charts import scatter
 from aelab.metrics.estimate import mean
-from aelab.metrics.representation import cka, principal_plane, representation, tsne_plane
+from aelab.metrics.representation import CKA, cka, principal_plane, representation, tsne_plane
 from aelab.metrics.threads import one_thread
 
+CKA_BETWEEN_SEEDS = replace(CKA, name="cka_between_seeds")
 TITLES = {"principal": "codes, principal plane", "tsne": "codes, t-SNE"}
 NO_PEERS = "no run of the same configuration with another seed is at hand: name some with peers=[...]"
 
@@ -53,7 +54,7 @@ class Representation:
         known = *subject.labelled("train", self.train), *subject.labelled("test", self.test)
         with one_thread():
             found = representation(*known, subject.seed, self.draws)
-        findings.add("representation", found)
+        findings.add("representation", *found.values())
 
     def _labels(self, subject: Subject) -> tuple[np.ndarray | None, str]:
         """Those of the test images, or why there are none."""
@@ -67,7 +68,7 @@ class Representation:
             raise InapplicableError(NO_PEERS)
         values = [cka(codes, peer.codes("test", self.test)) for peer in subject.peers]
         if len(values) == 1:
-            findings.add("representation", {"cka_between_seeds": values[0]})
+            findings.add("representation", replace(values[0], quantity=CKA_BETWEEN_SEEDS))
         else:
-            each = mean(np.array([found.value for found in values]), "fraction", "error over pairs of seeds")
-            findings.add("representation", {"cka_between_seeds": each})
+            every = np.array([found.value for found in values])
+            findings.add("representation", mean(every, CKA_BETWEEN_SEEDS, "error over pairs of seeds"))

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from aelab.core.checks import at_least
+from aelab.core.quantity import Quantity
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
-from aelab.metrics.estimands import reconstruction
+from aelab.metrics.estimands import DISTORTION, ELBO, MSE, reconstruction
 from aelab.metrics.estimate import Estimate, mean
-from aelab.metrics.units import UNITS
 
 
 @dataclass
@@ -42,18 +42,17 @@ class Stability:
     def _repeated(self, subject: Subject, findings: Findings) -> None:
         """The standard deviation of a mean over the images when its noise is drawn again."""
         runs = [subject.measure(f"repeat {i}", self.images) for i in range(self.repeats)]
-        for name in ("elbo", "distortion", "mse"):
+        for measured in (ELBO, DISTORTION, MSE):
+            name = measured.name
+            quantity = Quantity(f"{name}_spread", measured.unit, False)
             if name not in runs[0]:
-                findings.undefine("stability", [f"{name}_spread"], "the model has no such number")
+                findings.undefine("stability", [quantity.name], "the model has no such number")
                 continue
             spread = float(np.std([run[name].mean() for run in runs], ddof=1))
-            unit = UNITS[name]
             # The error of a standard deviation from n normal values.
             error = spread / (2 * (self.repeats - 1)) ** 0.5
             note = f"standard deviation over draws of the noise, {len(runs[0][name])} images"
-            findings.add(
-                "stability", {f"{name}_spread": Estimate(spread, unit, self.repeats, error, note=note)}
-            )
+            findings.add("stability", Estimate(spread, quantity, self.repeats, error, note=note))
 
     def _disturbed(self, subject: Subject, findings: Findings) -> None:
         kind = subject.device.type
@@ -64,14 +63,12 @@ class Stability:
         for name, (disturb, context) in disturbances.items():
             moved, worse = _movement(subject, self.images, disturb, context)
             told = f"noise of {self.noise} on every pixel" if name == "input_noise" else "mixed precision"
+            shift = Quantity(f"code_shift_{name}", "spreads of the codes", False)
+            increase = Quantity(f"mse_increase_{name}", MSE.unit, False)
             findings.add(
                 "stability",
-                {
-                    f"code_shift_{name}": mean(
-                        moved, "spreads of the codes", f"distance a code moves, under {told}"
-                    ),
-                    f"mse_increase_{name}": mean(worse, UNITS["mse"], f"under {told}"),
-                },
+                mean(moved, shift, f"distance a code moves, under {told}"),
+                mean(worse, increase, f"under {told}"),
             )
 
     def _over_seeds(self, subject: Subject, findings: Findings) -> None:
@@ -86,9 +83,8 @@ class Stability:
             others = [peer.estimates[name] for peer in alike if name in peer.estimates]
             if others:
                 values = np.array([found.value, *others])
-                rows.append(
-                    [name, len(values), f"{values.mean():.6g}", f"{values.std(ddof=1):.6g}", found.unit]
-                )
+                numbers = f"{values.mean():.6g}", f"{values.std(ddof=1):.6g}"
+                rows.append([name, len(values), *numbers, found.quantity.unit])
         if rows:
             findings.table("over_seeds", ["estimate", "seeds", "mean", "standard_deviation", "unit"], rows)
         else:

@@ -109,7 +109,7 @@ class Subject:
         size = images if count is None else min(count, images)
         if len(self._codes.get(split, ())) < size:
             traces = self.traces(split, size, clean=True)
-            means = [trace.posterior.mean.flatten(1).float().cpu() for trace in traces]
+            means = [trace.q.mean.flatten(1).float().cpu() for trace in traces]
             self._codes[split] = torch.cat(means).numpy()
         return self._codes[split][:size]
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import InapplicableError, NonFiniteError
-from aelab.metrics.estimate import Estimate, jackknife, mean
+from aelab.core.quantity import Quantity
+from aelab.metrics.estimate import Estimate, jackknife, mean, named
 
 NEAREST = 5
 GROUPS = 10  # that are left out, one after the other, for an error
@@ -23,9 +24,11 @@ PAIRS = 2**24  # whose distances or kernels are held at once
 def generation(
     real: Tensor, fake: Tensor, train: Tensor | None, fake_logits: Tensor, seed: int
 ) -> dict[str, Estimate]:
-    """All of this module for features of held-out images, samples and training images, and samples' logits.
+    """All measures of this module, by name.
 
-    train: None where nothing is asked of copies.
+    real, fake, train: features (N, F) of held-out images, of samples, and of training images, or None where
+    nothing is asked of copies. fake_logits: (N, classes), of the samples.
+
     Raises NonFiniteError for features that are not finite, InapplicableError for too few of them.
     """
     for name, features in {"real": real, "fake": fake, "train": train}.items():
@@ -39,21 +42,27 @@ def generation(
             )
     if not fake_logits.isfinite().all():
         raise NonFiniteError("the class logits of fake images are not all finite")
-    return {
-        "frechet": frechet(real, fake, seed),
-        "kernel_distance": kernel_distance(real, fake),
-        **precision_recall(real, fake, seed),
-        "classifier_score": classifier_score(fake_logits, seed),
-        "two_sample_accuracy": two_sample_test(real, fake, seed),
-        **({} if train is None else {"memorisation": memorisation(train, real, fake)}),
-        "diversity": diversity(real, fake),
-    }
+    return named(
+        frechet(real, fake, seed),
+        kernel_distance(real, fake),
+        *precision_recall(real, fake, seed).values(),
+        classifier_score(fake_logits, seed),
+        two_sample_test(real, fake, seed),
+        *([] if train is None else [memorisation(train, real, fake)]),
+        diversity(real, fake),
+    )
+
+
+FRECHET = Quantity("frechet", "squared feature units", False)
 
 
 def frechet(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
-    """The Frechet distance of the Gaussians with the features' means and covariances (Heusel et al. 2017).
+    """The squared Frechet distance of the Gaussians with the means and covariances of features (N, F), (M, F)
+    (Heusel et al. 2017, https://arxiv.org/abs/1706.08500). It is biased upwards by about 1 / N.
 
-    It is biased upwards by about 1 / N.
+    >>> x = torch.randn(40, 2)
+    >>> round(frechet(x, x + torch.tensor([3.0, 0.0])).value, 4)
+    9.0
     """
 
     def distance(rows: np.ndarray, columns: np.ndarray) -> float:
@@ -66,14 +75,21 @@ def frechet(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
 
     sizes = len(real), len(fake)
     error = jackknife(distance, *sizes, groups=GROUPS, seed=seed)
-    return Estimate(distance(*map(np.arange, sizes)), "squared feature units", len(fake), float(error))
+    return Estimate(distance(*map(np.arange, sizes)), FRECHET, len(fake), float(error))
+
+
+KERNEL_DISTANCE = Quantity("kernel_distance", "squared kernel units", False)
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
-    """The squared MMD with the cubic kernel over all pairs (Binkowski et al. 2018), unbiased: it can be
-    below 0. torchmetrics' mean over random subsets tends to it.
+    """The squared maximum mean discrepancy with the cubic kernel over all pairs of features (N, F), (M, F)
+    (Binkowski et al. 2018, https://arxiv.org/abs/1801.01401), unbiased: it can be below 0. torchmetrics' mean
+    over random subsets tends to it.
 
     The error is that of a U-statistic, from the mean over the pairs of each image.
+
+    >>> kernel_distance(torch.zeros(4, 1), torch.ones(4, 1)).value
+    7.0
     """
     x, y = real.double(), fake.double()
     among_x, among_y = _kernel_means(x, x, own=True), _kernel_means(y, y, own=True)
@@ -81,7 +97,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
     value = among_x.mean() + among_y.mean() - 2 * x_to_y.mean()
     variance = (among_x - x_to_y).var() / len(x) + (among_y - y_to_x).var() / len(y)
     few = min(len(x), len(y))
-    return Estimate(value.item(), "squared kernel units", few, 2 * variance.item() ** 0.5)
+    return Estimate(value.item(), KERNEL_DISTANCE, few, 2 * variance.item() ** 0.5)
 
 
 def _kernel_means(x: Tensor, y: Tensor, own: bool = False) -> Tensor:
@@ -93,8 +109,20 @@ def _kernel_means(x: Tensor, y: Tensor, own: bool = False) -> Tensor:
     return (sums - (x.square().sum(1) / x.shape[1] + 1).pow(3)) / (len(y) - 1)
 
 
+PRECISION = Quantity("precision", "fraction", True)
+RECALL = Quantity("recall", "fraction", True)
+DENSITY = Quantity("density", "relative density", True)
+COVERAGE = Quantity("coverage", "fraction", True)
+
+
 def precision_recall(real: Tensor, fake: Tensor, seed: int = 0) -> dict[str, Estimate]:
-    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
+    """The precision and recall of Kynkaanniemi et al. (2019, https://arxiv.org/abs/1904.06991), the
+    density and coverage of Naeem et al. (2020, https://arxiv.org/abs/2002.09797), by name, of (N, F), (M, F).
+
+    >>> x = torch.arange(40.0)[:, None]
+    >>> precision_recall(x, x)["recall"].value
+    1.0
+    """
     from prdc.prdc import compute_pairwise_distance
 
     # `compute_prdc` gives the means of these alone, and would find all distances anew for each error.
@@ -111,17 +139,13 @@ def precision_recall(real: Tensor, fake: Tensor, seed: int = 0) -> dict[str, Est
 
     sizes = len(x), len(y)
     values, errors = shares(*map(np.arange, sizes)), jackknife(shares, *sizes, groups=GROUPS, seed=seed)
-    units = {
-        "precision": "fraction",
-        "recall": "fraction",
-        "density": "relative density",
-        "coverage": "fraction",
-    }
-    counts = {"recall": len(x), "coverage": len(x)}
-    return {
-        name: Estimate(float(value), unit, counts.get(name, len(y)), float(error))
-        for (name, unit), value, error in zip(units.items(), values, errors, strict=True)
-    }
+    counts = {PRECISION: len(y), RECALL: len(x), DENSITY: len(y), COVERAGE: len(x)}
+    return named(
+        *(
+            Estimate(float(value), quantity, count, float(error))
+            for (quantity, count), value, error in zip(counts.items(), values, errors, strict=True)
+        )
+    )
 
 
 class _Neighbours:
@@ -143,21 +167,40 @@ class _Neighbours:
         return self.distances[rows, place]
 
 
+CLASSIFIER_SCORE = Quantity("classifier_score", "classes", True)
+
+
 def classifier_score(logits: Tensor, seed: int = 0, splits: int = 10) -> Estimate:
-    """exp E KL(p(y|x) || p(y)): the effective number of classes that are told apart, the Inception score's
-    formula (Salimans et al. 2016). logits: (N, classes). The error is over splits of the samples."""
+    """The effective number of classes that are told apart, exp E KL(p(y|x) || p(y)): the Inception score's
+    formula (Salimans et al. 2016, https://arxiv.org/abs/1606.03498).
+
+    logits: (N, classes). The error is over splits of the samples.
+
+    >>> classifier_score(torch.zeros(20, 3)).value
+    1.0
+    """
     from torchmetrics.image.inception import InceptionScore
 
     with _seeded(seed):
         metric = InceptionScore(feature=_given(logits), splits=splits)
         metric.update(logits)
         value, spread = metric.compute()
-    return Estimate(value.item(), "classes", len(logits), spread.item() / splits**0.5)
+    return Estimate(value.item(), CLASSIFIER_SCORE, len(logits), spread.item() / splits**0.5)
+
+
+TWO_SAMPLE_ACCURACY = Quantity("two_sample_accuracy", "fraction")
 
 
 def two_sample_test(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
-    """The held-out accuracy of a linear classifier between images and samples (Lopez-Paz and Oquab 2017): 0.5
-    where none can tell them apart. The note gives the p-value of a better one than chance."""
+    """The held-out accuracy of a linear classifier between images and samples (Lopez-Paz and Oquab 2017,
+    https://arxiv.org/abs/1610.06545): 0.5 where none can tell them apart.
+
+    The note gives the p-value of a better one than chance.
+
+    >>> x = torch.randn(40, 1)
+    >>> two_sample_test(x, x + 100).value
+    1.0
+    """
     from scipy.stats import binomtest
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
@@ -171,14 +214,22 @@ def two_sample_test(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     right = classifier.fit(seen, told).predict(held_out) == truth
     p = binomtest(int(right.sum()), len(right), alternative="greater").pvalue
-    return mean(right, "fraction", f"p = {p:.2g} for chance")
+    return mean(right, TWO_SAMPLE_ACCURACY, f"p = {p:.2g} for chance")
+
+
+MEMORISATION = Quantity("memorisation", "probability")
 
 
 def memorisation(train: Tensor, held_out: Tensor, fake: Tensor) -> Estimate:
     """The probability that a sample is nearer to its nearest training image than a held-out image is to its
-    own: 0.5 where samples are as new as these, towards 1 for copies (after Meehan et al. 2020).
+    own: 0.5 where samples are as new as these, towards 1 for copies (after Meehan et al. 2020,
+    https://arxiv.org/abs/2004.05675).
 
-    The error is DeLong's, of the area under a curve.
+    The error is that of the area under a curve (DeLong et al. 1988, https://doi.org/10.2307/2531595).
+
+    >>> x = torch.arange(40.0)[:, None]
+    >>> memorisation(x, x + 0.5, fake=x).value
+    1.0
     """
     from scipy.stats import rankdata
 
@@ -187,11 +238,15 @@ def memorisation(train: Tensor, held_out: Tensor, fake: Tensor) -> Estimate:
     ours, theirs = ranks[: len(near)] - rankdata(-near), ranks[len(near) :] - rankdata(-far)
     of_fake, of_real = ours / len(far), 1 - theirs / len(near)
     error = (of_fake.var(ddof=1) / len(near) + of_real.var(ddof=1) / len(far)) ** 0.5
-    return Estimate(float(of_fake.mean()), "probability", len(near), float(error))
+    return Estimate(float(of_fake.mean()), MEMORISATION, len(near), float(error))
 
 
 def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """The distance (N,) of each query (N, F) to the nearest of others (M, F), and its index (N,)."""
+    """The distance (N,) of each query (N, F) to the nearest of others (M, F), and its index (N,).
+
+    >>> nearest(torch.tensor([[0.75]]), torch.tensor([[0.0], [1.0]]))
+    (tensor([0.2500]), tensor([1]))
+    """
     centre = among.mean(0)  # far from the origin, distances by differences of squares would lose their digits
     others = among - centre
     rows = max(1, PAIRS // len(among))
@@ -199,13 +254,21 @@ def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     return (queries - among[index]).norm(dim=1), index
 
 
+DIVERSITY = Quantity("diversity", "ratio")
+
+
 def diversity(real: Tensor, fake: Tensor, most: int = 2000) -> Estimate:
-    """The mean distance between two samples, over that between two images: 0 where all samples are alike."""
+    """The mean distance between two samples, over that between two images: 0 where all samples are alike.
+
+    >>> x = torch.randn(40, 2)
+    >>> round(diversity(x, 2 * x).value, 4)
+    2.0
+    """
     (ours, a), (theirs, b) = (_mean_distance(x[:most]) for x in (fake, real))
     theirs = max(theirs, 1e-12)
     value = ours / theirs
     error = ((a / theirs) ** 2 + (value * b / theirs) ** 2) ** 0.5
-    return Estimate(value, "ratio", min(most, len(fake)), error)
+    return Estimate(value, DIVERSITY, min(most, len(fake)), error)
 
 
 def _mean_distance(x: Tensor) -> tuple[float, float]:

@@ -8,10 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.core.records import Batch, Trace
 from aelab.models import Autoencoder
 from aelab.models.distributions import has_density
-from aelab.models.evidence import log_weights
+from aelab.models.evidence import log_weights, proposed
+
+NLL = Quantity("nll", "nats per observation", False, of_likelihood=True)
+NLL_STANDARD_ERROR = Quantity("nll_standard_error", "nats per observation")
+NLL_BITS_PER_DIM = Quantity("nll_bits_per_dim", "bits per value", False, of_likelihood=True)
+NLL_EFFECTIVE_SAMPLES = Quantity("nll_effective_samples", "codes")
 
 IMAGES, CODES = 16, 500  # drawn at once, whatever the memory: the noise does not depend on it
 NO_BOUND = "without a prior and a posterior with a density there is no evidence lower bound"
@@ -24,7 +30,8 @@ MEMORY_ELSEWHERE = 1e9
 def importance_sampled(
     model: Autoencoder, batch: Batch, samples: int, memory: float | None = None, step: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """log p(x|c) in nats and the effective number of codes of each observation, both (B,) float64.
+    """The evidence log p(x|c) in nats and the effective number of codes of each observation, both (B,)
+    float64.
 
     samples: codes for each observation. memory: bytes that decoded codes may take at once; None: what is fast
     on the device. Neither the memory nor how a batch is cut into multiples of 16 rows changes the estimate
@@ -39,10 +46,18 @@ def importance_sampled(
 
 
 def log_evidence(passes: Iterable[Trace]) -> tuple[Tensor, Tensor]:
-    """log p(x) in nats and the effective number of codes, both (B,) float64, from passes of the same batch.
+    """The evidence log p(x) in nats and the effective number of codes, both (B,) float64, from passes of the
+    same batch.
 
-    log p(x) ~ log mean w (Burda et al. 2016); effective number: (sum w)^2 / sum w^2 (Kong 1992). The weights
+    log p(x) ~ log mean w (Burda et al. 2016, https://arxiv.org/abs/1509.00519); effective number:
+    (sum w)^2 / sum w^2 (Kong, Liu and Wong 1994, https://doi.org/10.1080/01621459.1994.10476469). The weights
     are summed as logarithms in float64, so any number of codes can be dealt out to any number of passes.
+
+    >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
+    >>> x, z = torch.ones(1, 4), torch.zeros(1, 3)
+    >>> q, p, coins = Gaussian(z, z), StandardGaussian(z[0]), Bernoulli(torch.zeros(7, 1, 4))
+    >>> log_evidence([Trace(Batch(x), x, None, q, p, z.expand(7, 1, 3), lambda: coins)])
+    (tensor([-2.7726], dtype=torch.float64), tensor([7.0000], dtype=torch.float64))
     """
     first = second = torch.tensor(-math.inf, dtype=torch.float64)
     count = 0
@@ -59,15 +74,15 @@ def _passes(
 ) -> Iterator[Trace]:
     """Codes of one and the same posterior: x is encoded once."""
     encoded = model(batch, step=step)
-    if encoded.prior is None or not has_density(encoded.posterior):
+    if encoded.log_q is None and (encoded.prior is None or not has_density(encoded.posterior)):
         raise InapplicableError(NO_BOUND)
     if memory is None:
         memory = MEMORY.get(batch.x.device.type, MEMORY_ELSEWHERE)
     at_once = max(1, int(memory / (BYTES_PER_NUMBER * _widest(model, encoded))))
     for start in range(0, samples, CODES):
-        z = encoded.posterior.rsample((min(CODES, samples - start),))
+        z, log_q = proposed(encoded.posterior, encoded.prior, min(CODES, samples - start), len(batch.x))
         decoded = _Decoded(model, encoded, z, at_once)
-        yield replace(encoded, z=z, likelihood=decoded)
+        yield replace(encoded, z=z, log_q=log_q, decode=lambda decoded=decoded: decoded)
 
 
 def _widest(model: Autoencoder, encoded: Trace) -> int:

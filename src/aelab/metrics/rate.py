@@ -1,8 +1,10 @@
 """The rate's parts under the aggregate posterior q(z), the mean of q(z|x) over a whole set of observations.
 
 KL = mutual information + KL(q(z) || p(z)), and KL(q(z) || p(z)) = total correlation + dimension-wise KL where
-the prior is a product over dimensions (Hoffman and Johnson 2016; Chen et al. 2018). All are means over the
-same codes, so that they sum to the KL's Monte-Carlo estimate.
+the prior is a product over dimensions (Hoffman and Johnson 2016,
+http://approximateinference.org/accepted/HoffmanJohnson2016.pdf; Chen et al. 2018,
+https://arxiv.org/abs/1802.04942). All are means over the same codes, so that they sum to the KL's Monte-Carlo
+estimate.
 """
 
 import math
@@ -13,9 +15,17 @@ from torch import Tensor
 from torch.distributions import Distribution, LowRankMultivariateNormal, MultivariateNormal
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.models.distributions import Gaussian, StandardGaussian, has_density
 from aelab.models.distributions.gaussian import twice_to_standard
+
+RATE = Quantity("rate", "nats per observation")
+MUTUAL_INFORMATION = Quantity("mutual_information", "nats per observation")
+TOTAL_CORRELATION = Quantity("total_correlation", "nats per observation")
+MARGINAL_KL = Quantity("marginal_kl", "nats per observation")
+DIMENSIONWISE_KL = Quantity("dimensionwise_kl", "nats per observation")
+PARTS = (MUTUAL_INFORMATION, TOTAL_CORRELATION, MARGINAL_KL, DIMENSIONWISE_KL)
 
 PAIRS = 2**23  # numbers held at once, of codes x observations x dimensions
 
@@ -27,14 +37,22 @@ def rate_parts(traces: Callable[[], Iterable[Trace]], codes: int) -> dict[str, T
     of the observations give a code, the first ones.
     rate = mutual_information + marginal_kl; where marginals and the prior's factors are known also
     marginal_kl = total_correlation + dimensionwise_kl. The mutual information is at most log N.
-    InapplicableError for a posterior that does not know the density of another's code, or has none.
+    Raises InapplicableError for a posterior that does not know the density of another's code, or has none.
+
+    >>> from aelab.core.records import Batch
+    >>> from aelab.models.distributions import Bernoulli
+    >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
+    >>> coins = Bernoulli(torch.zeros(1, 2, 4))
+    >>> trace = Trace(Batch(x), x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], lambda: coins)
+    >>> rate_parts(lambda: [trace], codes=2)["mutual_information"]
+    tensor([0., 0.], dtype=torch.float64)
     """
     z, log_q_own, log_p, log_p_each = _codes(traces(), codes)
     joint = z.new_full((len(z),), -math.inf, dtype=torch.float64)
     each = z.new_full(z.shape, -math.inf, dtype=torch.float64)
     count, factorised = 0, True
     for trace in traces():
-        log_q, log_q_each = _densities(trace.posterior, z)
+        log_q, log_q_each = _densities(trace.q, z)
         joint = torch.logaddexp(joint, log_q)
         if log_q_each is None:
             factorised = False
@@ -53,13 +71,23 @@ def rate_parts(traces: Callable[[], Iterable[Trace]], codes: int) -> dict[str, T
 
 
 def kl_per_dimension(trace: Trace) -> Tensor:
-    """KL(q(z_i|x) || p(z_i)) of the posterior's marginals in nats, (B, latent), float64.
+    """The rate of each dimension, KL(q(z_i|x) || p(z_i)) of the posterior's marginals: (B, latent) nats,
+    float64.
 
     They sum to the rate where the posterior is a product of them. In closed form against N(0, I), else
-    estimated from the trace's codes. InapplicableError where q's marginals or p's are not known.
+    estimated from the trace's codes.
+
+    Raises InapplicableError where q's marginals or p's are not known.
+
+    >>> from aelab.core.records import Batch
+    >>> from aelab.models.distributions import Bernoulli
+    >>> x, z = torch.ones(1, 4), torch.zeros(1, 2)
+    >>> q, p, coins = Gaussian(z + 1, z), StandardGaussian(z[0]), Bernoulli(torch.zeros(1, 1, 4))
+    >>> kl_per_dimension(Trace(Batch(x), x, None, q, p, z[None], lambda: coins))
+    tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """
-    q, p = _marginals(trace.posterior), trace.prior
-    if not has_density(trace.posterior):
+    q, p = _marginals(trace.q), trace.prior
+    if not has_density(trace.q):
         raise InapplicableError("the posterior is a point, which has no density")
     if q is None or not isinstance(p, Gaussian):
         raise InapplicableError("the posterior's marginals or the prior's are not known")
@@ -73,14 +101,14 @@ def _codes(traces: Iterable[Trace], count: int) -> tuple[Tensor, Tensor, Tensor 
     found: list[tuple[Tensor | None, ...]] = []
     left = count
     for trace in traces:
-        if not has_density(trace.posterior):
+        if not has_density(trace.q):
             raise InapplicableError("the posterior is a point, which has no density")
         # p(z) of a conditional prior is not at hand: it would be a mean over the conditions.
         prior = None if trace.prior is None or trace.prior.batch_shape else trace.prior
         z = trace.z[:1]
         log_p_each = prior.each(z)[0] if isinstance(prior, Gaussian) else None
         log_p = prior.log_prob(z)[0] if prior is not None else None
-        found.append((z[0], trace.posterior.log_prob(z)[0], log_p, log_p_each))
+        found.append((z[0], trace.q.log_prob(z)[0], log_p, log_p_each))
         left -= len(trace.x)
         if left <= 0:
             break

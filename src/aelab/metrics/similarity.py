@@ -4,15 +4,24 @@ import torch
 from torch import Tensor
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 
-WINDOW = 11  # pixels of the Gaussian window (Wang et al. 2004)
-SCALES_FROM = 176  # pixels: after four halvings a side must hold the window (Wang et al. 2003)
+SSIM = Quantity("ssim", "fraction", True)
+MS_SSIM = Quantity("ms_ssim", "fraction", True)
+
+WINDOW = 11  # pixels of the Gaussian window
+SCALES_FROM = 176  # pixels: after four halvings a side must hold the window
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Structural similarity of images (B, C, H, W) in [0, 1]: (B,), 1 for equal ones (Wang et al. 2004).
+    """The structural similarity of images (B, C, H, W) in [0, 1]: (B,), 1 for equal ones (Wang et al. 2004,
+    https://doi.org/10.1109/TIP.2003.819861).
 
-    InapplicableError for images smaller than the window.
+    Raises InapplicableError for images smaller than the window.
+
+    >>> x = torch.rand(2, 1, 16, 16)
+    >>> ssim(x, x)
+    tensor([1., 1.], dtype=torch.float64)
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -24,9 +33,14 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
-    """The same over five scales (Wang et al. 2003): (B,).
+    """The structural similarity over five scales: (B,) (Wang et al. 2003,
+    https://doi.org/10.1109/ACSSC.2003.1292216).
 
-    InapplicableError for images too small for them.
+    Raises InapplicableError for images too small for them.
+
+    >>> x = torch.rand(1, 1, 176, 176)
+    >>> ms_ssim(x, x)
+    tensor([1.], dtype=torch.float64)
     """
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 

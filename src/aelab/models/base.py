@@ -1,14 +1,19 @@
 """The autoencoder: slots for its parts, and one pass through them."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Self
+from dataclasses import replace
+from functools import partial
+from typing import Any, Self
 
+import torch
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
-from aelab.core.errors import ConfigurationError
-from aelab.core.records import Batch, Trace
+from aelab.core.errors import ConfigurationError, InapplicableError
+from aelab.core.records import Batch, Sizes, Trace
 from aelab.models.conditions import Conditioner
+from aelab.models.distributions import rsample_and_log_prob
+from aelab.models.evidence import proposed
 from aelab.models.likelihoods import Likelihood
 from aelab.models.posteriors import Posterior, check_latent
 from aelab.models.priors import Prior
@@ -17,30 +22,45 @@ from aelab.models.priors import Prior
 class Autoencoder(nn.Module):
     """A latent variable model p(z|c) p(x|z,c) with an encoder and posterior q(z|x,c), in seven slots.
 
-    encoder: (x, context) -> features. posterior: (features, step) -> q(z|x,c).
+    encoder: (x, context) -> features. posterior: (features, step) -> q(z|x,c). Both are None for a generative
+        model alone, whose codes are drawn from the prior.
     decoder: (z, context) -> params. likelihood: params -> p(x|z,c).
-    prior: (context, encode) -> p(z|c); None where the model has none, as a plain autoencoder.
+    prior: (context, model) -> p(z|c); None where the model has none, as a plain autoencoder.
     corruption: x -> what the encoder sees. conditioner: batch -> context.
+    latent: the size of a code, for a model without a posterior, which decides it elsewhere.
 
     follows_gradient: whether inference itself differentiates the model, also at validation.
+    separable: whether the posterior is a function of the encoder's parameters alone.
+
+        x ──corruption──▶ encoder ──▶ features ──posterior──▶ q(z|x,c) ──▶ z (S, B, latent)
+        context, model ──prior──▶ p(z|c)                                  │
+                                       p(x|z,c) ◀──likelihood── decoder ◀─┘
     """
 
     follows_gradient = False
+    separable = True
 
     def __init__(
         self,
-        encoder: nn.Module,
-        posterior: Posterior,
+        encoder: nn.Module | None,
+        posterior: Posterior | None,
         decoder: nn.Module,
         likelihood: Likelihood,
         prior: Prior | None = None,
         corruption: nn.Module | None = None,
         conditioner: Conditioner | None = None,
+        latent: int | None = None,
     ) -> None:
         super().__init__()
+        if posterior is None and (prior is None or corruption is not None):
+            raise ConfigurationError(
+                "a model without a posterior draws its codes from a prior and corrupts nothing: choose a "
+                "prior and corruption=none, or a posterior"
+            )
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood = decoder, likelihood
         self.prior, self.corruption, self.conditioner = prior, corruption, conditioner
+        self._latent = latent
         self.frozen: tuple[nn.Module, ...] = ()
 
     def freeze(self, slots: Collection[str]) -> None:
@@ -58,7 +78,12 @@ class Autoencoder(nn.Module):
     @property
     def latent(self) -> int:
         """The size of a code."""
-        return self.posterior.latent
+        return self._latent or 0 if self.posterior is None else self.posterior.latent
+
+    @property
+    def decoded(self) -> int:
+        """How much of a code, from the front, the decoder reads."""
+        return self.latent if self.posterior is None else self.posterior.decoded
 
     def forward(self, batch: Batch, samples: int = 1, step: int = 0, shown: Tensor | None = None) -> Trace:
         """One pass with `samples` codes for each observation (S in `Trace`), at an optimisation step.
@@ -67,19 +92,21 @@ class Autoencoder(nn.Module):
         """
         context = self.context(batch)
         corrupted = self._corrupted(batch.x) if shown is None else shown
-        prior = None if self.prior is None else self.prior(context, self.encode)
-        posterior = self.infer(corrupted, context, step, prior)
-        z, codes = _codes(posterior, samples)
+        prior = None if self.prior is None else self.prior(context, self)
+        posterior = None if self.encoder is None else self.infer(corrupted, context, step, prior)
+        z, codes, log_q = _codes(posterior, prior, samples, len(batch.x))
         return Trace(
-            x=batch.x,
+            batch=batch,
             corrupted=corrupted,
             context=context,
             posterior=posterior,
             prior=prior,
             z=z,
-            likelihood=self._revealed(self._decode(codes, z.shape[:2], context), batch.x),
+            decode=as_now(
+                partial(self._likelihood, codes, z.shape[:2], context, batch.x), batch.x.device.type
+            ),
+            log_q=log_q,
             step=step,
-            batch=batch,
         )
 
     def _corrupted(self, x: Tensor) -> Tensor:
@@ -90,7 +117,9 @@ class Autoencoder(nn.Module):
         return None if self.conditioner is None else self.conditioner(batch)
 
     def encode(self, x: Tensor, context: Tensor | None = None, step: int = 0) -> Distribution:
-        """x (B, *event) -> q(z|x,c), batch shape (B,)."""
+        """x (B, *event) -> q(z|x,c), batch shape (B,); InapplicableError for a model without an encoder."""
+        if self.encoder is None or self.posterior is None:
+            raise InapplicableError("the model has no encoder, and so no codes of observations")
         return self.posterior(self.encoder(x, context), step)
 
     def infer(
@@ -106,9 +135,14 @@ class Autoencoder(nn.Module):
     def _decode(self, codes: Tensor, batch_shape: Size, context: Tensor | None) -> Distribution:
         if context is not None:
             context = context.expand(*batch_shape, -1).flatten(0, 1)
-        if self.posterior.decoded != self.posterior.latent:
-            codes = codes[:, : self.posterior.decoded]
+        if self.decoded != codes.shape[-1]:
+            codes = codes[:, : self.decoded]
         return self.likelihood(self.decoder(codes, context).unflatten(0, batch_shape))
+
+    def _likelihood(
+        self, codes: Tensor, batch_shape: Size, context: Tensor | None, x: Tensor
+    ) -> Distribution:
+        return self._revealed(self._decode(codes, batch_shape, context), x)
 
     def likelihood_of(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> Distribution:
         """p(x|z,c), as `decode`, of what the condition leaves unknown of x (B, *event)."""
@@ -131,53 +165,76 @@ class Autoencoder(nn.Module):
             raise ConfigurationError(f"{count} samples of a conditional model need {count} conditions")
         else:
             context = self.context(given)
-        prior = self.prior(context, self.encode)
+        prior = self.prior(context, self)
         z = prior.sample(() if prior.batch_shape else (count,))[None]
         likelihood = self.decode(z, context) if given is None else self.likelihood_of(given.x, z, context)
         return likelihood.mean[0]
 
 
-def _codes(posterior: Distribution, samples: int) -> tuple[Tensor, Tensor]:
-    """Samples z (S, B, *latent), and the same as one batch (S * B, *latent) for the decoder."""
-    if samples == 1:  # no gradient passes through this view: each costs 2 % of a tiny model's step
-        codes = posterior.rsample()
-        return codes[None], codes
-    z = posterior.rsample((samples,))
-    return z, z.flatten(0, 1)
+def _codes(
+    posterior: Distribution | None, prior: Distribution | None, samples: int, count: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Codes z (S, B, latent), the same as one batch (S * B, latent) for the decoder, and log q(z)."""
+    if posterior is not None and samples == 1:
+        # No gradient passes through this view: each costs 2 % of a tiny model's step.
+        codes, log_q = rsample_and_log_prob(posterior)
+        return codes[None], codes, None if log_q is None else log_q[None]
+    z, log_q = proposed(posterior, prior, samples, count)
+    return z, z.flatten(0, 1), log_q
+
+
+def as_now(make: Callable[[], Distribution], device: str) -> Callable[[], Distribution]:
+    """`make`, to be called later as if now: in this precision, and without gradients where there are none."""
+    if torch.is_autocast_enabled(device):
+        make = partial(_in_precision, make, device, torch.get_autocast_dtype(device))
+    return make if torch.is_grad_enabled() else torch.no_grad()(make)
+
+
+def _in_precision(make: Callable[[], Distribution], device: str, dtype: torch.dtype) -> Distribution:
+    with torch.autocast(device, dtype):
+        return make()
 
 
 def autoencoder(
     shape: Sequence[int],
     latent: int,
     classes: int | None,
-    encoder: Callable[..., nn.Module],
-    posterior: Callable[..., Posterior],
     decoder: Callable[..., nn.Module],
     likelihood: Likelihood,
+    encoder: Callable[..., nn.Module] | None = None,
+    posterior: Callable[..., Posterior] | None = None,
     prior: Callable[..., Prior] | None = None,
     corruption: nn.Module | None = None,
     conditioner: Callable[..., Conditioner] | None = None,
     attributes: int | None = None,
+    vocabulary: int | None = None,
     structure: Callable[..., Autoencoder] = Autoencoder,
 ) -> Autoencoder:
     """Join partly configured parts into an `Autoencoder`, giving each the sizes that others decide.
 
-    shape: of one observation, as (C, H, W). latent: the size of z, or of its first layer.
-    classes: the number of labels, attributes: of attributes; None without them.
+    shape: of one observation, as (C, H, W). latent: the size of z, or of its first layer, or the channels of
+    a code that is a map. classes, attributes, vocabulary: as in `Sizes`.
     structure: the class of the model, where inference is more than encoder and posterior.
     """
     check_latent(latent)
-    condition = conditioner and conditioner(shape=shape, classes=classes, attributes=attributes)
-    context = condition.features if condition else 0
-    encoded = encoder(shape=shape, context=context)
-    inference = posterior(features=encoded.features, latent=latent)
-    output = (likelihood.parameters_for(shape[0]), *shape[1:])
+    if (encoder is None) != (posterior is None):
+        raise ConfigurationError("an encoder and a posterior go together: choose both, or posterior=none")
+    known = Sizes(
+        shape=tuple(shape), latent=latent, layout=(latent,),
+        classes=classes, attributes=attributes, vocabulary=vocabulary,
+    )  # fmt: skip
+    condition = conditioner and conditioner(known)
+    known = replace(known, context=condition.features if condition else 0)
+    encoded = encoder and encoder(known)
+    inference: Any = encoded and posterior and posterior(encoded.features, known)
+    read = replace(known, latent=inference.decoded, layout=inference.layout) if inference else known
     return structure(
         encoder=encoded,
         posterior=inference,
-        decoder=decoder(latent=inference.decoded, context=context, shape=output),
+        decoder=decoder(replace(read, shape=likelihood.parameters_of(known.shape))),
         likelihood=likelihood,
-        prior=prior and prior(latent=inference.latent, context=context, shape=shape),
+        prior=prior and prior(replace(read, latent=inference.latent) if inference else known),
         corruption=corruption,
         conditioner=condition,
+        latent=latent,
     )

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 from aelab.core.errors import ConfigurationError, DataError, InapplicableError
-from aelab.core.records import Batch
+from aelab.core.records import Batch, Sizes
 from aelab.models.distributions import Masked
 from aelab.models.networks.mlp import hidden_layers
 
@@ -27,7 +27,7 @@ QUADRANTS = ("top_left", "top_right", "bottom_left", "bottom_right")
 class Conditioner(nn.Module, ABC):
     """forward: batch -> c (B, features).
 
-    Built with the data's shape, the number of its classes and of its attributes, None without them.
+    Built with the sizes of the model, of which the data's are known.
 
     tells: what the context holds, "label", "attributes" or "image": codes need not say it again.
     field: of a batch, that it is read from; "x" where it is a part of the observation itself.
@@ -70,14 +70,14 @@ class OneHot(Conditioner):
     tells = "label"
     field = "y"
 
-    def __init__(self, classes: int | None, shape: Sequence[int] = (), attributes: int | None = None) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        if not classes:
+        if not sizes.classes:
             raise ConfigurationError(
                 "condition=label needs labels and the data declare none (data.classes is null): "
                 "choose data with labels, or condition=none"
             )
-        self.features = self.classes = classes
+        self.features = self.classes = sizes.classes
 
     def forward(self, batch: Batch) -> Tensor:
         if batch.y is None:
@@ -117,14 +117,14 @@ class Attributes(Conditioner):
 
     tells = field = "attributes"
 
-    def __init__(self, attributes: int | None, classes: int | None = None, shape: Sequence[int] = ()) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        if not attributes:
+        if not sizes.attributes:
             raise ConfigurationError(
                 "condition=attributes needs attributes and the data declare none (data.attributes is null): "
                 "choose data with attributes, as data=dsprites, or condition=none"
             )
-        self.features = attributes
+        self.features = sizes.attributes
 
     def forward(self, batch: Batch) -> Tensor:
         if batch.attributes is None:
@@ -161,14 +161,13 @@ class VisibleQuadrants(Conditioner):
 
     def __init__(
         self,
-        shape: Sequence[int],
+        sizes: Sizes,
         visible: Sequence[str] = ("bottom_left",),
         widths: Sequence[int] = (256, 64),
         activation: Callable[[], nn.Module] = nn.ReLU,
-        classes: int | None = None,
-        attributes: int | None = None,
     ) -> None:
         super().__init__()
+        shape = sizes.shape
         unknown = sorted(set(visible) - set(QUADRANTS))
         if unknown or not 0 < len(set(visible)) < 4:
             raise ConfigurationError(

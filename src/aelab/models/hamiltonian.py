@@ -1,4 +1,4 @@
-"""Autoencoders whose inference is more than an encoder and its posterior."""
+"""A Hamiltonian autoencoder: inference carried on by the dynamics of its own density."""
 
 import math
 from functools import partial
@@ -15,8 +15,13 @@ from aelab.models.likelihoods import OptimalGaussian
 
 
 class Hamiltonian(Autoencoder):
-    """Codes of the encoder's Gaussian carried on by tempered Hamiltonian dynamics towards p(z|x) (Caterini,
-    Doucet and Sejdinovic 2018).
+    """The model whose codes are those of the encoder's Gaussian, carried on by tempered Hamiltonian dynamics
+    towards p(z|x) (Caterini, Doucet and Sejdinovic 2018, https://arxiv.org/abs/1805.11328).
+
+        x ──▶ encoder ──▶ N(m, s^2) ──▶ z_0 ─┐
+                        N(0, 1/T) ──▶ rho_0 ─┴▶ leapfrog on -log p(x, z) ▶ cool rho ▶ ... ▶ z_K, rho_K
+                                               └────── `steps` times ──────┘
+        log q(z_K) = log q(z_0) + log q(rho_0) - log|det| - log N(rho_K; 0, I)
 
     Not with likelihood=optimal_gaussian, whose density of one image depends on the others.
 
@@ -25,6 +30,7 @@ class Hamiltonian(Autoencoder):
     """
 
     follows_gradient = True
+    separable = False
 
     def __init__(self, steps: int = 3, size: float = 0.05, temperature: float = 0.3, **parts: Any) -> None:
         super().__init__(**parts)

@@ -13,8 +13,18 @@ from aelab.models.distributions import Chain, Gaussian, Joint
 
 
 class Ladder(Autoencoder):
-    """Inference from the top down: what the image says of a layer, merged by precision with what the prior
-    says of it given the layer above (Sonderby et al. 2016)."""
+    """The model whose inference goes from the top down: what the observation says of a layer is merged by
+    precision with what the prior says of it given the layer above (Sonderby et al. 2016,
+    https://arxiv.org/abs/1602.02282).
+
+        x ──▶ encoder ──▶ h ──▶ posterior=ladder: N_1, N_2, ..., N_L        what x says of each layer
+                                                   │    │         │
+        p(z_1|z_2) ◀── z_2 ◀── p(z_2|z_3) ◀── ... ─┼────┼─ z_L ◀──⊗ p(z_L)  ⊗: product of the two Gaussians
+            ⊗ N_1      ⊗ N_2                       ▼    ▼
+            └──▶ z_1 ──▶ decoder
+    """
+
+    separable = False
 
     def infer(
         self, x: Tensor, context: Tensor | None, step: int = 0, prior: Distribution | None = None

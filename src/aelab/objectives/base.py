@@ -33,10 +33,10 @@ class Term(nn.Module, ABC):
         """Receive the objective's critics, of which the term may read some; by default it reads none."""
 
     def after_step(self, trace: Trace, model: Autoencoder) -> None:
-        """Move buffers, of the term or of the model, once an optimisation step is taken; by default none.
+        """Move what no gradient trains, once an optimisation step is taken: by default nothing.
 
-        trace: of the step's last batch in this process. Nothing is differentiated here, mixed precision is
-        off, and floating-point buffers are averaged over the processes afterwards.
+        Buffers of the term or of the model, that is: nothing is differentiated here, mixed precision is off,
+        and floating-point buffers are averaged over the processes afterwards. trace: of the step's last batch.
         """
 
 

@@ -9,7 +9,14 @@ from aelab.core.records import Trace
 from aelab.core.schedules import Schedule
 from aelab.models import Autoencoder
 from aelab.models.distributions import distortion, frozen, rate
-from aelab.models.evidence import log_joint, log_mean, log_weights, required_prior
+from aelab.models.evidence import (
+    log_joint,
+    log_mean,
+    log_proposal,
+    log_weights,
+    required_posterior,
+    required_prior,
+)
 from aelab.objectives.base import Term
 
 
@@ -27,7 +34,8 @@ class KL(Term):
     """
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        return rate(trace.posterior, required_prior(trace, "the rate"), trace.z)
+        prior = required_prior(trace, "the rate")
+        return rate(required_posterior(trace, "the rate"), prior, trace.z, trace.log_q)
 
 
 class ImportanceWeighted(Term):
@@ -54,17 +62,17 @@ class PartiallyImportanceWeighted(Term):
         self.groups = groups
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        if type(model) is not Autoencoder:
+        if not model.separable:
             raise ConfigurationError(
                 "objective=piwae trains the posterior and the generative model by different bounds, and with "
-                f"structure={type(model).__name__.lower()} the one reads the other: choose structure=plain"
+                "this structure the one reads the other: choose structure=plain"
             )
         inference = log_mean(log_weights(trace), self.groups).mean()
         # The same codes as constants: the gradient of what follows is the generative parameters' alone, and
         # it takes theirs out of `inference`.
         z = trace.z.detach()
-        constant = replace(trace, z=z, likelihood=model.likelihood_of(trace.x, z, trace.context))
-        log_w = log_joint(constant) - trace.posterior.log_prob(trace.z).detach()
+        constant = replace(trace, z=z, decode=lambda: model.likelihood_of(trace.x, z, trace.context))
+        log_w = log_joint(constant) - log_proposal(trace).detach()
         return -(inference - log_mean(log_w, self.groups).mean() + log_mean(log_w).mean())
 
 
@@ -77,7 +85,7 @@ class DoublyReparameterised(Term):
     alone = True
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        log_w = log_weights(trace, frozen(trace.posterior))
+        log_w = _path_weights(trace)
         share = log_w.detach().softmax(0)
         if trace.z.requires_grad:
             trace.z.register_hook(lambda gradient: share[..., None] * gradient)
@@ -90,4 +98,10 @@ class StickingTheLanding(Term):
     gradient vanishes where the posterior is exact (Roeder, Wu and Duvenaud 2017)."""
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        return -log_weights(trace, frozen(trace.posterior)).mean()
+        return -_path_weights(trace).mean()
+
+
+def _path_weights(trace: Trace) -> Tensor:
+    """`log_weights` whose gradient reaches the posterior by the codes alone."""
+    posterior = required_posterior(trace, "a gradient by the codes alone")
+    return log_joint(trace) - frozen(posterior).log_prob(trace.z)

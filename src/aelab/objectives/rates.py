@@ -8,7 +8,7 @@ from aelab.core.records import Trace
 from aelab.core.schedules import Schedule, constant
 from aelab.models import Autoencoder
 from aelab.models.distributions import Gaussian, Joint, divergence
-from aelab.models.evidence import required_prior
+from aelab.models.evidence import required_posterior, required_prior
 from aelab.objectives.base import Term
 
 
@@ -27,9 +27,9 @@ class Capacity(Term):
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         prior = required_prior(trace, "the rate")
         if self.part is None:
-            rate = divergence(trace.posterior, prior, trace.z)
+            rate = divergence(required_posterior(trace, "the rate"), prior, trace.z, trace.log_q)
         else:
-            rate = _rate_of(self.part, trace.posterior, prior)
+            rate = _rate_of(self.part, required_posterior(trace, "the rate"), prior)
         return (rate.mean() - self.capacity(trace.step)).abs()
 
 
@@ -51,7 +51,7 @@ class FreeBits(Term):
         self.floor = constant(floor)
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
-        q, p = trace.posterior, required_prior(trace, "the rate")
+        q, p = required_posterior(trace, "the rate"), required_prior(trace, "the rate")
         if not isinstance(q, Gaussian) or not isinstance(p, Gaussian):
             raise ConfigurationError(
                 "free bits need a diagonal Gaussian posterior and prior: choose posterior=diagonal_gaussian "

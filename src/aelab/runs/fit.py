@@ -79,7 +79,9 @@ def test(trainer: Trainer, parts: Parts, folder: RunFolder, seen: int) -> dict[s
     trainer.test(parts.training, datamodule=parts.data, verbose=False)
     metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if trainer.is_global_zero:
-        folder.update(metrics=metrics, steps=trainer.global_step, samples_seen=seen)
+        known = parts.training.quantities
+        facts = {name: known[name].per("image").facts() for name in metrics if name in known}
+        folder.update(metrics=metrics, quantities=facts, steps=trainer.global_step, samples_seen=seen)
     return metrics
 
 

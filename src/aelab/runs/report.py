@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.table import Table
 
 from aelab.core.terminal import console, from_here
-from aelab.metrics.units import UNITS
 from aelab.runs.folder import RunFolder
 
 
@@ -14,9 +13,10 @@ def report(folder: RunFolder, hints: Sequence[str]) -> None:
     """The table of test metrics, the run's folder, its pictures, and what the trackers suggest."""
     table = Table("test metric", "value", "unit", title=folder.path.parent.name)
     table.columns[1].justify = "right"
-    for name, value in folder.read()["metrics"].items():
-        short = name.removeprefix("test/")
-        table.add_row(short, f"{value:.5g}", UNITS.get(short, ""))
+    record = folder.read()
+    for name, value in record["metrics"].items():
+        unit = record["quantities"].get(name, {}).get("unit", "")
+        table.add_row(name.removeprefix("test/"), f"{value:.5g}", unit)
     pictures = [path for path in folder.pictures.glob("*.png") if not path.name.startswith("epoch_")]
     print_table(table, folder, pictures, hints)
 

@@ -79,8 +79,8 @@ class Training(Measured):
                 "training.compile=true cannot differentiate twice, as structure=hamiltonian does: drop it"
             )
         if compile:
-            model.encoder.compile()
-            model.decoder.compile()
+            for part in filter(None, (model.encoder, model.decoder)):
+                part.compile()
 
     def configure_model(self) -> None:
         if self.is_sharded:
@@ -154,7 +154,7 @@ class Training(Measured):
         """
         with self._buffers_kept(), FlopCounterMode(display=False) as counter:
             trace = self.model(batch, self.objective.samples)
-            if trace.prior is not None:
+            if trace.prior is not None and trace.posterior is not None:
                 check_same_space(trace.posterior, trace.prior)
             self.differentiate(trace)
             self.follow(trace)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from aelab.core.errors import NonFiniteError
+from aelab.core.quantity import Quantity
 from aelab.core.records import Batch
 from aelab.core.seeds import seed_generators, step_seed
-from aelab.metrics.estimands import estimands
+from aelab.metrics.estimands import estimands, quantities
 from aelab.models import Autoencoder
 from aelab.objectives.base import Objective
 from aelab.training.sharding import gather, local, scatter
@@ -40,6 +41,7 @@ class Measured(LightningModule):
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
             {"val": estimands(model.latent), "test": estimands(model.latent)}
         )
+        self.quantities: dict[str, Quantity] = {}  # what was measured, by the name that loggers know it by
 
     def in_float32(self) -> AbstractContextManager[Any]:
         """Where mixed precision is off: for densities, which half precision is too coarse for."""
@@ -125,14 +127,21 @@ class Measured(LightningModule):
             self.measures[stage].update(trace)
 
     def _report(self, stage: str) -> None:
-        measured = self.measures[stage].compute()
+        known = quantities(self.measures[stage])
+        measured = {known[name]: value.item() for name, value in self.measures[stage].compute().items()}
         self.measures[stage].reset()
-        values = {f"{stage}/{name}": value.item() for name, value in measured.items()}
-        for name, value in values.items():
+        for quantity, value in measured.items():
             if not math.isfinite(value):
+                name = f"{stage}/{quantity.name}"
                 raise NonFiniteError(
                     f"{name} is {value} after step {self.global_step}; nothing of it was saved"
                 )
+        self.log_measured(stage, measured)
+
+    def log_measured(self, stage: str, measured: Mapping[Quantity, float]) -> None:
+        """Hand what was measured on a split to Lightning and to every logger, as "stage/name"."""
+        values = {f"{stage}/{quantity.name}": value for quantity, value in measured.items()}
+        self.quantities |= dict(zip(values, measured, strict=True))
         self.log_dict({k: torch.tensor(v) for k, v in values.items()}, logger=False, sync_dist=True)
         self.log_values(values)
 

@@ -30,7 +30,7 @@ class Sharded(ModelParallelStrategy):
 
 def shard(model: Autoencoder, mesh: DeviceMesh) -> None:
     """Leave each process of a mesh its part of encoder and decoder; a second call does nothing."""
-    for part in (model.encoder, model.decoder):
+    for part in filter(None, (model.encoder, model.decoder)):
         if any(True for _ in part.parameters()) and not isinstance(part, FSDPModule):
             fully_shard(part, mesh=mesh)
 

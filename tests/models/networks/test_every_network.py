@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 from aelab.config.compose import choices, compose
 
-NORMALISED = ["network=resnet", "model.encoder.stage.groups=8"]
-GATED = [*NORMALISED, "model.encoder.activation._target_=aelab.models.networks.activations.Gate"]
+NORMALISED = ["network=resnet", "network.stage.groups=8"]
+GATED = [*NORMALISED, "network.activation._target_=aelab.models.networks.activations.Gate"]
 COMBINED = {"normalised_resnet": NORMALISED, "gated_resnet": GATED}
 NETWORKS = [*choices("network"), *COMBINED]
 IMAGE, LATENT, CONTEXT = (3, 12, 10), 4, 2

@@ -5,7 +5,7 @@ import torch
 
 from aelab.config.recorded import settings_of
 from aelab.core.errors import ConfigurationError
-from aelab.metrics.importance import log_evidence
+from aelab.metrics.importance import NLL, log_evidence
 from aelab.runs.build import build
 from aelab.training.callbacks.likelihood import ImportanceSampling
 from aelab.training.checkpoints import load
@@ -53,6 +53,7 @@ def test_the_estimate_is_that_of_all_test_images_however_the_codes_are_dealt_out
     assert effective == pytest.approx(numbers.mean().item(), abs=5 * numbers.std().item() / count**0.5)
     assert 1 < effective < 20
     assert value < -elbo
+    assert run.read()["quantities"]["test/nll"] == NLL.per("image").facts()
 
 
 @pytest.mark.parametrize(("images", "others"), [(1, []), (7, [5, 6, 8, 10]), (100_000, [5, 10])])

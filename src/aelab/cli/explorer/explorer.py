@@ -58,7 +58,8 @@ class Explorer:
     @cached_property
     def real(self) -> bool:
         """Whether codes are real vectors, whose dimensions can be moved."""
-        return space(next(self.subject.traces("test", 1)).posterior) == "real"
+        posterior = next(self.subject.traces("test", 1)).posterior
+        return posterior is not None and space(posterior) == "real"
 
     @cached_property
     def codes(self) -> np.ndarray:
@@ -87,7 +88,7 @@ class Explorer:
         """The dimensions that the decoder reads, by falling information."""
         if not self.real:
             return []
-        told = self.information[: self.subject.model.posterior.decoded]
+        told = self.information[: self.subject.model.decoded]
         return [int(i) for i in np.argsort(-told, kind="stable")[:most]]
 
     def reach(self, unit: int) -> tuple[float, float]:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from aelab.comparison.base import Budget, Comparison, Group, Metric, Summary
+from aelab.comparison.base import Budget, Comparison, Group, Summary
 from aelab.comparison.naming import shown
 from aelab.comparison.page.curves import Band, band
 from aelab.comparison.page.importance import importances, swept
 from aelab.core.checks import is_number
+from aelab.core.quantity import Quantity
 
 POINTS = 120_000  # of all curves of a page
 WEIGHED = 8  # metrics that settings are weighed for
@@ -94,7 +95,7 @@ def _weights(groups: Sequence[Group], metric: str) -> dict[str, Any] | None:
     return {"explained": _short(found.explained), "bars": bars}
 
 
-def _metric(metric: Metric) -> dict[str, Any]:
+def _metric(metric: Quantity) -> dict[str, Any]:
     return {"name": metric.name, "unit": metric.unit, "higher": metric.higher_is_better}
 
 

@@ -15,10 +15,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from aelab.comparison.base import Comparison, Group, Metric, Summary
+from aelab.comparison.base import Comparison, Group, Summary
 from aelab.comparison.page import formats
 from aelab.comparison.page.data import page_data
 from aelab.comparison.page.pictures import gallery
+from aelab.core.quantity import Quantity
 
 SCRIPTS = ("drawing.js", "plots.js", "sweep.js", "page.js")
 CARDS, CARDS_OF_A_FAMILY = 6, 2
@@ -28,7 +29,7 @@ CARDS, CARDS_OF_A_FAMILY = 6, 2
 class Card:
     """Who leads by one metric, and whether that is more than luck."""
 
-    metric: Metric
+    metric: Quantity
     group: str
     summary: Summary
 
@@ -56,9 +57,9 @@ def render(comparison: Comparison) -> str:
     return text.encode(errors="replace").decode()
 
 
-def families(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
+def families(metrics: Iterable[Quantity]) -> dict[str, list[Quantity]]:
     """Metrics by all but the last part of their names: a table for each."""
-    found: dict[str, list[Metric]] = {}
+    found: dict[str, list[Quantity]] = {}
     for metric in metrics:
         found.setdefault(metric.name.rpartition("/")[0] or "other", []).append(metric)
     return found
@@ -89,7 +90,7 @@ def policy(style: str, scripts: Iterable[str]) -> str:
     )
 
 
-def _leader(metric: Metric, groups: Iterable[Group]) -> Card | None:
+def _leader(metric: Quantity, groups: Iterable[Group]) -> Card | None:
     sign = 1 if metric.higher_is_better else -1
     known = [(g.summaries[metric.name], g.name) for g in groups if metric.name in g.summaries]
     if len(known) < 2:

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.metrics.estimate import Estimate, mean
 
 INFORMATIVE = 0.01  # nats
@@ -38,14 +39,23 @@ def _alike(similar: np.ndarray) -> float:
     return float(np.concatenate([_share_of_best(similar), _share_of_best(similar.T)]).mean())
 
 
+UDR = Quantity("udr", "fraction", True)
+
+
 def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Estimate], Estimate]:
-    """Unsupervised disentanglement ranking (Duan et al. 2020): the score of each of M models, and their mean.
+    """The unsupervised disentanglement ranking (Duan et al. 2020, https://arxiv.org/abs/1905.12614): the
+    score of each of M models, and their mean.
 
     codes: M arrays (N, D_m) of the same images. kl: M arrays (D_m,), the divergence of each unit in nats,
     averaged over images; units below 0.01 are left out. The similarity of two units is Spearman's, whatever
     its sign; a unit scores the squared largest over the sum of its similarities, a pair of models the mean
     over both models' units, and a model the median over its pairs. The error is over pairs, the mean's over
     models, both as if these were independent.
+
+    >>> codes = np.array([[0.0, 1.0], [1.0, -1.0], [2.0, 1.0]])
+    >>> scores, average = udr([codes, -codes], [np.ones(2), np.ones(2)])
+    >>> round(average.value, 6)
+    1.0
     """
     from scipy.stats import rankdata
 
@@ -63,5 +73,5 @@ def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Est
     for model in range(len(codes)):
         others = np.delete(pairs[model], model)
         error = MEDIAN * others.std(ddof=1) / len(others) ** 0.5 if len(others) > 1 else None
-        scores.append(Estimate(float(np.median(others)), "fraction", len(others), error, note="over pairs"))
-    return scores, mean(np.array([score.value for score in scores]), "fraction", "over models")
+        scores.append(Estimate(float(np.median(others)), UDR, len(others), error, note="over pairs"))
+    return scores, mean(np.array([score.value for score in scores]), UDR, "over models")

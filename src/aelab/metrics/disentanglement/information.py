@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from aelab.core.quantity import Quantity
 from aelab.metrics.disentanglement.observations import compact, observed, prepared
 from aelab.metrics.estimate import Estimate, Seed, jackknife
 
@@ -43,17 +44,27 @@ def _shared(tables: np.ndarray) -> np.ndarray:
 
 
 def mutual_information(codes: np.ndarray, factors: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Which unit carries which factor: I(unit; factor) in nats, (D, K), of codes (N, D) and factors (N, K).
+    """The mutual information I(unit; factor) in nats, (D, K), of codes (N, D) and factors (N, K).
 
-    Codes are cut into bins of equal width, as in disentanglement_lib (Locatello et al. 2019). It is that of
-    the observed frequencies, and so above the truth by about (bins - 1) (levels - 1) / 2N.
+    Codes are cut into bins of equal width, as in disentanglement_lib (Locatello et al. 2019,
+    https://arxiv.org/abs/1811.12359). It is that of the observed frequencies, and so above the truth by about
+    (bins - 1) (levels - 1) / 2N.
+
+    >>> factors = np.stack([np.arange(80) % 2, np.arange(80) // 2 % 2], 1)
+    >>> mutual_information(factors.astype(float), factors).round(4)
+    array([[0.6931, 0.    ],
+           [0.    , 0.6931]])
     """
     codes, factors = observed(codes, factors)
     return _shared(_tables(_binned(codes, bins), compact(factors)))
 
 
 def entropy(factors: np.ndarray) -> np.ndarray:
-    """Of each factor's observed frequencies, (K,) in nats, of factors (N, K)."""
+    """The entropy of each factor's observed frequencies, (K,) in nats, of factors (N, K).
+
+    >>> entropy(np.array([[0], [1], [2], [3]])).round(4)
+    array([1.3863])
+    """
     return np.array([_entropy(np.bincount(column), 0) for column in compact(np.asarray(factors)).T])
 
 
@@ -70,6 +81,7 @@ def _modular(shared: np.ndarray, levels: np.ndarray) -> float:
 
 
 def _estimate(
+    quantity: Quantity,
     score: Callable[[np.ndarray, np.ndarray], float],
     codes: np.ndarray,
     levels: np.ndarray,
@@ -84,25 +96,41 @@ def _estimate(
 
     error = jackknife(scored, len(codes), groups=GROUPS, seed=seed)
     value = scored(np.arange(len(codes)))
-    return Estimate(value.item(), "fraction", len(codes), error.item(), note=f"codes in {bins} bins")
+    return Estimate(value.item(), quantity, len(codes), error.item(), note=f"codes in {bins} bins")
+
+
+MIG = Quantity("mig", "fraction", True)
 
 
 def mig(codes: np.ndarray, factors: np.ndarray, bins: int = BINS, seed: Seed = 0) -> Estimate:
-    """The mutual information gap (Chen et al. 2018): how much more a factor's best unit tells than the next.
+    """The mutual information gap (Chen et al. 2018, https://arxiv.org/abs/1802.04942): how much more a
+    factor's best unit tells than the next, of codes (N, D) and factors (N, K).
 
     In shares of the factor's entropy, averaged over factors. A factor with more levels than `bins` cannot
     reach 1 but log(bins) / log(levels) only: this too is disentanglement_lib's convention.
+
+    >>> factors = np.stack([np.arange(80) % 2, np.arange(80) // 2 % 2], 1)
+    >>> round(mig(factors.astype(float), factors).value, 6)
+    1.0
     """
     codes, levels = prepared(codes, factors)
-    return _estimate(_gap, codes, levels, bins, seed)
+    return _estimate(MIG, _gap, codes, levels, bins, seed)
+
+
+MODULARITY = Quantity("modularity", "fraction", True)
 
 
 def modularity(codes: np.ndarray, factors: np.ndarray, bins: int = BINS, seed: Seed = 0) -> Estimate:
-    """How little a unit tells of factors other than its own (Ridgeway and Mozer 2018), averaged over units.
+    """The modularity of codes (N, D) given factors (N, K): how little a unit tells of factors other than its
+    own, averaged over units (Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312).
 
     1 less the others' squared mutual information in shares of the largest one's. A unit that tells nothing
     counts as 0, as in disentanglement_lib. One that tells nearly nothing is scored by its chance
     dependences: noise gets far more than 0 where the factors' numbers of levels differ.
+
+    >>> factors = np.stack([np.arange(80) % 2, np.arange(80) // 2 % 2], 1)
+    >>> round(modularity(factors.astype(float), factors).value, 6)
+    1.0
     """
     codes, levels = prepared(codes, factors, units=1, fewest=2)
-    return _estimate(_modular, codes, levels, bins, seed)
+    return _estimate(MODULARITY, _modular, codes, levels, bins, seed)

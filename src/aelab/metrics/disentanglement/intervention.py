@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from aelab.core.errors import InapplicableError
+from aelab.core.quantity import Quantity
 from aelab.metrics.disentanglement.observations import FEWEST, Pair, alive, prepared, split
 from aelab.metrics.estimate import Estimate, Seed, jackknife, mean
 
@@ -85,6 +86,9 @@ def _ready(train: Pair, test: Pair) -> tuple[np.ndarray, list[Members], np.ndarr
     return codes[:, kept] / scale, first, others[:, kept] / scale, second
 
 
+FACTOR_VAE_SCORE = Quantity("factor_vae_score", "fraction", True)
+
+
 def factor_vae_score(
     train_codes: np.ndarray,
     train_factors: np.ndarray,
@@ -94,12 +98,18 @@ def factor_vae_score(
     group: int = 64,
     seed: Seed = 0,
 ) -> Estimate:
-    """How often the unit that varies least in a group of images tells which factor they share.
+    """The FactorVAE score: how often the unit that varies least in a group of images tells which factor they
+    share (Kim and Mnih 2018, https://arxiv.org/abs/1802.05983).
 
-    Kim and Mnih 2018: variances in shares of those over all images; each unit stands for the factor that is
+    Variances are in shares of those over all images; each unit stands for the factor that is
     held most often where it varies least. That is learnt from `votes` groups of the images to train on and
     scored on half as many of those to test on. Noise gets the share of the commonest factor, 1/K or a bit
     more. Units that do not vary (standard deviation below 0.05 of the largest) have no vote.
+
+    >>> factors = np.stack([np.arange(80) % 2, np.arange(80) // 2 % 2], 1)
+    >>> codes = factors.astype(float)
+    >>> factor_vae_score(codes, factors, codes, factors, votes=50).value
+    1.0
     """
     codes, factors, others, truth = _ready((train_codes, train_factors), (test_codes, test_factors))
     rng = np.random.default_rng(seed)
@@ -107,9 +117,11 @@ def factor_vae_score(
     table = np.zeros((codes.shape[1], len(factors)), dtype=np.int64)
     np.add.at(table, (units, held), 1)
     units, held = _votes(_steadiest, others, truth, max(votes // 2, 1), group, rng)
-    return mean(
-        table.argmax(1)[units] == held, "fraction", f"groups of {group}; the error is that of the votes"
-    )
+    note = f"groups of {group}; the error is that of the votes"
+    return mean(table.argmax(1)[units] == held, FACTOR_VAE_SCORE, note)
+
+
+BETA_VAE_SCORE = Quantity("beta_vae_score", "fraction", True)
 
 
 def beta_vae_score(
@@ -121,13 +133,19 @@ def beta_vae_score(
     group: int = 64,
     seed: Seed = 0,
 ) -> Estimate:
-    """How often a linear classifier tells from the difference of codes which factor two images share.
+    """The beta-VAE score: how often a linear classifier tells from the difference of codes which factor two
+    images share (Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl).
 
-    Higgins et al. 2017: the difference is averaged over `group` pairs that share the level of one factor,
+    The difference is averaged over `group` pairs that share the level of one factor,
     each pair its own level. The classifier, a logistic regression as in disentanglement_lib, learns from
     `votes` averages and is scored on half as many, of the images to test on. Units are brought to one scale
     before, so that their penalty is the same, and those that do not vary are left out. A factor that is
     spread over units of its own costs nothing, unlike one that shares them. Noise gets about 1/K.
+
+    >>> factors = np.stack([np.arange(80) % 2, np.arange(80) // 2 % 2], 1)
+    >>> codes = factors.astype(float)
+    >>> beta_vae_score(codes, factors, codes, factors, votes=50).value
+    1.0
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -138,7 +156,8 @@ def beta_vae_score(
         raise InapplicableError(f"votes={votes}: a classifier needs some for two factors or more, as of 1000")
     reader = LogisticRegression(max_iter=1000).fit(seen, held)
     seen, held = _votes(_differences, others, truth, max(votes // 2, 1), group, rng)
-    return mean(reader.predict(seen) == held, "fraction", f"{group} pairs; the error is that of the votes")
+    note = f"{group} pairs; the error is that of the votes"
+    return mean(reader.predict(seen) == held, BETA_VAE_SCORE, note)
 
 
 def _robustness(codes: np.ndarray, factors: list[np.ndarray], quantile: float) -> float:
@@ -154,13 +173,21 @@ def _robustness(codes: np.ndarray, factors: list[np.ndarray], quantile: float) -
     return float(np.average(robust.max(0), weights=largest))
 
 
+IRS = Quantity("irs", "fraction", True)
+
+
 def irs(codes: np.ndarray, factors: np.ndarray, quantile: float = 0.99, seed: Seed = 0) -> Estimate:
-    """The interventional robustness score (Suter et al. 2019): units that do not move while a factor is held.
+    """The interventional robustness score of codes (N, D) given factors (N, K): how little units move while
+    their factor is held (Suter et al. 2019, https://arxiv.org/abs/1811.00007).
 
     1 less how far a unit strays from its mean while its own factor has one level (the 0.99 quantile of the
     distances, as in disentanglement_lib; the paper's maximum is quantile=1), in shares of the farthest that
     it strays at all; averaged over units, weighted by the latter. Normal noise gets about 0.3, as its
     farthest value lies well beyond that quantile, and more where a level is shown by few images.
+
+    >>> factors = np.stack([np.arange(80) % 2, np.arange(80) // 2 % 2], 1)
+    >>> irs(factors.astype(float), factors).value
+    1.0
     """
     codes, levels = prepared(codes, factors, units=1)
     columns = [column for column in levels.T if (np.bincount(column) >= 2 * FEWEST).sum() > 1]
@@ -174,4 +201,4 @@ def irs(codes: np.ndarray, factors: np.ndarray, quantile: float = 0.99, seed: Se
 
     error = jackknife(robust, len(codes), groups=GROUPS, seed=seed)
     value = robust(np.arange(len(codes)))
-    return Estimate(value.item(), "fraction", len(codes), error.item(), note=f"quantile {quantile:g}")
+    return Estimate(value.item(), IRS, len(codes), error.item(), note=f"quantile {quantile:g}")

@@ -8,9 +8,7 @@ from aelab.core.errors import InapplicableError
 from aelab.metrics.disentanglement.information import mig, modularity
 from aelab.metrics.disentanglement.intervention import beta_vae_score, factor_vae_score, irs
 from aelab.metrics.disentanglement.prediction import dci, sap
-from aelab.metrics.estimate import Estimate, Seed
-
-DCI = ("dci_disentanglement", "dci_completeness", "dci_informativeness")
+from aelab.metrics.estimate import Estimate, Seed, named
 
 
 def disentanglement(
@@ -49,5 +47,5 @@ def disentanglement(
         except InapplicableError as error:
             refused[name] = str(error)
             continue
-        found |= {name: values} if isinstance(values, Estimate) else dict(zip(DCI, values, strict=True))
+        found |= named(values) if isinstance(values, Estimate) else named(*values)
     return found, refused

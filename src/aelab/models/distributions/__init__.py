@@ -6,7 +6,14 @@ tests, and any torch or zuko distribution fits the same slots. Densities are in 
 """
 
 from aelab.models.distributions.base import Factorised, Independent, frozen
-from aelab.models.distributions.codes import Chain, Joint, OneHot, PointMass, Transported
+from aelab.models.distributions.codes import (
+    Chain,
+    Joint,
+    OneHot,
+    PointMass,
+    Transported,
+    rsample_and_log_prob,
+)
 from aelab.models.distributions.divergence import (
     check_same_space,
     distortion,
@@ -47,5 +54,6 @@ __all__ = [
     "frozen",
     "has_density",
     "rate",
+    "rsample_and_log_prob",
     "values_described",
 ]

@@ -15,7 +15,12 @@ D = TypeVar("D", bound=Distribution)
 
 
 def sum_event(values: Tensor, dims: int) -> Tensor:
-    """The sum over the last `dims` dimensions."""
+    """The sum over the last `dims` dimensions.
+
+    >>> from torch import ones
+    >>> sum_event(ones(2, 3, 4), 2)
+    tensor([12., 12.])
+    """
     return values.flatten(-dims).sum(-1) if dims > 1 else values.sum(-1)
 
 
@@ -40,7 +45,13 @@ class Factorised(Distribution, ABC):
 
 
 class Independent(distributions.Independent):
-    """torch's, whose values have densities `each`; for univariate distributions of torch."""
+    """torch's, whose values have densities `each`; for univariate distributions of torch.
+
+    >>> from torch import zeros
+    >>> p = Independent(distributions.Laplace(zeros(3), 0.5), 1)
+    >>> p.each(zeros(3)), p.log_prob(zeros(3))
+    (tensor([0., 0., 0.]), tensor(0.))
+    """
 
     def __init__(self, base: Distribution, event_dims: int) -> None:
         super().__init__(base, event_dims, validate_args=False)
@@ -54,6 +65,11 @@ def frozen(distribution: D) -> D:
     """The same distribution, whose parameters carry no gradient: its log-density then has only a path.
 
     Raises ConfigurationError for one whose density is more than a formula of its parameters, as a flow's.
+
+    >>> from torch import zeros
+    >>> scale = zeros(3, requires_grad=True).exp()
+    >>> frozen(distributions.Normal(zeros(3), scale)).scale.requires_grad
+    False
     """
     twin = copy.copy(distribution)
     for name, value in vars(distribution).items():

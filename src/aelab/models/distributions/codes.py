@@ -16,6 +16,9 @@ class PointMass(Distribution):
     """A deterministic code: all mass at one point, so it has samples and a mean but no density.
 
     value: (B, *event); every dimension but the first is an event.
+
+    >>> PointMass(torch.ones(2, 3)).rsample((4,)).shape
+    torch.Size([4, 2, 3])
     """
 
     has_rsample = True
@@ -37,7 +40,11 @@ class OneHot(Distribution):
     """Groups of categories, a code of concatenated one-hot vectors.
 
     logits: (*batch, groups, categories). temperature: given, samples are relaxed towards the inside of the
-    simplex and differentiable (Jang, Gu and Poole 2017; Maddison, Mnih and Teh 2017), and have no density.
+    simplex and differentiable (Jang, Gu and Poole 2017, https://arxiv.org/abs/1611.01144; Maddison, Mnih and
+    Teh 2017, https://arxiv.org/abs/1611.00712), and have no density.
+
+    >>> OneHot(torch.zeros(2, 4)).entropy()  # 2 log 4
+    tensor(2.7726)
     """
 
     has_rsample = True
@@ -81,6 +88,10 @@ class Joint(Distribution):
     """Independent parts of one code, side by side in its last dimension.
 
     parts: by name, each over vectors; batch shapes are alike or ().
+
+    >>> p = Joint({"a": OneHot(torch.zeros(1, 4)), "b": OneHot(torch.zeros(1, 2))})
+    >>> p.log_prob(torch.tensor([0.0, 0.0, 1.0, 0.0, 1.0, 0.0]))  # -log 8
+    tensor(-2.0794)
     """
 
     has_rsample = True
@@ -110,11 +121,19 @@ def _kl_joints(q: Joint, p: Joint) -> Tensor:
 
 
 class Chain(Distribution):
-    """Layers of codes, each drawn given the one before it.
+    """The distribution of layers of codes, each drawn given the one before it.
+
+        upwards:    first ──▶ z_1 ──following[0]──▶ z_2 ──following[1]──▶ ... z_L       code: [z_1, z_2, ..., z_L]
+        downwards:  first ──▶ z_L ──following[0]──▶ z_{L-1} ──▶ ...        z_1          code: [z_1, z_2, ..., z_L]
 
     first: of the layer that is drawn first. following: (*, size) of one layer -> the next one's distribution.
     sizes: of the layers as they stand side by side in a code, from the data upwards.
     upwards: whether they are drawn in that order, as by an encoder, or from the top down, as by a prior.
+
+    >>> coin = OneHot(torch.zeros(1, 2))
+    >>> p = Chain(coin, [lambda face: OneHot(50 * face[None])], sizes=[2, 2], upwards=True)
+    >>> p.log_prob(torch.tensor([1.0, 0.0, 1.0, 0.0]))  # the second layer follows the first: -log 2
+    tensor(-0.6931)
     """
 
     has_rsample = True
@@ -174,7 +193,12 @@ class Transported(Distribution):
     the log-determinant of f, and where f forgets a part of e, that part's log-density.
     latent: the size of z.
 
-    Enough for every bound, and no inverse is needed (Rezende and Mohamed 2015).
+    Enough for every bound, and no inverse is needed (Rezende and Mohamed 2015, https://arxiv.org/abs/1505.05770).
+
+    >>> q = Transported(OneHot(torch.zeros(1, 1, 2)), lambda e: (3 * e, torch.zeros(e.shape[:2])), latent=2)
+    >>> z, log_q = q.rsample_and_log_prob((1,))
+    >>> z.sum(), log_q  # -log 2
+    (tensor(3.), tensor([[-0.6931]]))
     """
 
     has_rsample = True
@@ -184,7 +208,6 @@ class Transported(Distribution):
         self, base: Distribution, transport: Callable[[Tensor], tuple[Tensor, Tensor]], latent: int
     ) -> None:
         self.base, self.transport = base, transport
-        self._drawn: tuple[Tensor, Tensor] | None = None
         super().__init__(base.batch_shape, Size([latent]), validate_args=False)
 
     @property
@@ -193,22 +216,31 @@ class Transported(Distribution):
         return self.transport(self.base.mean[None])[0][0]
 
     def rsample(self, sample_shape: Shape = ONE) -> Tensor:
+        return self.rsample_and_log_prob(sample_shape)[0]
+
+    def rsample_and_log_prob(self, sample_shape: Shape = ONE) -> tuple[Tensor, Tensor]:
+        """Samples z (S, B, latent) and their log-density (S, B), which nothing but the draw knows."""
         if not sample_shape:
-            return self.rsample((1,))[0]
+            z, log_q = self.rsample_and_log_prob((1,))
+            return z[0], log_q[0]
         noise = self.base.rsample(sample_shape)
         z, taken_off = self.transport(noise)
-        self._drawn = (z, self.base.log_prob(noise) - taken_off)
-        return z
+        return z, self.base.log_prob(noise) - taken_off
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._drawn is None or not _same_memory(value, self._drawn[0]):
-            raise ConfigurationError(
-                "a flow's posterior is asked for its density away from its own samples, as prior=vamp and "
-                "the terms of an aggregate posterior do: choose posterior=diagonal_gaussian, or another "
-                "prior or objective"
-            )
-        return self._drawn[1]
+        raise ConfigurationError(
+            "a flow's posterior is asked for its density away from its own samples, as prior=vamp and "
+            "the terms of an aggregate posterior do: choose posterior=diagonal_gaussian, or another "
+            "prior or objective"
+        )
 
 
-def _same_memory(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and a.data_ptr() == b.data_ptr()
+def rsample_and_log_prob(q: Distribution, sample_shape: Shape = ONE) -> tuple[Tensor, Tensor | None]:
+    """Samples of q, and their log-density where only the draw knows it; None where `log_prob` does.
+
+    >>> rsample_and_log_prob(PointMass(torch.zeros(1, 2)))
+    (tensor([[0., 0.]]), None)
+    """
+    if isinstance(q, Transported):
+        return q.rsample_and_log_prob(sample_shape)
+    return q.rsample(sample_shape), None

@@ -14,7 +14,11 @@ SUPPORT = constraints.integer_interval(0, 255)  # says that it is discrete; pixe
 
 
 class Levels(Factorised):
-    """A categorical distribution over the levels of each pixel. logits: (*batch, levels, *event)."""
+    """A categorical distribution over the levels of each pixel. logits: (*batch, levels, *event).
+
+    >>> Levels(torch.zeros(256, 3)).log_prob(torch.zeros(3)) / math.log(2)  # eight bits for each of three
+    tensor(-24.)
+    """
 
     support = SUPPORT
 
@@ -41,9 +45,13 @@ class Levels(Factorised):
 
 
 class BetaBinomial(Factorised):
-    """Each pixel's level is binomial with a beta-distributed probability.
+    """The beta-binomial distribution: each pixel's level is binomial with a beta-distributed probability.
 
     log_alpha, log_beta: (*batch, *event), of the beta distribution.
+
+    >>> flat = torch.zeros(3)
+    >>> BetaBinomial(flat, flat, levels=256).log_prob(flat) / math.log(2)  # as many, as all are alike
+    tensor(-24.)
     """
 
     support = SUPPORT
@@ -83,10 +91,16 @@ def _log_beta(a: Tensor, b: Tensor) -> Tensor:
 
 class LogisticMixture(Distribution):
     """A mixture of logistic distributions, rounded to the levels of a pixel; channels follow one another
-    within a component (Salimans, Karpathy, Chen and Kingma 2017).
+    within a component (Salimans, Karpathy, Chen and Kingma 2017, https://arxiv.org/abs/1701.05517).
 
     logits: (*batch, K, H, W). loc, log_scale: (*batch, K, C, H, W), in units where pixels span [-1, 1].
     coefficients: (*batch, K, C (C - 1) / 2, H, W), by which earlier channels shift the mean of later ones.
+
+    >>> logits, loc, none = torch.zeros(2, 1, 1), torch.zeros(2, 1, 1, 1), torch.zeros(2, 0, 1, 1)
+    >>> p = LogisticMixture(logits, loc, loc - 1, none, levels=4)
+    >>> levels = torch.linspace(0, 1, 4).reshape(4, 1, 1, 1)
+    >>> p.log_prob(levels).exp().sum()
+    tensor(1.0000)
     """
 
     support = SUPPORT

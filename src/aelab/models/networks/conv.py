@@ -4,12 +4,14 @@ The context enters the encoder as constant planes and the decoder beside the cod
 resolution: a mere activation, or the residual blocks of resnet.py.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
 from aelab.models.networks.activations import Activation, arity
 from aelab.models.networks.mlp import join
 
@@ -24,14 +26,21 @@ def plain(channels: int, activation: Activation) -> nn.Module:
 def _strides(channels: Sequence[int], strides: Sequence[int] | None, kernel: int) -> Sequence[int]:
     """The stride of each layer: 2, unless they are given."""
     if kernel < 1 or kernel % 2 == 0:
-        raise ConfigurationError(f"model.encoder.kernel={kernel}: the kernel's side must be odd, as 3 or 5")
+        raise ConfigurationError(f"network.kernel={kernel}: the kernel's side must be odd, as 3 or 5")
     strides = [2] * len(channels) if strides is None else strides
     if len(strides) != len(channels) or min(strides, default=1) < 1:
         raise ConfigurationError(
-            f"model.encoder.strides={list(strides)}: each of the {len(channels)} layers of "
+            f"network.strides={list(strides)}: each of the {len(channels)} layers of "
             f"channels={list(channels)} has a stride of 1 or more; null is 2 for all"
         )
     return strides
+
+
+def with_planes(x: Tensor, context: Tensor | None) -> Tensor:
+    """x (B, C, H, W) with the context (B, K) as K further constant planes."""
+    if context is None:
+        return x
+    return torch.cat([x, context[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
 
 
 def _sides(shape: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]]:
@@ -49,57 +58,61 @@ def _sides(shape: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions and their stages. forward: x (B, C, H, W), context (B, K) or None -> (B, features)."""
+    """Convolutions and their stages. forward: x (B, C, H, W), context (B, K) or None -> (B, *features).
+
+    flat: whether the features are a vector; else they are the last layer's map (n, h, w), and so is the code.
+    """
 
     def __init__(
         self,
-        shape: Sequence[int],
+        sizes: Sizes,
         channels: Sequence[int],
         activation: Activation = nn.ReLU,
         stage: Stage = plain,
         kernel: int = 3,
         strides: Sequence[int] | None = None,
-        context: int = 0,
+        flat: bool = True,
     ) -> None:
         super().__init__()
         strides = _strides(channels, strides, kernel)
-        height, width = _sides(shape, strides)[-1]
-        sizes, n = [shape[0] + context, *channels], arity(activation)
+        height, width = _sides(sizes.shape, strides)[-1]
+        depths, n = [sizes.shape[0] + sizes.context, *channels], arity(activation)
         layers: list[nn.Module] = []
-        for a, b, stride in zip(sizes, channels, strides, strict=False):
+        for a, b, stride in zip(depths, channels, strides, strict=False):
             layers += [nn.Conv2d(a, n * b, kernel, stride, padding=kernel // 2), stage(b, activation)]
         self.layers = nn.Sequential(*layers)
-        self.features = sizes[-1] * height * width
+        map_ = (depths[-1], height, width)
+        self.flat, self.features = flat, math.prod(map_) if flat else map_
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        if context is not None:
-            planes = context[:, :, None, None].expand(-1, -1, *x.shape[2:])
-            x = torch.cat([x, planes], 1)
-        return self.layers(x).flatten(1)
+        features = self.layers(with_planes(x, context))
+        return features.flatten(1) if self.flat else features
 
 
 class ConvDecoder(nn.Module):
-    """The mirror of `ConvEncoder` of the same options. forward: z (B, latent), context -> (B, *shape)."""
+    """The mirror of `ConvEncoder` of the same options. forward: z (B, latent), context -> (B, *shape).
+
+    A code whose layout is a map (c, h, w) is projected at each of its places, and its sides must be those of
+    the encoder's last layer.
+    """
 
     def __init__(
         self,
-        latent: int,
-        shape: Sequence[int],
+        sizes: Sizes,
         channels: Sequence[int],
         activation: Activation = nn.ReLU,
         stage: Stage = plain,
         kernel: int = 3,
         strides: Sequence[int] | None = None,
-        context: int = 0,
     ) -> None:
         super().__init__()
         strides = _strides(channels, strides, kernel)
-        sides = _sides(shape, strides)[::-1]
-        sizes = [*(arity(activation) * size for size in channels[::-1]), shape[0]]
-        self.start = (sizes[0], *sides[0])
-        self.projection = nn.Linear(latent + context, sizes[0] * sides[0][0] * sides[0][1])
+        sides = _sides(sizes.shape, strides)[::-1]
+        depths = [*(arity(activation) * size for size in channels[::-1]), sizes.shape[0]]
+        self.layout, self.start = sizes.layout, (depths[0], *sides[0])
+        self.projection = self._projection(sizes)
         layers: list[nn.Module] = []
-        mirrored = zip(channels[::-1], sizes[1:], strides[::-1], sides, sides[1:], strict=False)
+        mirrored = zip(channels[::-1], depths[1:], strides[::-1], sides, sides[1:], strict=False)
         for a, b, stride, small, large in mirrored:
             # At stride s a side of n came from s (n - 1) + 1 or up to s - 1 more: the padding says which.
             rest = (large[0] - stride * (small[0] - 1) - 1, large[1] - stride * (small[1] - 1) - 1)
@@ -109,5 +122,17 @@ class ConvDecoder(nn.Module):
             ]
         self.layers = nn.Sequential(*layers)
 
+    def _projection(self, sizes: Sizes) -> nn.Module:
+        if len(sizes.layout) != 3:
+            return nn.Linear(sizes.latent + sizes.context, math.prod(self.start))
+        if sizes.layout[1:] != self.start[1:]:
+            raise ConfigurationError(
+                f"codes are maps of {list(sizes.layout)} and the decoder begins with sides "
+                f"{list(self.start[1:])}: give encoder and decoder the same strides"
+            )
+        return nn.Conv2d(sizes.layout[0] + sizes.context, self.start[0], 1)
+
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        if len(self.layout) == 3:
+            return self.layers(self.projection(with_planes(z.unflatten(-1, self.layout), context)))
         return self.layers(self.projection(join(z, context)).unflatten(-1, self.start))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from aelab.core.records import Sizes
 from aelab.models.networks.activations import Activation, arity
 
 
@@ -24,11 +25,9 @@ def join(x: Tensor, context: Tensor | None) -> Tensor:
 class MLPEncoder(nn.Module):
     """forward: x (B, *shape), context (B, C) or None -> (B, features)."""
 
-    def __init__(
-        self, shape: Sequence[int], widths: Sequence[int], activation: Activation = nn.ReLU, context: int = 0
-    ) -> None:
+    def __init__(self, sizes: Sizes, widths: Sequence[int], activation: Activation = nn.ReLU) -> None:
         super().__init__()
-        size = math.prod(shape) + context
+        size = math.prod(sizes.shape) + sizes.context
         self.layers = hidden_layers(size, widths, activation)
         self.features = widths[-1] if widths else size
 
@@ -39,18 +38,12 @@ class MLPEncoder(nn.Module):
 class MLPDecoder(nn.Module):
     """forward: z (B, latent), context (B, C) or None -> (B, *shape)."""
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Sequence[int],
-        widths: Sequence[int],
-        activation: Activation = nn.ReLU,
-        context: int = 0,
-    ) -> None:
+    def __init__(self, sizes: Sizes, widths: Sequence[int], activation: Activation = nn.ReLU) -> None:
         super().__init__()
-        self.shape = tuple(shape)
-        self.layers = hidden_layers(latent + context, widths, activation)
-        self.output = nn.Linear(widths[-1] if widths else latent + context, math.prod(shape))
+        size = sizes.latent + sizes.context
+        self.shape = sizes.shape
+        self.layers = hidden_layers(size, widths, activation)
+        self.output = nn.Linear(widths[-1] if widths else size, math.prod(sizes.shape))
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self.output(self.layers(join(z, context))).unflatten(-1, self.shape)

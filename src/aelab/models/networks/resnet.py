@@ -12,8 +12,8 @@ def _normalisation(channels: int, groups: int | None) -> nn.Module:
     # A group of one channel would lose the image where its sides are 1.
     if groups < 1 or channels % groups or channels == groups:
         raise ConfigurationError(
-            f"model.encoder.stage.groups={groups}: a group has two or more of the {channels} channels, all "
-            "as many: choose such a divisor of each of model.encoder.channels, or null for no normalisation"
+            f"network.stage.groups={groups}: a group has two or more of the {channels} channels, all "
+            "as many: choose such a divisor of each of network.channels, or null for no normalisation"
         )
     return nn.GroupNorm(groups, channels)
 
@@ -48,7 +48,7 @@ def residual(
     """
     if blocks < 1:
         raise ConfigurationError(
-            f"model.encoder.stage.blocks={blocks}: a residual stage has a block; choose network=conv for none"
+            f"network.stage.blocks={blocks}: a residual stage has a block; choose network=conv for none"
         )
     return nn.Sequential(
         *(ResidualBlock(channels, activation, groups) for _ in range(blocks)),

@@ -1,11 +1,16 @@
 """What every posterior is."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from aelab.core.errors import ConfigurationError
+
+Features = int | tuple[int, int, int]
+"""What an encoder gives for each observation: so many numbers, or a map (C, H, W)."""
 
 
 def check_latent(latent: int) -> int:
@@ -15,17 +20,45 @@ def check_latent(latent: int) -> int:
     return latent
 
 
-class Posterior(nn.Module, ABC):
-    """forward: h (B, features), read off x and c by the encoder, and step -> q(z|x,c) over (B, latent).
+def head(features: Features, outputs: int) -> nn.Module:
+    """The linear map from features to `outputs` numbers, at each place of a map (channels first)."""
+    if isinstance(features, int):
+        return nn.Linear(features, outputs)
+    return nn.Conv2d(features[0], outputs, 1)
 
-    latent: the size of a code. decoded: how much of it, from the front, the decoder reads; all by default.
+
+def layout_of(features: Features, latent: int) -> tuple[int, ...]:
+    """The layout of codes with `latent` numbers, at each place where the features are a map."""
+    return (latent,) if isinstance(features, int) else (latent, *features[1:])
+
+
+def vector(features: Features, posterior: str) -> int:
+    """The number of features; ConfigurationError where they are a map, which this posterior cannot read."""
+    if isinstance(features, int):
+        return features
+    raise ConfigurationError(
+        f"posterior={posterior} reads a vector of features and the encoder gives maps {list(features)}: "
+        "choose model.encoder.flat=true, or posterior=diagonal_gaussian"
+    )
+
+
+class Posterior(nn.Module, ABC):
+    """forward: h (B, *features), read off x and c by the encoder, and step -> q(z|x,c) over (B, latent).
+
+    Built with what the encoder gives and the sizes of the model.
+
+    layout: of what the decoder reads of a code, which is the front of it; a code itself is flat.
+    latent: the size of a code; None: as much as the decoder reads.
     step: the optimisation step, for parts that follow a schedule.
     """
 
-    def __init__(self, latent: int, decoded: int | None = None) -> None:
+    def __init__(self, layout: Sequence[int], latent: int | None = None) -> None:
         super().__init__()
-        self.latent = check_latent(latent)
-        self.decoded = latent if decoded is None else check_latent(decoded)
+        for size in layout:
+            check_latent(size)
+        self.layout = tuple(layout)
+        self.decoded = math.prod(layout)
+        self.latent = self.decoded if latent is None else check_latent(latent)
 
     @abstractmethod
     def forward(self, h: Tensor, step: int = 0) -> Distribution: ...

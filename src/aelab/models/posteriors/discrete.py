@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
 from aelab.core.schedules import Schedule, constant
 from aelab.models.distributions import Gaussian, Joint, OneHot, bounded
-from aelab.models.posteriors.base import Posterior
+from aelab.models.posteriors.base import Features, Posterior, vector
 
 
 class GumbelCategorical(Posterior):
@@ -17,9 +18,10 @@ class GumbelCategorical(Posterior):
     """
 
     def __init__(
-        self, features: int, latent: int, categories: int, temperature: float | Schedule = 0.67
+        self, features: Features, sizes: Sizes, categories: int, temperature: float | Schedule = 0.67
     ) -> None:
-        super().__init__(latent)
+        latent = sizes.latent
+        super().__init__((latent,))
         if categories < 2 or latent % categories:
             raise ConfigurationError(
                 f"latent={latent} cannot hold one-hot vectors of model.posterior.categories={categories}: "
@@ -27,7 +29,7 @@ class GumbelCategorical(Posterior):
             )
         self.groups = (latent // categories, categories)
         self.temperature = constant(temperature)
-        self.projection = nn.Linear(features, latent)
+        self.projection = nn.Linear(vector(features, "gumbel"), latent)
 
     def forward(self, h: Tensor, step: int = 0) -> OneHot:
         logits = self.projection(h).float().unflatten(-1, self.groups)
@@ -41,12 +43,13 @@ class JointGaussianCategorical(Posterior):
     """
 
     def __init__(
-        self, features: int, latent: int, discrete: Sequence[int], temperature: float | Schedule = 0.67
+        self, features: Features, sizes: Sizes, discrete: Sequence[int], temperature: float | Schedule = 0.67
     ) -> None:
-        super().__init__(latent)
+        latent = sizes.latent
+        super().__init__((latent,))
         self.discrete, self.continuous = list(discrete), continuous_size(latent, discrete)
         self.temperature = constant(temperature)
-        self.projection = nn.Linear(features, latent + self.continuous)
+        self.projection = nn.Linear(vector(features, "joint"), latent + self.continuous)
 
     def forward(self, h: Tensor, step: int = 0) -> Joint:
         sizes = [self.continuous, self.continuous, *self.discrete]

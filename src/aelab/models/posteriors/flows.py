@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
 from aelab.models.distributions import Transported
-from aelab.models.posteriors.base import Posterior
+from aelab.models.posteriors.base import Features, Posterior, vector
 from aelab.models.posteriors.gaussian import DiagonalGaussian
 
 
@@ -27,12 +28,13 @@ class Step(nn.Module, ABC):
 class Flow(Posterior):
     """A diagonal Gaussian carried through `length` steps. step: (features, latent) -> Step."""
 
-    def __init__(self, features: int, latent: int, step: Callable[..., Step], length: int = 4) -> None:
-        super().__init__(latent)
+    def __init__(self, features: Features, sizes: Sizes, step: Callable[..., Step], length: int = 4) -> None:
+        super().__init__((sizes.latent,))
         if length < 1:
             raise ConfigurationError(f"model.posterior.length={length}: a flow has at least one step")
-        self.base = DiagonalGaussian(features, latent)
-        self.steps = nn.ModuleList(step(features=features, latent=latent) for _ in range(length))
+        known = vector(features, "planar, radial or iaf")
+        self.base = DiagonalGaussian(known, sizes)
+        self.steps = nn.ModuleList(step(features=known, latent=sizes.latent) for _ in range(length))
 
     def forward(self, h: Tensor, step: int = 0) -> Transported:
         # The steps are also asked outside of mixed precision, which the features may come from.

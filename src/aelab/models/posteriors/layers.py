@@ -6,9 +6,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
 from aelab.models.distributions import Chain, Gaussian, Joint
 from aelab.models.networks.mlp import hidden_layers
-from aelab.models.posteriors.base import Posterior
+from aelab.models.posteriors.base import Features, Posterior, vector
 from aelab.models.posteriors.gaussian import DiagonalGaussian
 
 Activation = Callable[[], nn.Module]
@@ -21,7 +22,7 @@ class Between(nn.Module):
     def __init__(self, inputs: int, outputs: int, widths: Sequence[int], activation: Activation) -> None:
         super().__init__()
         self.layers = hidden_layers(inputs, widths, activation)
-        self.head = DiagonalGaussian(widths[-1] if widths else inputs, outputs)
+        self.head = DiagonalGaussian(widths[-1] if widths else inputs, Sizes(latent=outputs))
 
     def forward(self, z: Tensor) -> Gaussian:
         return self.head(self.layers(z))
@@ -30,21 +31,21 @@ class Between(nn.Module):
 class BottomUp(Posterior):
     """q(z_1|h) q(z_2|z_1) ...: each layer read off a sample of the one below (Burda et al. 2016).
 
-    latent: the size of z_1, which the decoder reads. upper: sizes of the layers above it.
+    sizes.latent: of z_1, which the decoder reads. upper: sizes of the layers above it.
     widths: of the network between two layers.
     """
 
     def __init__(
         self,
-        features: int,
-        latent: int,
+        features: Features,
+        sizes: Sizes,
         upper: Sequence[int],
         widths: Sequence[int] = (100,),
         activation: Activation = nn.Tanh,
     ) -> None:
-        self.sizes = layer_sizes(latent, upper)
-        super().__init__(sum(self.sizes), decoded=latent)
-        self.base = DiagonalGaussian(features, latent)
+        self.sizes = layer_sizes(sizes.latent, upper)
+        super().__init__((sizes.latent,), latent=sum(self.sizes))
+        self.base = DiagonalGaussian(vector(features, "bottom_up"), sizes)
         self.between = nn.ModuleList(Between(a, b, widths, activation) for a, b in pairwise(self.sizes))
 
     def forward(self, h: Tensor, step: int = 0) -> Chain:
@@ -56,24 +57,25 @@ class Ladder(Posterior):
 
     The structure `aelab.models.ladder.Ladder` merges it with the prior's way down (Sonderby et al. 2016).
 
-    latent: the size of z_1, which the decoder reads. upper: sizes of the layers above it.
+    sizes.latent: of z_1, which the decoder reads. upper: sizes of the layers above it.
     widths: of the network between two layers.
     """
 
     def __init__(
         self,
-        features: int,
-        latent: int,
+        features: Features,
+        sizes: Sizes,
         upper: Sequence[int],
         widths: Sequence[int] = (100,),
         activation: Activation = nn.Tanh,
     ) -> None:
-        self.sizes = layer_sizes(latent, upper)
-        super().__init__(sum(self.sizes), decoded=latent)
-        known = [features, *(widths[-1] if widths else features for _ in upper)]
+        self.sizes = layer_sizes(sizes.latent, upper)
+        super().__init__((sizes.latent,), latent=sum(self.sizes))
+        first = vector(features, "ladder")
+        known = [first, *(widths[-1] if widths else first for _ in upper)]
         self.up = nn.ModuleList(hidden_layers(a, widths, activation) for a in known[:-1])
         self.heads = nn.ModuleList(
-            DiagonalGaussian(a, size) for a, size in zip(known, self.sizes, strict=True)
+            DiagonalGaussian(a, Sizes(latent=size)) for a, size in zip(known, self.sizes, strict=True)
         )
 
     def forward(self, h: Tensor, step: int = 0) -> Joint:

@@ -1,6 +1,6 @@
-"""Priors p(z|c). Each is called with the context and with the model's `encode`, which some of them need."""
+"""Priors p(z|c). Each is called with the context and with the model, whose encoder some of them read."""
 
-from aelab.models.priors.base import Encode, Prior
+from aelab.models.priors.base import Encodes, Prior
 from aelab.models.priors.discrete import JointGaussianCategorical, UniformCategorical
 from aelab.models.priors.flows import Flow
 from aelab.models.priors.gaussian import Conditional, StandardNormal
@@ -10,7 +10,7 @@ from aelab.models.priors.spherical import UniformSphere
 
 __all__ = [
     "Conditional",
-    "Encode",
+    "Encodes",
     "Exemplar",
     "Flow",
     "GaussianMixture",

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
 from aelab.models.distributions import Joint, OneHot, StandardGaussian
 from aelab.models.posteriors.discrete import continuous_size
-from aelab.models.priors.base import Encode, Prior
+from aelab.models.priors.base import Encodes, Prior
 
 
 class UniformCategorical(Prior):
@@ -16,7 +17,8 @@ class UniformCategorical(Prior):
 
     zeros: Tensor
 
-    def __init__(self, latent: int, categories: int, context: int = 0, shape: Sequence[int] = ()) -> None:
+    def __init__(self, sizes: Sizes, categories: int) -> None:
+        latent = sizes.latent
         super().__init__()
         if categories < 2 or latent % categories:
             raise ConfigurationError(
@@ -24,7 +26,7 @@ class UniformCategorical(Prior):
             )
         self.register_buffer("zeros", torch.zeros(latent // categories, categories), persistent=False)
 
-    def forward(self, context: Tensor | None, encode: Encode) -> OneHot:
+    def forward(self, context: Tensor | None, model: Encodes) -> OneHot:
         return OneHot(self.zeros)
 
 
@@ -33,14 +35,13 @@ class JointGaussianCategorical(Prior):
 
     zeros: Tensor
 
-    def __init__(
-        self, latent: int, discrete: Sequence[int], context: int = 0, shape: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, sizes: Sizes, discrete: Sequence[int]) -> None:
+        latent = sizes.latent
         super().__init__()
         self.discrete, self.continuous = list(discrete), continuous_size(latent, discrete)
         self.register_buffer("zeros", torch.zeros(latent), persistent=False)
 
-    def forward(self, context: Tensor | None, encode: Encode) -> Joint:
+    def forward(self, context: Tensor | None, model: Encodes) -> Joint:
         continuous, *logits = self.zeros.split([self.continuous, *self.discrete])
         categories = {str(i): OneHot(part[None]) for i, part in enumerate(logits)}
         return Joint({"continuous": StandardGaussian(continuous), "discrete": Joint(categories)})

@@ -1,27 +1,26 @@
 """Priors that are normalising flows of zuko, conditional on the context where there is one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from aelab.core.records import Sizes
 from aelab.models.distributions.base import ONE, Shape
-from aelab.models.priors.base import Encode, Prior
+from aelab.models.priors.base import Encodes, Prior
 
 
 class Flow(Prior):
     """flow: (features, context) -> a flow of zuko over `features` dimensions, such as `zuko.flows.RealNVP`
     (Dinh et al. 2017) or `zuko.flows.NSF` (Durkan et al. 2019)."""
 
-    def __init__(
-        self, latent: int, flow: Callable[..., nn.Module], context: int = 0, shape: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, sizes: Sizes, flow: Callable[..., nn.Module]) -> None:
         super().__init__()
-        self.flow = flow(features=latent, context=context)
+        self.flow = flow(features=sizes.latent, context=sizes.context)
 
-    def forward(self, context: Tensor | None, encode: Encode) -> Distribution:
+    def forward(self, context: Tensor | None, model: Encodes) -> Distribution:
         return _Single(self.flow(None if context is None else context.float()))
 
 

@@ -1,14 +1,13 @@
 """Mixtures: of free Gaussians, of the posteriors of learned pseudo-inputs, of those of training images."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
 from aelab.models.distributions import Gaussian, bounded, has_density
-from aelab.models.priors.base import Encode, Prior
+from aelab.models.priors.base import Encodes, Prior
 
 
 def mixture(logits: Tensor, components: Distribution) -> MixtureSameFamily:
@@ -20,16 +19,14 @@ def mixture(logits: Tensor, components: Distribution) -> MixtureSameFamily:
 class GaussianMixture(Prior):
     """A mixture of `components` diagonal Gaussians with trained weights (Jiang et al. 2017)."""
 
-    def __init__(
-        self, latent: int, components: int = 50, context: int = 0, shape: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, sizes: Sizes, components: int = 50) -> None:
         super().__init__()
         _check("components", components)
         self.logits = nn.Parameter(torch.zeros(components))
-        self.loc = nn.Parameter(torch.randn(components, latent))
-        self.log_variance = nn.Parameter(torch.zeros(components, latent))
+        self.loc = nn.Parameter(torch.randn(components, sizes.latent))
+        self.log_variance = nn.Parameter(torch.zeros(components, sizes.latent))
 
-    def forward(self, context: Tensor | None, encode: Encode) -> MixtureSameFamily:
+    def forward(self, context: Tensor | None, model: Encodes) -> MixtureSameFamily:
         return mixture(self.logits, Gaussian(self.loc, bounded(self.log_variance)))
 
 
@@ -39,20 +36,20 @@ class Vamp(Prior):
     The pseudo-inputs begin as training images; those of a conditional model have contexts of their own.
     """
 
-    def __init__(self, latent: int, shape: Sequence[int], components: int = 500, context: int = 0) -> None:
+    def __init__(self, sizes: Sizes, components: int = 500) -> None:
         super().__init__()
         self.examples = _check("components", components)
-        self.pseudo_inputs = nn.Parameter(torch.rand(components, *shape))
+        self.pseudo_inputs = nn.Parameter(torch.rand(components, *sizes.shape))
         self.logits = nn.Parameter(torch.zeros(components), requires_grad=False)
-        self.contexts = nn.Parameter(torch.zeros(components, context)) if context else None
+        self.contexts = nn.Parameter(torch.zeros(components, sizes.context)) if sizes.context else None
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
         # Fewer images than pseudo-inputs are repeated.
         self.pseudo_inputs.copy_(x[torch.arange(self.examples, device=x.device) % len(x)])
 
-    def forward(self, context: Tensor | None, encode: Encode) -> MixtureSameFamily:
-        components = encode(self.pseudo_inputs.clamp(0, 1), self.contexts)
+    def forward(self, context: Tensor | None, model: Encodes) -> MixtureSameFamily:
+        components = model.encode(self.pseudo_inputs.clamp(0, 1), self.contexts)
         if not has_density(components) or len(components.batch_shape) != 1:
             raise ConfigurationError(
                 "prior=vamp mixes the posteriors of pseudo-inputs, and this posterior has no density: choose "
@@ -70,19 +67,19 @@ class Exemplar(Prior):
 
     exemplars: Tensor
 
-    def __init__(self, latent: int, shape: Sequence[int], components: int = 500, context: int = 0) -> None:
+    def __init__(self, sizes: Sizes, components: int = 500) -> None:
         super().__init__()
         self.examples = _check("components", components)
-        self.register_buffer("exemplars", torch.rand(components, *shape))
+        self.register_buffer("exemplars", torch.rand(components, *sizes.shape))
         self.register_buffer("logits", torch.zeros(components))
         self.log_variance = nn.Parameter(torch.zeros(()))
-        self.contexts = nn.Parameter(torch.zeros(components, context)) if context else None
+        self.contexts = nn.Parameter(torch.zeros(components, sizes.context)) if sizes.context else None
 
     def initialise(self, x: Tensor) -> None:
         self.exemplars.copy_(x[torch.arange(self.examples, device=x.device) % len(x)])
 
-    def forward(self, context: Tensor | None, encode: Encode) -> MixtureSameFamily:
-        centres = encode(self.exemplars, self.contexts).mean
+    def forward(self, context: Tensor | None, model: Encodes) -> MixtureSameFamily:
+        centres = model.encode(self.exemplars, self.contexts).mean
         return mixture(self.logits, Gaussian(centres, bounded(self.log_variance)))  # type: ignore[arg-type]
 
 

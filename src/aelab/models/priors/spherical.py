@@ -1,12 +1,11 @@
 """Priors of codes on the sphere."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from aelab.core.records import Sizes
 from aelab.models.distributions import SphereUniform
-from aelab.models.priors.base import Encode, Prior
+from aelab.models.priors.base import Encodes, Prior
 
 
 class UniformSphere(Prior):
@@ -14,9 +13,9 @@ class UniformSphere(Prior):
 
     zeros: Tensor
 
-    def __init__(self, latent: int, context: int = 0, shape: Sequence[int] = ()) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.register_buffer("zeros", torch.zeros(latent), persistent=False)
+        self.register_buffer("zeros", torch.zeros(sizes.latent), persistent=False)
 
-    def forward(self, context: Tensor | None, encode: Encode) -> SphereUniform:
+    def forward(self, context: Tensor | None, model: Encodes) -> SphereUniform:
         return SphereUniform(self.zeros)

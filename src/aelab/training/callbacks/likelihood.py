@@ -13,7 +13,13 @@ from tqdm import tqdm
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.core.seeds import seed_generators, step_seed
-from aelab.metrics.importance import importance_sampled, log_evidence
+from aelab.metrics.importance import (
+    NLL,
+    NLL_EFFECTIVE_SAMPLES,
+    NLL_STANDARD_ERROR,
+    importance_sampled,
+    log_evidence,
+)
 from aelab.models import Autoencoder
 
 
@@ -61,12 +67,11 @@ class ImportanceSampling(Callback):
         count, nll, square, effective = trainer.strategy.reduce(sums, reduce_op="sum").tolist()
         variance = max(0.0, square / count - (nll / count) ** 2)
         values = {
-            "test/nll": nll / count,
-            "test/nll_standard_error": (variance / max(1.0, count - 1)) ** 0.5,
-            "test/nll_effective_samples": effective / count,
+            NLL: nll / count,
+            NLL_STANDARD_ERROR: (variance / max(1.0, count - 1)) ** 0.5,
+            NLL_EFFECTIVE_SAMPLES: effective / count,
         }
-        pl_module.log_dict({k: torch.tensor(v) for k, v in values.items()}, logger=False)
-        pl_module.log_values(values)  # type: ignore[operator]
+        pl_module.log_measured("test", values)  # type: ignore[operator]
 
     def _sums(self, module: LightningModule, batch: Batch, index: int) -> Tensor:
         """Over a batch: the number of images, nll, its square, the effective number of codes."""

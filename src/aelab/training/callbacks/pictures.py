@@ -60,7 +60,8 @@ class Pictures(Callback):
 
 def pictures(model: Autoencoder, examples: Batch, columns: int) -> Iterator[tuple[str, Image.Image]]:
     """The pictures that are defined for this model, by name."""
-    yield "reconstructions", reconstructions(model(examples), columns)
+    if model.encoder is not None:
+        yield "reconstructions", reconstructions(model(examples), columns)
     if model.prior is None:
         return
     if model.conditioner is None:

@@ -1,0 +1,30 @@
+"""What a measured number is: its name, its unit, and which direction is better."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A quantity that models are measured by. Each estimator declares its own, and a run's folder keeps it
+    with the number, so that who reads the number needs no estimator.
+
+    unit: what belongs to one observation is "per observation". higher_is_better: None where neither direction
+    is (a rate, a count of active units). of_likelihood: whether it depends on the family of the likelihood,
+    so that it compares within one family only.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool | None = None
+    of_likelihood: bool = False
+
+    def per(self, noun: str) -> "Quantity":
+        """The same quantity where an observation has a noun of its own, as "nats per image"."""
+        return replace(self, unit=self.unit.replace("per observation", f"per {noun}"))
+
+    def facts(self) -> dict[str, Any]:
+        """All but the name, as plain values."""
+        found = asdict(self)
+        del found["name"]
+        return found
