@@ -36,7 +36,7 @@ class Term(nn.Module, ABC):
         """Move what no gradient trains, once an optimisation step is taken: by default nothing.
 
         Buffers of the term or of the model, that is: nothing is differentiated here, mixed precision is off,
-        and floating-point buffers are averaged over the processes afterwards. trace: of the step's last batch.
+        and floating-point buffers are averaged over the processes afterwards. trace: of the last batch.
         """
 
 
