@@ -205,7 +205,9 @@ def _reproducible() -> Iterator[None]:
 def _trained(data: DataModule, device: torch.device) -> dict[str, Any]:
     """Weights and accuracy of a network trained on the source's own training images."""
     images = data.source.load().train
-    task = "labels" if images.y is not None and data.classes else "rotations"
+    task = "labels" if images.y is not None and data.classes and (images.y >= 0).any() else "rotations"
+    if task == "labels" and images.y is not None and (images.y < 0).any():
+        images = images.take((images.y >= 0).nonzero()[:, 0])
     classes = int(data.classes or 0) if task == "labels" else ROTATIONS
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=generator)[:IMAGES]

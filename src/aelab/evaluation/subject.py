@@ -128,11 +128,22 @@ class Subject:
             )
 
     def labels(self, split: str, count: int | None = None) -> np.ndarray:
-        """Their labels, (N,); InapplicableError where the data have none."""
+        """Their labels, (N,), -1 where one is unknown; InapplicableError where the data have none."""
         labels = self.data.observations(split).y
         if labels is None or not self.data.classes:
             raise InapplicableError(f"{self.data.name} has no labels (data.classes is null)")
         return labels[:count].cpu().numpy()
+
+    def labelled(self, split: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The codes (K, latent) and labels (K,) of the first `count` images whose label is known.
+
+        InapplicableError where none is.
+        """
+        labels = self.labels(split)
+        known = np.flatnonzero(labels >= 0)[:count]
+        if not len(known):
+            raise InapplicableError(f"no label of the {split} images of {self.data.name} is known")
+        return self.codes(split, int(known[-1]) + 1)[known], labels[known]
 
     def factors(self, split: str, count: int | None = None) -> dict[str, np.ndarray]:
         """Their generative factors, by name, as levels from 0 that mean the same in all splits: (N,) each.

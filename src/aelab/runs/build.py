@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch.utils.flop_counter import FlopCounterMode
 
 from aelab.cluster.devices import check_accelerator, processes
 from aelab.config.construct import construct
@@ -20,7 +20,7 @@ from aelab.data.module import DataModule
 from aelab.data.preloaded import preload, with_preloaded
 from aelab.metrics.estimands import estimands
 from aelab.models import Autoencoder
-from aelab.models.distributions import check_same_space
+from aelab.runs.model import take_over
 from aelab.training.base import Training
 from aelab.training.callbacks.pictures import pictures
 from aelab.training.loop import EpochLoop
@@ -43,10 +43,12 @@ class Parts:
     flops_per_image: int | None
 
 
-def build(config: DictConfig, data: DataModule | None = None) -> Parts:
+def build(config: DictConfig, data: DataModule | None = None, resumes: bool = False) -> Parts:
     """Build the parts and try them on two validation observations; data: where these are in memory already.
 
-    Raises ConfigurationError or DataError where they do not fit together or with the data.
+    resumes: whether a checkpoint will give all weights, so that none are taken from `start.run`.
+    Raises ConfigurationError or DataError where they do not fit together or with the data, and RunError where
+    the weights that a training starts from are not there.
     """
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time alone
     if config.threads:
@@ -70,6 +72,9 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     prior = training.model.prior
     if prior is not None and prior.examples:
         prior.initialise(data.train_examples(prior.examples).x)
+    if not resumes:
+        take_over(training.model, config.start)
+    training.model.freeze(config.start.frozen)
     if training.model.follows_gradient and config.trainer.inference_mode:
         raise ConfigurationError(
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
@@ -79,7 +84,7 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     choose_matmul(training.model, data.batch_size)
     examples = data.val_examples(2)
     _check_support(training.model, data, examples)
-    two = _try(training, examples, config.monitor.metric)
+    two = _try(training, data, config.monitor.metric)
     _draw(training.model, data.kind, examples)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
 
@@ -101,11 +106,13 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 def _check_shards(config: DictConfig, training: Training) -> None:
     """Refuse with `trainer=fsdp` what reads weights or gradients whole."""
-    means = [node._target_ for node in (config.get("callbacks") or {}).values()]
+    named = config.get("callbacks") or {}
+    callbacks = [construct(node, f"callbacks.{name}") for name, node in named.items()]
     refused = {
         "structure=hamiltonian": training.model.follows_gradient,
-        "callback=ema": any(name.endswith("EMAWeightAveraging") for name in means),
+        "callback=ema": any(isinstance(callback, WeightAveraging) for callback in callbacks),
         "objective/penalty": any(not term.reads_codes for term in training.objective.terms.values()),
+        "an objective with parameters of its own": len(training.groups()) > 1,
         "training.gradient_clip_val": training.clip,
         "training.compile": config.training.compile,
         "trainer.inference_mode": config.trainer.inference_mode,
@@ -141,20 +148,25 @@ def _draw(model: Autoencoder, kind: Kind, batch: Batch) -> None:
     model.train()
 
 
-def _try(training: Training, batch: Batch, monitor: str) -> int:
-    """Train, measure and optimise once; the floating-point operations of the training step."""
-    flops = _step(training, batch)
+def _try(training: Training, data: DataModule, monitor: str | None) -> int:
+    """Train, measure and optimise once on two observations; a training step's floating-point operations."""
+    if training.model.conditioner is not None:
+        for split in ("train", "val", "test"):
+            training.model.conditioner.check(data.known(split))
+    training.make_optimizers()
+    batch = data.val_examples(2)
+    flops = training.rehearse(batch)
     names = measured(training, batch)
-    if monitor not in names:
+    if monitor is not None and monitor not in names:
         raise ConfigurationError(
-            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(names)}"
+            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(names)}, or "
+            "null to keep the last weights"
         )
-    try:
-        training.make_optimizer(list(training.model.parameters()))
-        if training.make_lr_schedule:
+    if training.make_lr_schedule:
+        try:
             training.make_lr_schedule(steps=1)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{error} (in optimizer)") from error
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"{error} (in lr_schedule)") from error
     return flops
 
 
@@ -168,29 +180,6 @@ def measured(training: Training, batch: Batch) -> list[str]:
     return [f"val/{name}" for name in measure.compute()]
 
 
-@torch.enable_grad()
-def _step(training: Training, batch: Batch) -> int:
-    """One training step that leaves no trace but what it finds wrong, and its floating-point operations."""
-    model = training.model
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with FlopCounterMode(display=False) as counter:
-        trace = model(batch, training.objective.samples)
-        if trace.posterior is not None and trace.prior is not None:
-            check_same_space(trace.posterior, trace.prior)
-        training.objective.total(training.objective(trace, model), 0).backward()
-    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    if idle:
-        raise ConfigurationError(
-            f"nothing in the objective trains model.{', model.'.join(idle[:3])}: choose other parts, or an "
-            "objective that reads them"
-        )
-    training.zero_grad()
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
-    return counter.get_total_flops()
-
-
 def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
     """An image's part of a step on a whole batch, from the steps on two images and on four.
 
@@ -198,7 +187,7 @@ def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
     """
     four = data.val_examples(4)
     more = len(four.x) - 2
-    each = (_step(training, four) - two) // more if more > 0 else two // 2
+    each = (training.rehearse(four) - two) // more if more > 0 else two // 2
     return each + (two - 2 * each) // data.batch_size
 
 
