@@ -91,9 +91,10 @@ def _evaluation(*overrides: str) -> DictConfig:
 
 @pytest.fixture(scope="session")
 def script_environment() -> dict[str, str]:
-    """The environment of a script that is run as a user would."""
+    """The environment of a script that is run as a user would, and finds the parts that tests bring along."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "AELAB"))}
-    return {**kept, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**kept, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true", "PYTHONPATH": path}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ Choice = tuple[str, str]
 
 def pairwise(
     groups: Mapping[str, Sequence[str]],
-    refused: Callable[[Row], bool] = lambda row: False,
+    refused: Callable[[Row], bool] = lambda _: False,
     apart: Collection[set[str]] = (),
 ) -> list[Row]:
     """Rows of one choice for each group, found greedily, the same at every call (Cohen et al., AETG, 1997).

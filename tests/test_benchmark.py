@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "scripts/benchmark.py"
@@ -25,7 +25,7 @@ def benchmark(*arguments):
     ],
 )
 def test_what_cannot_be_measured_is_refused(override, reason):
-    done = forked.run(SCRIPT, override, env=os.environ)
+    done = forks.run(SCRIPT, override, env=os.environ)
     assert done.returncode == 2
     assert reason in done.stderr
 

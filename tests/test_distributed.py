@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 
 from aelab.config.recorded import recorded_settings
@@ -18,7 +18,7 @@ from aelab.training.checkpoints import load, resume_points
 ROOT = Path(__file__).parents[1]
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "threads=1", "logger=[]"]
 # 283 validation images in batches of 100 leave three batches for two processes, the last of 83.
-UNEVEN = ["data.validation=283", "data.eval_batch_size=100", "binarization=dynamic"]
+UNEVEN = ["data.validation=283", "data.eval_batch_size=100", "values=dynamic"]
 
 
 def command(folder: Path, *overrides: str) -> list[str]:
@@ -34,14 +34,15 @@ VARIANTS = ["vae", "optimal_sigma_vae", "vamp_vae", "hvae", "dreg_iwae", "joint_
     params=[v if v == "vae" else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS],
 )
 def finished(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    script_environment: dict[str, str],
 ) -> tuple[RunFolder, list[dict]]:
     """A run of two processes, and what each of them saw."""
     folder = tmp_path_factory.mktemp("ddp")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
     probe = ["+callbacks.probe._target_=probe.Probe", f"+callbacks.probe.folder={folder}"]
     line = command(folder, *UNEVEN, *probe, f"variant={request.param}", "trainer.max_epochs=2")
-    done = forked.run(*line, env=environment)
+    done = forks.run(*line, env=script_environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = folder.rglob("record.json")
     seen = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
@@ -81,16 +82,17 @@ def test_numbers_equal_those_of_one_process(finished, stage):
 
 
 @pytest.mark.slow
-def test_sigterm_to_the_first_process_ends_both_and_the_run_resumes_to_the_same_bits(tmp_path):
+def test_sigterm_to_the_first_process_ends_both_and_the_run_resumes_to_the_same_bits(
+    tmp_path, script_environment
+):
     # Long enough that the signal meets the training also on a machine that is busy with other tests.
     overrides = ["trainer.max_epochs=12", "data.batch_size=16", "trainer.log_every_n_steps=5"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
 
     def run(line: list[str]) -> int:
-        return forked.run(*line, env=environment).returncode
+        return forks.run(*line, env=script_environment).returncode
 
     assert run(command(tmp_path / "whole", *overrides)) == 0
-    process = forked.start(*command(tmp_path / "killed", *overrides), env=environment)
+    process = forks.start(*command(tmp_path / "killed", *overrides), env=script_environment)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size for path in tmp_path.glob("killed/**/metrics.jsonl")):
         assert time.monotonic() < deadline

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 from small import SMALL
 
@@ -23,7 +23,7 @@ TWO = [
 
 
 def run(environment: dict[str, str], *overrides: str) -> None:
-    done = forked.run(TRAIN, *overrides, env=environment)
+    done = forks.run(TRAIN, *overrides, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

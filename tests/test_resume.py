@@ -3,14 +3,14 @@
 import subprocess
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "scripts/check_resume.py"
 
 
 def check(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return forked.start(SCRIPT, *arguments, env=environment).wait(900)
+    return forks.start(SCRIPT, *arguments, env=environment).wait(900)
 
 
 # A trial is resumed twice or three times.

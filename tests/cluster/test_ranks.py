@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 
 from aelab.runs.folder import RunFolder, Status
@@ -24,7 +24,7 @@ NODES = ["trainer.devices=1", "trainer.num_nodes=2"]
 def run(environments: list[dict[str, str]], script_environment: dict[str, str], *command: str) -> list:
     """Start a command once in each environment; each process's (exit code, output)."""
     started = [
-        forked.start(*command, env={**script_environment, "WANDB_MODE": "offline", **more})
+        forks.start(*command, env={**script_environment, "WANDB_MODE": "offline", **more})
         for more in environments
     ]
     done = [script.wait(120) for script in started]

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -214,7 +214,7 @@ def test_a_folder_where_a_figure_goes(refused, copy):
 
 
 def test_a_user_reads_one_line_and_the_exit_status_is_1(tmp_path, script_environment):
-    done = forked.run(SCRIPT, f"run={tmp_path}", env=script_environment)
+    done = forks.run(SCRIPT, f"run={tmp_path}", env=script_environment)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path} is no run folder")

@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 import torch
 from PIL import Image
@@ -70,7 +70,7 @@ def test_the_logged_loss_is_the_weighted_sum_of_the_logged_terms(train):
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(train):
-    overrides = ["binarization=dynamic", "corruption=masking"]
+    overrides = ["values=dynamic", "corruption=masking"]
     first, again, other = train(*overrides), train(*overrides), train(*overrides, "seed=1")
     assert first.metrics.read_bytes() == again.metrics.read_bytes()
     assert all(torch.equal(v, weights(again)[k]) for k, v in weights(first).items())
@@ -256,7 +256,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_a_checkpoint_and_its_exit_code(tmp_path, script_environment, signum, code):
     overrides = [*SMALL, "trainer.max_epochs=100000", f"outputs={tmp_path}", "pictures.every_n_epochs=100000"]
-    script = forked.start(ROOT / "scripts/train.py", *overrides, env=script_environment)
+    script = forks.start(ROOT / "scripts/train.py", *overrides, env=script_environment)
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("best.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -59,7 +59,7 @@ def assert_alike(member, alone):
             ["optimizer.lr=0.001", "optimizer.lr=0.01"],
             marks=pytest.mark.slow,
         ),
-        (["variant=cvae", "binarization=dynamic"], ["seed=0", "seed=1"]),
+        (["variant=cvae", "values=dynamic"], ["seed=0", "seed=1"]),
         (["variant=gumbel_vae"], ["seed=0", "seed=1"]),
         pytest.param(["variant=annealed_vae"], ["seed=0", "seed=1"], marks=pytest.mark.slow),
         (["variant=optimal_sigma_vae"], ["seed=0", "seed=1"]),

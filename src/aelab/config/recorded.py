@@ -14,6 +14,9 @@ from aelab.core.text import printable, sentence
 NAME = ""  # the key of the names of a node among its leaves
 NEEDED: dict[str, type] = {"name": str, "seed": int, "data": dict, "model": dict, "training": dict}
 
+# Where a run's folder keeps its configuration, and the weights that validation chose.
+CONFIG, BEST = "config.yaml", "checkpoints/best.ckpt"
+
 
 def recorded_settings(path: Path) -> DictConfig:
     """The configuration in the file at `path`, as a run composed it; it may name anything to be built.

@@ -31,7 +31,9 @@ class Started:
         """What `subprocess.run` returns; it fails after `timeout` seconds."""
         self.process.join(timeout)
         code = self.process.exitcode
-        assert code is not None, f"{self.line} goes on after {timeout} s"
+        if code is None:
+            self.process.kill()
+            raise TimeoutError(f"{self.line} goes on after {timeout} s")
         for output in self.outputs:
             output.seek(0)
         return CompletedProcess(self.line, code, *(output.read() for output in self.outputs))
