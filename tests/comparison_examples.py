@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 import numpy as np
 from PIL import Image
 
-from aelab.comparison.base import Budget, Comparison, Group, Run, Summary
+from aelab.comparison.base import Budget, Comparison, Group, MetricSummary, RunSummary
 from aelab.core.quantity import Quantity
 
 METRICS = (
@@ -26,13 +26,13 @@ def picture(file: Path, size: tuple[int, int] = (60, 30), colour: bool = False) 
     return file
 
 
-def run(name: str, seed: int, level: float, folder: Path) -> Run:
+def run(name: str, seed: int, level: float, folder: Path) -> RunSummary:
     """A finished run around a level, with a curve of 50 points and two pictures."""
     path = folder / f"{seed}"
     values = {metric.name: level + 10 * k + seed / 10 for k, metric in enumerate(METRICS)}
     curve = tuple((step, level - 100 / (step + 1) + seed) for step in range(50))
     pictures = {kind: picture(path / f"{kind}.png") for kind in ("reconstructions", "samples")}
-    return Run(path, name, seed, "finished", None, {}, values, {}, {"val/elbo": curve}, pictures)
+    return RunSummary(path, name, seed, "finished", None, {}, values, {}, {"val/elbo": curve}, pictures)
 
 
 def group(name: str, place: int, folder: Path, seeds: int = 3) -> Group:
@@ -46,9 +46,9 @@ def group(name: str, place: int, folder: Path, seeds: int = 3) -> Group:
     return Group(name, differing, runs, (), budget, summaries)
 
 
-def summary(values: list[float]) -> Summary:
+def summary(values: list[float]) -> MetricSummary:
     deviation = stdev(values) if len(values) > 1 else None
-    return Summary(tuple(values), fmean(values), deviation, (min(values), max(values)), 1.0, 0.04)
+    return MetricSummary(tuple(values), fmean(values), deviation, (min(values), max(values)), 1.0, 0.04)
 
 
 def comparison(folder: Path, names: list[str]) -> Comparison:

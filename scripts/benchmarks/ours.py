@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -13,11 +12,11 @@ from pytorch_lightning import Callback
 from aelab.config.compose import compose
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.core.signals import Signals
-from aelab.data.splits import Images, Splits
-from aelab.loggers import new_run_id
+from aelab.data.splits import Observations, Splits
 from aelab.runs.build import Parts, build, make_trainer
-from aelab.runs.fit import fit
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run
+from aelab.runs.prepare import begin
+from aelab.runs.train import fit
 from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, Composition, pixels, timed, timed_trainer, warmup
 
 CPU = torch.device("cpu")
@@ -33,7 +32,7 @@ class Synthetic:
     def load(self) -> Splits:
         x = pixels(IMAGES + HELD_OUT)
         y = torch.arange(len(x)) % CLASSES
-        return Splits(Images(x[:IMAGES], y[:IMAGES]), Images(x[IMAGES:], y[IMAGES:]), {})
+        return Splits(Observations(x[:IMAGES], y[:IMAGES]), Observations(x[IMAGES:], y[IMAGES:]), {})
 
 
 def most_steps(case: Composition) -> int:
@@ -52,7 +51,7 @@ def configuration(case: Composition, steps: int) -> DictConfig:
         "data.classes": CLASSES,
         "data.validation": HELD_OUT,
         "data.batch_size": case.batch_size,
-        "binarization": "grey",
+        "values": "grey",
         "logger.wandb.mode": "offline",
         "trainer.max_epochs": 1,
         "trainer.limit_train_batches": warmup(steps) + steps + 1,
@@ -127,6 +126,5 @@ def train_logged(case: Composition, steps: int, span: Callback) -> None:
     training: Any = parts.training
     training.configure_callbacks = lambda: [span]
     with TemporaryDirectory() as root:
-        folder = RunFolder.create(Path(root), config.name)
-        folder.update(run_id=new_run_id())
-        fit(config, parts, folder, None, Signals())
+        config.outputs = root
+        fit(begin(Run.planned(config), parts), parts, Signals())

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from rich.table import Table
 
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import Record, open_study
+from aelab.sweeps.study import StudyRecord, open_study
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 # The smallest training with all that a run does: its cost is its start and its end.
@@ -49,7 +49,7 @@ def kept(trials: int, workers: int, storage: str | None) -> Kept:
     with TemporaryDirectory() as name:
         folder = Path(name)
         study = partial(_record, storage, folder, f"benchmark-{time.time_ns()}")
-        study().add([f"seed={seed}"] for seed in range(trials))
+        study().enqueue([f"seed={seed}"] for seed in range(trials))
         fork = multiprocessing.get_context("fork")
         processes = [fork.Process(target=_work, args=(study,)) for _ in range(workers)]
         began, before = time.monotonic(), _cpu()
@@ -63,15 +63,15 @@ def kept(trials: int, workers: int, storage: str | None) -> Kept:
         return Kept(trials, workers, seconds, cpu, sum(file.stat().st_size for file in folder.iterdir()))
 
 
-def _record(storage: str | None, folder: Path, name: str) -> Record:
+def _record(storage: str | None, folder: Path, name: str) -> StudyRecord:
     study = open_study(name, open_storage(storage, folder), {"val/elbo": "maximize"}, {})
-    return Record(study, None, 0)
+    return StudyRecord(study, None, 0)
 
 
-def _work(study: partial[Record]) -> None:
+def _work(study: partial[StudyRecord]) -> None:
     """Take trials until none is left, and tell of each what a training tells."""
     record = study()
-    while (trial := record.take()) is not None:
+    while (trial := record.claim()) is not None:
         trial.set_user_attr("run", "outputs/vae_digits/2026-01-31_12-00-00")
         record.end(trial, TrialState.COMPLETE, values=[0.0])
 

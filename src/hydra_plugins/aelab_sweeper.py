@@ -28,7 +28,7 @@ class AelabSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep that a command line (its overrides without Hydra's own) asks for."""
-        from aelab.sweeps.composer import Composer
+        from aelab.sweeps.hydra_jobs import HydraJobs
         from aelab.sweeps.sweep import sweep
 
-        sweep(Composer(*self._given), arguments)
+        sweep(HydraJobs(*self._given), arguments)

@@ -84,15 +84,15 @@ def test_a_queue_is_asked_again_after_a_while_or_for_another_job(says):
 def taken(folder, workers):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     record = shared_record(open_storage(None, folder))
-    record.add(POINTS[: len(workers)])
+    record.enqueue(POINTS[: len(workers)])
     for worker in workers:
-        record.note(record.take(range(len(workers))), worker=worker)
+        record.set_facts(record.claim(range(len(workers))), worker=worker)
     return record
 
 
 def taken_back(record, ours=()):
     """The reason of each trial that was taken back."""
-    record.take(ours)
+    record.claim(ours)
     return {t.number: t.user_attrs["reason"] for t in record.study.trials if "reason" in t.user_attrs}
 
 
@@ -133,7 +133,7 @@ def test_a_process_of_another_machine_is_gone_when_its_job_is(says, monkeypatch)
 def test_a_job_submitted_by_a_job_does_not_take_its_name(monkeypatch):
     for name, value in {"ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "1", "JOB_ID": "8", "CONF": "/c"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    with slurm.outside():
+    with slurm.outside_job():
         assert slurm.job() is None
         assert {n for n in os.environ if n.startswith("SLURM")} == {"SLURM_CONF"}
     assert slurm.job() == "7_1"

@@ -8,9 +8,9 @@ import pytest
 from folders import make_run
 
 from aelab.comparison.compare import compare
+from aelab.comparison.csv_sheets import csv_text, groups_sheet, metrics_sheet, runs_sheet
 from aelab.comparison.latex import escaped, latex
-from aelab.comparison.read import read_run
-from aelab.comparison.spreadsheets import csv_text, groups_sheet, metrics_sheet, runs_sheet
+from aelab.comparison.run_summaries import read_run
 from aelab.comparison.tables import page
 from aelab.core.errors import ConfigurationError
 from aelab.core.text import printable, without_secrets
@@ -174,4 +174,4 @@ def test_curves_pass_over_what_is_no_number(tmp_path):
 
 
 def test_printable_is_one_line():
-    assert printable("a\n b\x00\u202e") == "a b\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
+    assert printable("a\n b\x00\u202e") == r"a\n b\x00\u202e"

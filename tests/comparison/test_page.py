@@ -12,7 +12,7 @@ import pytest
 from comparison_examples import comparison, with_failure
 
 from aelab.comparison.base import Comparison
-from aelab.comparison.page.data import curve_names, page_data, plane, sweep
+from aelab.comparison.page.chart_data import curve_names, page_data, plane, sweep
 from aelab.comparison.page.render import cards, families, render
 from aelab.core.quantity import Quantity
 

@@ -10,12 +10,12 @@ import pytest
 from comparison_examples import comparison, group, picture
 from PIL import Image
 
-from aelab.comparison.base import Summary
-from aelab.comparison.numerals import mean_and_deviation
-from aelab.comparison.page import pictures
-from aelab.comparison.page.curves import band
-from aelab.comparison.page.formats import duration, estimate, interval, number, p_value, spread, standing
-from aelab.comparison.page.pictures import common_seed, embedded, gallery
+from aelab.comparison.base import MetricSummary
+from aelab.comparison.number_format import mean_and_deviation
+from aelab.comparison.page import gallery as gallery_module
+from aelab.comparison.page.bands import band
+from aelab.comparison.page.filters import duration, estimate, interval, number, p_value, spread, standing
+from aelab.comparison.page.gallery import common_seed, embedded, gallery
 
 
 def test_a_band_is_mean_least_and_most_over_the_steps_that_all_reached():
@@ -72,17 +72,17 @@ def test_a_number_has_four_digits(value, text):
     ],
 )
 def test_an_estimate_ends_where_its_deviation_does(mean, deviation, text):
-    summary = Summary((mean,), mean, deviation)
+    summary = MetricSummary((mean,), mean, deviation)
     assert estimate(summary) == text
     assert mean_and_deviation(summary) == text.replace("−", "-").replace(",", "")
 
 
 def test_standing_names_only_what_is_known():
-    assert standing(Summary((1.0,), 1.0, rank=2.5, p=0.03), 3) == "rank 2.5 · p = 0.03 · 1 of 3 seeds"
-    assert standing(Summary((1.0,), 1.0), 1) == ""
+    assert standing(MetricSummary((1.0,), 1.0, rank=2.5, p=0.03), 3) == "rank 2.5 · p = 0.03 · 1 of 3 seeds"
+    assert standing(MetricSummary((1.0,), 1.0), 1) == ""
     assert p_value(1e-5) == "p < 0.001"
-    assert interval(Summary((1.0,), 1.0)) == ""
-    assert interval(Summary((1.0,), 1.0, 0.5, (0.7512, 1.25))) == "[0.75, 1.25]"
+    assert interval(MetricSummary((1.0,), 1.0)) == ""
+    assert interval(MetricSummary((1.0,), 1.0, 0.5, (0.7512, 1.25))) == "[0.75, 1.25]"
 
 
 def test_ranges_and_durations():
@@ -127,7 +127,7 @@ def test_a_file_that_is_no_picture_of_this_run_is_refused(tmp_path, monkeypatch)
     assert embedded(folder / "pipe.png", folder) == embedded(folder / "none.png", folder) == "is not there"
     for name in ("text.png", "cut.png", "photo.jpg"):
         assert "is not a PNG" in embedded(folder / name, folder)
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(gallery_module, "MOST_PIXELS", 1000)
     assert "million pixels" in embedded(picture(folder / "large.png"), folder)
 
 

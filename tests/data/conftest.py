@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from servers import Quiet, start
 
 from aelab.data.sources.idx import Idx
 from aelab.data.sources.published import PublishedFile
-from aelab.data.splits import Images
+from aelab.data.splits import Observations
 
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -54,12 +55,14 @@ class Published:
 
 
 @pytest.fixture
-def to_idx():
+def to_idx() -> Callable[[np.ndarray], bytes]:
+    """The IDX form of an array."""
     return idx_bytes
 
 
 @pytest.fixture
-def published():
+def published() -> Published:
+    """Forty images to train on and ten to test."""
     draw = np.random.default_rng(0)
     arrays = {}
     for split, count in (("train", 40), ("test", 10)):
@@ -69,20 +72,20 @@ def published():
 
 
 @pytest.fixture
-def numbered():
+def numbered() -> Callable[..., Observations]:
     """Images whose first pixels spell their own number, so that a batch tells where it comes from."""
 
-    def build(count: int, labels: bool = True) -> Images:
+    def build(count: int, labels: bool = True) -> Observations:
         number = torch.arange(count)
         x = torch.full((count, 1, 2, 4), 128, dtype=torch.uint8)
         x[:, 0, 0, 0], x[:, 0, 0, 1] = (number // 256).byte(), (number % 256).byte()
-        return Images(x, number if labels else None)
+        return Observations(x, number if labels else None)
 
     return build
 
 
 @pytest.fixture
-def serve():
+def serve() -> Iterator[Callable[..., str]]:
     """Serve the files of a folder until the test ends; the URL."""
     servers = []
 

@@ -1,4 +1,4 @@
-"""Images that are read ahead are those of every run that reads the same ones."""
+"""Images that are preloaded are those of every run that reads the same ones."""
 
 from multiprocessing import get_context
 from types import SimpleNamespace
@@ -8,13 +8,13 @@ import torch
 
 from aelab.config.compose import compose
 from aelab.core.errors import DataError
-from aelab.data import preloaded as ahead
-from aelab.runs.build import data_module, read_data_ahead
+from aelab.data import preloaded
+from aelab.runs.build import data_module, preload_data
 
 
 @pytest.fixture(autouse=True)
 def nothing_read(monkeypatch):
-    monkeypatch.setattr(ahead, "_read", {})
+    monkeypatch.setattr(preloaded, "_preloaded", {})
 
 
 def cut(*overrides):
@@ -25,17 +25,17 @@ def cut(*overrides):
 
 def test_runs_of_other_settings_share_what_was_read_and_get_the_same_images():
     alone = cut("data.validation=100", "data.batch_size=7")
-    read_data_ahead(compose())
+    preload_data(compose())
     first, second = cut("data.validation=100", "data.batch_size=7"), cut("seed=3")
     assert first.source is second.source
     for split in ("train", "val", "test"):
-        assert first.images(split).x.equal(alone.images(split).x)
+        assert first.observations(split).x.equal(alone.observations(split).x)
     assert first.checksums == alone.checksums
-    assert len(second.images("val").x) != 100
+    assert len(second.observations("val").x) != 100
 
 
 def test_nothing_is_shared_with_other_data(tmp_path):
-    read_data_ahead(compose())
+    preload_data(compose())
     with pytest.raises(DataError):
         cut("data=mnist", f"data.root={tmp_path}")
 
@@ -56,7 +56,7 @@ def work():
 
 def test_a_process_forked_afterwards_has_its_threads(monkeypatch):
     torch.set_num_threads(2)
-    ahead.read_ahead({"source": "parallel"}, SimpleNamespace(source=InParallel()))
+    preloaded.preload({"source": "parallel"}, SimpleNamespace(source=InParallel()))
     assert torch.get_num_threads() == 2
     forked = get_context("fork").Process(target=work)
     forked.start()
@@ -67,7 +67,7 @@ def test_a_process_forked_afterwards_has_its_threads(monkeypatch):
 
 
 def test_images_are_read_once(monkeypatch):
-    read_data_ahead(compose())
+    preload_data(compose())
     monkeypatch.setattr("aelab.data.sources.digits.Digits.load", lambda self: pytest.fail("read again"))
-    read_data_ahead(compose(["seed=2"]))
+    preload_data(compose(["seed=2"]))
     cut()

@@ -1,29 +1,34 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import undecoded
 from torch import distributions as td
 from torch import nn
 from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.regression import MeanSquaredError
 
-from aelab.core.records import Trace
+from aelab.core.records import Batch, Trace
+from aelab.data.kinds import Pixels
 from aelab.metrics.estimands import (
     EVIDENCE,
-    RECONSTRUCTION,
     ActiveUnits,
     Means,
     estimands,
     evidence,
-    reconstruction,
 )
 from aelab.models.distributions import Bernoulli, Gaussian, PointMass, StandardGaussian
 from aelab.models.likelihoods import ContinuousBernoulli
 
 EVENT, LATENT, COUNT = (1, 4, 3), 3, 24
+
+
+def every():
+    return estimands(LATENT, Pixels(), bits=8.0)
 
 
 few = settings(max_examples=20, deadline=None)
@@ -47,22 +52,22 @@ def traces(sizes=(COUNT,), samples=2, likelihood="bernoulli", prior="standard", 
     }
     for part in torch.arange(COUNT).split(list(sizes)):
         yield Trace(
-            x=x[part],
+            batch=Batch(x[part]),
             corrupted=x[part],
             context=None,
             posterior=PointMass(loc[part]) if point else Gaussian(loc[part], log_variance[part]),
             prior=priors[prior],
             z=z[:, part],
-            likelihood=densities[likelihood](params[:, part]),
+            decode=partial(densities[likelihood], params[:, part]),
         )
 
 
 def evidences():
-    return Means(evidence, EVIDENCE)
+    return Means(partial(evidence, bits=8.0), EVIDENCE)
 
 
 def reconstructions():
-    return Means(reconstruction, RECONSTRUCTION)
+    return Means(Pixels().errors, Pixels.quantities)
 
 
 def measured(metric, parts):
@@ -83,8 +88,8 @@ def cuts(draw):
 @given(sizes=cuts())
 def test_measures_do_not_depend_on_the_batch_size(prior, likelihood, sizes):
     options = {"prior": prior, "likelihood": likelihood}
-    whole = measured(estimands(LATENT), traces(**options))
-    assert measured(estimands(LATENT), traces(sizes, **options)) == pytest.approx(whole, rel=1e-9)
+    whole = measured(every(), traces(**options))
+    assert measured(every(), traces(sizes, **options)) == pytest.approx(whole, rel=1e-9)
 
 
 @few
@@ -127,17 +132,26 @@ def test_a_uniform_density_costs_the_eight_bits_of_a_grey_level():
     x = torch.rand(5, *EVENT)
     standard = torch.zeros(5, LATENT)
     trace = Trace(
-        x=x,
+        batch=Batch(x),
         corrupted=x,
         context=None,
         posterior=Gaussian(standard, standard),
         prior=StandardGaussian(x.new_zeros(LATENT)),
         z=standard[None],
-        likelihood=ContinuousBernoulli()(torch.zeros(1, 5, *EVENT)),
+        decode=lambda: ContinuousBernoulli()(torch.zeros(1, 5, *EVENT)),
     )
     values = measured(evidences(), [trace])
     assert values["bits_per_dim"] == pytest.approx(8, abs=1e-5)
     assert values["elbo"] == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_values_that_no_number_of_bits_describes_have_none_for_each_dimension(likelihood):
+    values = measured(estimands(LATENT, Pixels(), bits=None), traces(likelihood=likelihood))
+    assert "bits_per_dim" not in values
+    assert values == {
+        k: v for k, v in measured(every(), traces(likelihood=likelihood)).items() if k in values
+    }
 
 
 def test_fair_coins_cost_one_bit_each():
@@ -150,9 +164,9 @@ def test_fair_coins_cost_one_bit_each():
 
 @pytest.mark.parametrize("options", [{"prior": "none"}, {"point": True}, {"prior": "none", "point": True}])
 def test_what_is_undefined_is_absent_and_the_rest_is_there(options):
-    values = measured(estimands(LATENT), traces(**options))
+    values = measured(every(), traces(**options))
     assert set(values) == {"distortion", "mse", "squared_error", "psnr", "active_units"}
-    whole = measured(estimands(LATENT), traces())
+    whole = measured(every(), traces())
     assert values == pytest.approx({name: whole[name] for name in values})
 
 
@@ -178,7 +192,7 @@ def test_perfect_images_have_a_hundred_decibels():
 def test_active_units_are_the_dimensions_whose_mean_varies(active, shift):
     mean = torch.where(torch.tensor(active), 0.11, 0.09) * torch.tensor([[-1.0], [1.0]]).repeat(50, 1)
     x = torch.zeros(100, 1)
-    trace = Trace(x, x, None, PointMass(mean.double() + shift), None, mean[None], Bernoulli(x[None]))
+    trace = Trace(Batch(x), x, None, PointMass(mean.double() + shift), None, mean[None], undecoded)
     assert measured(ActiveUnits(len(active)), [trace]) == {"active_units": sum(active)}
 
 
@@ -191,7 +205,7 @@ def test_active_units_are_counted_as_numpy_would(threshold):
 
 
 def test_nothing_of_the_measures_enters_a_checkpoint():
-    metric = estimands(LATENT)
+    metric = every()
     measured(metric, traces())
     assert not metric.state_dict()
     assert not list(metric.parameters())
@@ -209,16 +223,16 @@ def test_nothing_of_the_measures_enters_a_checkpoint():
     ],
 )
 def test_the_sums_stay_in_double_precision_whatever_the_model_is_cast_to(cast):
-    model = nn.ModuleDict({"network": nn.Linear(1, 1), "measures": estimands(LATENT)})
+    model = nn.ModuleDict({"network": nn.Linear(1, 1), "measures": every()})
     cast(model)
     for _ in range(2):
         values = measured(model["measures"], traces([1] * COUNT))
-        assert values == pytest.approx(measured(estimands(LATENT), traces()), rel=1e-9)
+        assert values == pytest.approx(measured(every(), traces()), rel=1e-9)
         model["measures"].reset()
 
 
 def test_a_measure_begins_anew_after_its_reset():
-    metric = estimands(LATENT)
+    metric = every()
     first = measured(metric, traces())
     metric.reset()
     assert measured(metric, traces([5, COUNT - 5])) == pytest.approx(first, rel=1e-9)

@@ -88,7 +88,7 @@ def test_samples_are_images_as_many_as_asked(slots):
 
 
 def test_samples_follow_the_prior_and_the_decoder():
-    model = build(likelihood=Gaussian(activation=nn.Identity), decoder=partial(MLPDecoder, widths=[]))
+    model = build(likelihood=Gaussian(bounds=None), decoder=partial(MLPDecoder, widths=[]))
     weight, bias = model.decoder.output.weight.detach(), model.decoder.output.bias.detach()
     images = model.sample(20_000).detach().flatten(1)
     covariance = weight @ weight.T
@@ -182,7 +182,7 @@ def pca(loadings, noise, optimal=True):
         encoder=partial(MLPEncoder, widths=[]),
         posterior=DiagonalGaussian,
         decoder=partial(MLPDecoder, widths=[]),
-        likelihood=Gaussian(noise, activation=nn.Identity),
+        likelihood=Gaussian(noise, bounds=None),
         prior=StandardNormal,
     )
     precision = loadings.square().sum(0) + noise**2
@@ -226,7 +226,7 @@ def test_the_bound_is_the_evidence_of_probabilistic_pca_less_the_posteriors_dive
     x = marginal.sample((50,))
     trace = model(Batch(x))
     z = sigma_points(trace.posterior)
-    bound = evidence(replace(trace, z=z, likelihood=model.decode(z)))["elbo"].mean()
+    bound = evidence(replace(trace, z=z, decode=lambda: model.decode(z)))["elbo"].mean()
     q = MultivariateNormal(trace.posterior.mean, trace.posterior.variance.diag_embed())
     gap = kl_divergence(q, MultivariateNormal((x - marginal.mean) @ projection.T, variance.diag())).mean()
     assert (gap < 1e-6) == optimal

@@ -9,8 +9,9 @@ from servers import Listener, start
 from aelab.config.compose import compose
 from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.reproduction import reproduce as flow
-from aelab.reproduction.clean_tree import clean_tree, diffstat, repository_with
-from aelab.reproduction.recorded import recorded_run
+from aelab.reproduction.checkout import clean_checkout, diffstat, repository_with
+from aelab.reproduction.recorded_run import read_recorded_run
+from aelab.reproduction.retraining import TRAINING_PROCESS
 from aelab.runs.find import runs_of
 from aelab.runs.folder import RunFolder
 
@@ -21,6 +22,8 @@ def repository(tmp_path_factory):
     top = tmp_path_factory.mktemp("repository")
     shutil.copytree(ROOT / "conf", top / "conf")
     (top / "file").write_text("one\n")
+    (top / "src" / TRAINING_PROCESS).parent.mkdir(parents=True)
+    shutil.copy(ROOT / "src" / TRAINING_PROCESS, top / "src" / TRAINING_PROCESS)
     git(top, "init", "--quiet")
     git(top, "add", ".")
     git(top, "commit", "--quiet", "--message", "one")
@@ -47,7 +50,7 @@ def run(trained, commit, tmp_path):
 @pytest.fixture
 def untrained(monkeypatch):
     """Training is what must not be reached."""
-    monkeypatch.setattr(flow, "train_again", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.setattr(flow, "retrain", lambda *_: pytest.fail("it was trained"))
 
 
 @pytest.fixture
@@ -87,6 +90,23 @@ def why(repository, untrained, tmp_path):
 )
 def test_a_record_that_cannot_be_followed_is_refused(run, why, fields, sentence):
     assert sentence in why(alter(run, **fields))
+
+
+def test_code_of_an_earlier_layout_is_not_run(run, repository, why, capsys):
+    """Its own commit reproduces it: of all others none knows how it is started."""
+    git(repository, "rm", "--quiet", f"src/{TRAINING_PROCESS}")
+    git(repository, "commit", "--quiet", "--message", "earlier")
+    commit = git(repository, "rev-parse", "HEAD").decode().strip()
+    alter(run, git={"commit": commit})
+    sentence = (
+        f"is of an earlier layout of aelab, which this one cannot run: train it again, or check out {commit}"
+    )
+    try:
+        assert sentence in why(run)
+        assert reproduce(f"run='{run.path}'", f"repository={repository}", "check=true") == 1
+        assert sentence in " ".join(capsys.readouterr().out.split())
+    finally:
+        git(repository, "reset", "--quiet", "--hard", "HEAD~1")
 
 
 def test_other_data_are_refused_before_any_training(run, why):
@@ -134,11 +154,11 @@ def test_the_recorded_code_is_given_addresses_of_its_own_conf_alone(
     alter(configure(elsewhere, "old", {"_target_": "aelab.old.Part"}), git={"commit": commit})
     given = []
 
-    def train_again(source, settings, *rest):
+    def retrain(source, settings, *rest):
         given.append(settings)
         raise RunError("not trained")
 
-    monkeypatch.setattr(flow, "train_again", train_again)
+    monkeypatch.setattr(flow, "retrain", retrain)
     assert reproduce(f"run='{elsewhere.path}'", f"repository={repository}", f"outputs={tmp_path}") == 1
     (settings,) = given
     assert settings.data.source.mirrors == ["https://example.org/"]
@@ -183,7 +203,7 @@ def test_a_patch_cannot_leave_its_tree(repository, commit, patch, tmp_path, monk
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with (
         pytest.raises(RunError, match=r"changes\.patch does not apply"),
-        clean_tree(repository, commit, patch),
+        clean_checkout(repository, commit, patch),
     ):
         pytest.fail("it was applied")
     assert not list(tmp_path.iterdir())
@@ -200,9 +220,9 @@ def test_a_tree_is_the_commit_and_leaves_the_repository_alone(repository, commit
     patch = git(repository, "diff").replace(b"+two", b"+three")
     before[repository / ".git" / "index"] = (repository / ".git" / "index").read_bytes()
     try:
-        with clean_tree(repository, commit, b"") as tree:
+        with clean_checkout(repository, commit, b"") as tree:
             assert (tree / "file").read_text() == "one\n"
-        with clean_tree(repository, commit, patch) as tree:
+        with clean_checkout(repository, commit, patch) as tree:
             assert (tree / "file").read_text() == "three\n"
         assert not tree.exists()
         assert {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()} == before
@@ -216,7 +236,7 @@ def test_hooks_of_the_user_are_not_run(repository, commit, tmp_path, monkeypatch
     (hooks / "post-checkout").chmod(0o755)
     (tmp_path / "gitconfig").write_text(f"[core]\n\thooksPath = {hooks}\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
-    with clean_tree(repository, commit, b""):
+    with clean_checkout(repository, commit, b""):
         pass
     assert not (tmp_path / "ran").exists()
 
@@ -263,7 +283,7 @@ def test_changes_that_the_record_lacks_are_a_difference(run, repository, capfd):
     assert reproduce(f"run='{alter(run, git=state).path}'", f"repository={repository}", "check=true") == 2
     assert "big.bin" in capfd.readouterr().out
     state["left_out"] = []
-    assert recorded_run(alter(run, git=state).path).gaps()[0].recorded == "changes of the source"
+    assert read_recorded_run(alter(run, git=state).path).gaps()[0].recorded == "changes of the source"
 
 
 @pytest.mark.parametrize("overrides", [[], ["run=a", "runs=[b]"]])
@@ -297,7 +317,7 @@ def test_runs_are_found_by_list_pattern_and_parent(tmp_path):
     assert found(None, str(tmp_path / "[be]*")) == ["b/1", "empty"]
     assert found(None, [str(tmp_path / "missing*")]) == ["missing*"]
     with pytest.raises(AelabError, match="no run folder"):
-        recorded_run(tmp_path / "empty")
+        read_recorded_run(tmp_path / "empty")
 
 
 def test_outputs_that_cannot_be_written_are_named(run, tmp_path):

@@ -1,4 +1,4 @@
-"""Recorded runs are trained again by their own code, and what differs is found and named."""
+"""RecordedRun runs are trained again by their own code, and what differs is found and named."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def tree(top):
 
 def harmless(repository):
     """A patch that leaves every bit as it is."""
-    return patch_of(repository, "seeds.py", lambda text: f"{text}\n# nothing\n")
+    return patch_of(repository, "core/seeds.py", lambda text: f"{text}\n# nothing\n")
 
 
 def patch_of(repository, name, change):
@@ -84,7 +84,7 @@ def test_recorded_changes_need_an_opt_in_and_are_then_applied(repository, run, t
     options = [f"repository={repository}", f"outputs={tmp_path / 'outputs'}"]
     assert reproduce(str(target.path), *options) == 1
     shown = capfd.readouterr().out
-    assert "src/aelab/seeds.py" in shown
+    assert "src/aelab/core/seeds.py" in shown
     assert "trust_patch=true" in shown
     assert not list(tmp_path.glob("outputs/*/*/*/record.json"))
     assert reproduce(str(target.path), *options, "trust_patch=true") == 0
@@ -95,7 +95,9 @@ def test_recorded_changes_need_an_opt_in_and_are_then_applied(repository, run, t
 def test_other_code_ends_different_and_says_in_what(repository, run, tmp_path, capfd):
     target = copy(run, tmp_path / "run")
     target.patch.write_bytes(
-        patch_of(repository, "seeds.py", lambda text: text.replace("{seed}/{stage}", "{seed}/other/{stage}"))
+        patch_of(
+            repository, "core/seeds.py", lambda text: text.replace("{seed}/{stage}", "{seed}/other/{stage}")
+        )
     )
     outputs = tmp_path / "outputs"
     options = [f"repository={repository}", f"outputs={outputs}", "trust_patch=true"]

@@ -5,9 +5,9 @@ from omegaconf import OmegaConf
 from small import SMALL
 
 from aelab.config.compose import compose
-from aelab.config.recorded import settings_of
-from aelab.sweeps.cost import Measured, duration
-from aelab.sweeps.preflight import Tried, spread, tried
+from aelab.config.recorded import recorded_settings
+from aelab.sweeps.cost import TimedRun, duration
+from aelab.sweeps.preflight import Preflight, evenly_spread, preflights
 
 WHOLE = ["trainer.limit_train_batches=1.0"]
 
@@ -57,10 +57,10 @@ def test_a_dry_run_without_its_data_says_so_and_fetches_nothing(sweep, tmp_path)
 
 
 def test_more_operations_take_longer_in_proportion():
-    run = Measured(None, 100.0, 1000.0, 2000.0, 1)
-    assert run.seconds_of(Tried((), 500, 2000)) == pytest.approx(50)
-    assert run.seconds_of(Tried((), 500, 6000)) == pytest.approx(150)
-    assert run.seconds_of(Tried((), 500, None)) == pytest.approx(50)
+    run = TimedRun(None, 100.0, 1000.0, 2000.0, 1)
+    assert run.seconds_of(Preflight((), 500, 2000)) == pytest.approx(50)
+    assert run.seconds_of(Preflight((), 500, 6000)) == pytest.approx(150)
+    assert run.seconds_of(Preflight((), 500, None)) == pytest.approx(50)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_more_operations_take_longer_in_proportion():
     ],
 )
 def test_the_images_to_come_are_those_that_a_training_is_shown(overrides, images):
-    assert tried([compose([*SMALL, *overrides])], fetch=False)[0].images == images
+    assert preflights([compose([*SMALL, *overrides])], fetch=False)[0].images == images
 
 
 def test_the_images_to_come_are_those_that_were_seen(train):
     run = train(*WHOLE, "data.folds=4", "data.fold=1", "trainer.max_epochs=2")
-    (found,) = tried([settings_of(run.config)], fetch=False)
+    (found,) = preflights([recorded_settings(run.config)], fetch=False)
     assert found.images == run.read()["samples_seen"]
     assert found.flops_per_image == run.read()["flops_per_image"]
     assert "val/elbo" in found.measured
@@ -94,24 +94,18 @@ def test_a_duration_is_said_as_a_person_says_it(seconds, words):
 
 
 def test_what_is_looked_at_is_spread_over_all():
-    assert spread(5, 8) == [0, 1, 2, 3, 4]
-    assert spread(35, 8) == [0, 5, 10, 15, 20, 25, 30]
+    assert evenly_spread(5, 8) == [0, 1, 2, 3, 4]
+    assert evenly_spread(35, 8) == [0, 5, 10, 15, 20, 25, 30]
 
 
-def test_a_run_without_a_fingerprint_is_known_by_its_configuration(sweep, runs):
+def test_a_run_is_known_by_its_record_and_its_configuration(sweep, runs):
     assert sweep("seed=3")[1] == 0
-    (run,) = runs()
-    record = run.read()
-    del record["fingerprint"]
-    run.record.unlink()
-    run.update(**record)
-    older = OmegaConf.load(run.config)
-    del older.data["folds"], older.data["fold"], older.data["attribute_names"]
-    OmegaConf.save(older, run.config)
     said, code = sweep("seed=3", "sweep.study=again")
     assert (code, len(runs())) == (0, 1)
     assert "│ known" in said
-    older.optimizer.lr = 0.5
-    OmegaConf.save(older, run.config)
+    (run,) = runs()
+    config = OmegaConf.load(run.config)
+    config.optimizer.lr = 0.5
+    OmegaConf.save(config, run.config)
     assert sweep("seed=3", "sweep.study=other")[1] == 0
     assert len(runs()) == 2

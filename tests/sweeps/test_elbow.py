@@ -10,7 +10,7 @@ from optuna.trial import TrialState, create_trial
 from PIL import Image
 
 from aelab.figures.panels import Choice, Panel, against
-from aelab.sweeps.elbow import Point, best_of_each, choose, told
+from aelab.sweeps.elbow import Point, best_of_each, choose, selection_sentence
 
 GRID = ["latent=2,4", "data.folds=2", "sweep.over={data.fold: [0, 1]}", "sweep.plot=latent"]
 
@@ -28,7 +28,7 @@ def test_breiman_s_rule_takes_the_smallest_within_one_standard_error_of_the_best
     found = points((1, -150, 1), (4, -103, 9), (8, -101.5, 0.1), (16, -101, 0.6), (32, -101.2, 0.1))
     chosen = choose(found, maximize=True, smallest=True)
     assert (chosen.point.value, chosen.best.value, chosen.bound) == (8, 16, -101.6)
-    assert told(chosen, "latent", "val/elbo") == (
+    assert selection_sentence(chosen, "latent", "val/elbo") == (
         "latent=8: the smallest whose val/elbo (-101.5) is within one standard error (0.6) of the best "
         "(-101 at 16)"
     )
@@ -39,9 +39,9 @@ def test_breiman_s_rule_takes_the_smallest_within_one_standard_error_of_the_best
 
 def test_without_an_error_or_below_it_the_best_is_taken_and_that_is_said():
     single = choose(points((1, -150, None), (4, -103, None)), maximize=True, smallest=True)
-    assert "the best, of one training each" in told(single, "latent", "val/elbo")
+    assert "the best, of one training each" in selection_sentence(single, "latent", "val/elbo")
     clear = choose(points((1, -150, 1), (4, -103, 1)), maximize=True, smallest=True)
-    assert "none below is within" in told(clear, "latent", "val/elbo")
+    assert "none below is within" in selection_sentence(clear, "latent", "val/elbo")
     assert single.point.value == clear.point.value == 4
 
 

@@ -20,15 +20,15 @@ from aelab.core.errors import SweepError
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder, Status
-from aelab.sweeps import request as errand
-from aelab.sweeps.launchers.launcher import Site
+from aelab.sweeps.launchers.base import LaunchContext
 from aelab.sweeps.launchers.local import Local
 from aelab.sweeps.launchers.slurm import Slurm
 from aelab.sweeps.plan import Plan
-from aelab.sweeps.request import Errand, Order
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import LOST, Record, open_study
+from aelab.sweeps.study import LOST, StudyRecord, open_study
 from aelab.sweeps.sweep import Worker
+from aelab.sweeps.trial_process import StudyContext, TrialRequest, run_in_own_process
+from aelab.training.callbacks.study_reporter import ValidationReport
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 LONG = ["trainer.limit_train_batches=1.0", "trainer.max_epochs=40", "pictures.every_n_epochs=1000"]
@@ -45,11 +45,11 @@ def trial(tmp_path):
         options = {"storage": None, "pruner": pruner, "repeat": repeat, "sampler": None}
         plan = Plan(fixed, (), (), {"val/elbo": "maximize"}, "grid", options, {}, outputs)
         study = open_study("s", open_storage(None, folder), plan.objectives, plan.question)
-        record = Record(study, None, 0)
-        record.add([list(fixed)])
-        taken = record.take()
-        order = Order(taken.number, fixed, (), folder / "trial.log")
-        return record, taken, (Errand(plan, "s", folder, "train.py", ()), order, 1, this_process())
+        record = StudyRecord(study, None, 0)
+        record.enqueue([list(fixed)])
+        taken = record.claim()
+        request = TrialRequest(taken.number, fixed, (), folder / "trial.log")
+        return record, taken, (StudyContext(plan, "s", folder, "train.py", ()), request, 1, this_process())
 
     return make
 
@@ -60,7 +60,7 @@ def runs(tmp_path):
 
 
 def forked(arguments):
-    process = multiprocessing.get_context("fork").Process(target=errand.run, args=arguments)
+    process = multiprocessing.get_context("fork").Process(target=run_in_own_process, args=arguments)
     process.start()
     return process
 
@@ -76,7 +76,7 @@ def until(condition, seconds=240):
 def test_a_trial_in_an_interpreter_of_its_own_leaves_its_values_in_the_storage(trial, runs, tmp_path):
     submitit = pytest.importorskip("submitit")
     record, _, arguments = trial()
-    submitit.LocalExecutor(tmp_path / "jobs").submit(errand.run, *arguments).result()
+    submitit.LocalExecutor(tmp_path / "jobs").submit(run_in_own_process, *arguments).result()
     (done,) = record.study.trials
     (run,) = runs()
     assert (done.state, done.user_attrs["run"]) == (TrialState.COMPLETE, str(run.path))
@@ -149,20 +149,21 @@ def test_joblib_goes_on_when_one_trial_fails_and_one_is_killed(runs, tmp_path, s
 
 @pytest.mark.slow
 def test_an_error_of_the_sweep_s_own_ends_its_trials(tmp_path):
-    def work(order, study):
-        study.send(("report", 1, 0.0))
-        study.recv()  # for ever, if nobody answers or hangs up
+    def work(request, channel):
+        channel.send(ValidationReport(1, 0.0))
+        channel.recv()  # for ever, if nobody answers or hangs up
 
-    plan = SimpleNamespace(ranks=1, compositions=(), gpus=lambda: None, options={}, objectives={})
-    launcher = Local(Site(work, SimpleNamespace(plan=plan), 1, True, tmp_path))
-    record = SimpleNamespace(open=lambda: True, take=lambda ours: None)
+    plan = SimpleNamespace(ranks=1, compositions=(), gpu_pool=lambda: None, options={}, objectives={})
+    launcher = Local(LaunchContext(work, SimpleNamespace(plan=plan), 1, True, tmp_path))
+    record = SimpleNamespace(is_open=lambda: True, claim=lambda ours: None)
     worker = Worker(launcher, plan, record, tmp_path, Signals(), {0: None})
-    launcher.start([Order(0, (), (), tmp_path / "log")])
+    launcher.start([TrialRequest(0, (), (), tmp_path / "log")])
     with pytest.raises(AttributeError):  # of the trial that is none
         worker.work()
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_joblib_saves_its_trials_at_ctrl_c_and_the_same_command_continues(runs, tmp_path, script_environment):
     command = [sys.executable, str(SCRIPT), "-m", *SMALL, *LONG, "seed=0,1", "launcher=joblib"]
     command += ["sweep.workers=2", f"outputs={tmp_path / 'outputs'}"]
@@ -181,5 +182,5 @@ def test_joblib_saves_its_trials_at_ctrl_c_and_the_same_command_continues(runs, 
 def test_slurm_is_refused_where_there_is_none(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SweepError, match="this machine has no Slurm"):
-        Slurm(Site(print, None, 1, True, tmp_path / "study"))
+        Slurm(LaunchContext(print, None, 1, True, tmp_path / "study"))
     assert not list(tmp_path.iterdir())

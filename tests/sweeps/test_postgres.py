@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from studies import POINTS, overrides, shared_record, together
 
 from aelab.core.errors import SweepError
-from aelab.sweeps.storage import open_storage, shown
+from aelab.sweeps.storage import displayed, open_storage
 
 pytest.importorskip("psycopg")
 TOOLS = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
@@ -55,7 +55,7 @@ def test_processes_share_a_study_and_what_one_leaves_is_taken_back(server):
     together(record, (server,))
     done = overrides(record(server), TrialState.COMPLETE)
     assert sorted(done) == sorted(point[0] for point in POINTS)
-    assert not record(server).open()
+    assert not record(server).is_open()
 
 
 def test_a_study_of_something_else_is_refused(server):
@@ -65,4 +65,4 @@ def test_a_study_of_something_else_is_refused(server):
 
 
 def test_the_password_is_not_shown(server):
-    assert "secret" not in shown(server, Path())
+    assert "secret" not in displayed(server, Path())

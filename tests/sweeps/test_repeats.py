@@ -14,10 +14,11 @@ from omegaconf import OmegaConf
 from aelab.core.errors import ConfigurationError
 from aelab.loggers.jsonl import rows
 from aelab.runs.folder import Status
-from aelab.sweeps.repeats import combinations, standard_error, train_over
+from aelab.sweeps.messages import TrialCompleted
+from aelab.sweeps.repeats import repeat_overrides, standard_error, train_repeats
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.trial import Assignment, current
-from aelab.training.callbacks.study import Pruned
+from aelab.sweeps.trial import Assignment, current_assignment
+from aelab.training.callbacks.study_reporter import Pruned, ValidationReport
 
 FOLDS = ["data.folds=3", "sweep.over={data.fold: [0, 1, 2]}"]
 
@@ -140,11 +141,11 @@ def test_what_cannot_be_averaged_is_refused(sweep, tmp_path, overrides, sentence
     assert not list(tmp_path.iterdir())
 
 
-def test_combinations_are_all_and_different():
-    assert combinations({}, []) == combinations({"a": None}, ["a"]) == ()
-    assert combinations({"a": [0, 1], "b": ["x"]}, []) == (("a=0", "b=x"), ("a=1", "b=x"))
+def test_repeat_overrides_are_all_and_different():
+    assert repeat_overrides({}, []) == repeat_overrides({"a": None}, ["a"]) == ()
+    assert repeat_overrides({"a": [0, 1], "b": ["x"]}, []) == (("a=0", "b=x"), ("a=1", "b=x"))
     with pytest.raises(ConfigurationError, match="a has its values"):
-        combinations({"a": [1]}, ["a"])
+        repeat_overrides({"a": [1]}, ["a"])
 
 
 @given(st.floats(-1e3, 1e3), st.floats(0.1, 10), st.integers(2, 40))
@@ -164,10 +165,10 @@ def test_the_study_is_asked_between_two_trainings():
 
     def train(overrides):
         seen.append(overrides)
-        assert not current().prunes
-        current().study.send(("end", {"val/elbo": next(values)}))
+        assert not current_assignment().prunes
+        current_assignment().channel.send(TrialCompleted({"val/elbo": next(values)}))
 
     with pytest.raises(Pruned, match="on average of 2 trainings"):
-        train_over([("a",), ("b",), ("c",)], assignment, train)
+        train_repeats([("a",), ("b",), ("c",)], assignment, train)
     assert seen == [("a",), ("b",)]
-    assert [ours.recv(), ours.recv()] == [("report", 1, 1.0), ("report", 2, 2.0)]
+    assert [ours.recv(), ours.recv()] == [ValidationReport(1, 1.0), ValidationReport(2, 2.0)]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.core.errors import ConfigurationError
-from aelab.sweeps.search_space import described, edges, grid, space_of, suggest
+from aelab.sweeps.search_space import as_plain, extremes, grid, space_of, suggest
 
 CONDITIONAL = {
     "variant": ["vae", "beta_vae", "iwae"],
@@ -56,7 +56,7 @@ def test_a_grid_of_a_range_goes_from_end_to_end(low, width, count, log):
 
 
 def test_a_study_from_before_there_were_grids_of_ranges_asks_the_same():
-    (plain,) = described(space_of({"n": {"low": 1, "high": 9}})).values()
+    (plain,) = as_plain(space_of({"n": {"low": 1, "high": 9}})).values()
     assert set(plain) == {"name", "low", "high", "step", "log", "when"}
 
 
@@ -79,12 +79,12 @@ def test_the_command_line_takes_the_place_of_the_file():
 
 
 def test_of_many_numbers_the_ends_are_edges():
-    assert [v["seed"] for v in edges(space_of({"seed": list(range(1000))}))] == ["0", "999"]
-    assert [v["latent"] for v in edges(space_of({"latent": [2, 8, "${seed}"]}))] == ["2", "8", "${seed}"]
+    assert [v["seed"] for v in extremes(space_of({"seed": list(range(1000))}))] == ["0", "999"]
+    assert [v["latent"] for v in extremes(space_of({"latent": [2, 8, "${seed}"]}))] == ["2", "8", "${seed}"]
 
 
 def test_the_edges_show_every_choice_with_its_condition_fulfilled():
-    tried = list(edges(space_of(CONDITIONAL)))
+    tried = list(extremes(space_of(CONDITIONAL)))
     assert {(k, v) for values in tried for k, v in values.items()} >= {
         *(("variant", v) for v in ("vae", "beta_vae", "iwae")),
         ("beta", "8.0"),

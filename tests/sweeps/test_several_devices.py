@@ -13,12 +13,13 @@ import pytest
 from small import SMALL
 
 from aelab.cluster import gpus
-from aelab.cluster.gpus import VISIBLE, Gpus, gpus_for, visible
+from aelab.cluster.gpus import VISIBLE, GpuPool, gpu_pool, visible_gpus
 from aelab.core.errors import ConfigurationError
 from aelab.runs.folder import RunFolder, Status
-from aelab.sweeps.launchers.launcher import Site
+from aelab.sweeps.launchers.base import LaunchContext
 from aelab.sweeps.launchers.local import Local
-from aelab.sweeps.request import Order
+from aelab.sweeps.messages import ProcessEnded
+from aelab.sweeps.trial_process import TrialRequest
 from aelab.training.checkpoints import load
 
 TRAIN = str(Path(__file__).parents[2] / "scripts/train.py")
@@ -109,26 +110,26 @@ def test_all_processes_of_a_bad_trial_end_at_the_same_validation(tmp_path, scrip
 
 
 def test_each_gpu_belongs_to_one_trial_at_a_time():
-    hand = Gpus(["0", "1", "2", "3", "4"], each=2)
-    assert (hand.take(7), hand.take(8)) == (["0", "1"], ["2", "3"])
+    pool = GpuPool(["0", "1", "2", "3", "4"], each=2)
+    assert (pool.acquire(7), pool.acquire(8)) == (["0", "1"], ["2", "3"])
     with pytest.raises(IndexError):
-        hand.take(9)
-    hand.give_back(7)
-    assert hand.take(9) == ["0", "1"]
+        pool.acquire(9)
+    pool.release(7)
+    assert pool.acquire(9) == ["0", "1"]
 
 
 def test_gpus_are_those_that_this_process_may_use():
-    assert visible(3, {}) == ["0", "1", "2"]
-    assert visible(2, {VISIBLE: "GPU-ab,3"}) == ["GPU-ab", "3"]
-    assert visible(0, {VISIBLE: ""}) == []
+    assert visible_gpus(3, {}) == ["0", "1", "2"]
+    assert visible_gpus(2, {VISIBLE: "GPU-ab,3"}) == ["GPU-ab", "3"]
+    assert visible_gpus(0, {VISIBLE: ""}) == []
 
 
 def test_more_trials_at_once_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(gpus.torch.cuda, "device_count", lambda: 8)
     monkeypatch.delenv(VISIBLE, raising=False)
-    assert len(gpus_for(4, 2).names) == 8
+    assert len(gpu_pool(4, 2).names) == 8
     with pytest.raises(ConfigurationError, match=r"sweep\.workers=4 at most"):
-        gpus_for(5, 2)
+        gpu_pool(5, 2)
 
 
 def test_a_sweep_on_gpus_that_are_not_there_is_refused_at_once(sweep, runs):
@@ -139,28 +140,28 @@ def test_a_sweep_on_gpus_that_are_not_there_is_refused_at_once(sweep, runs):
 
 
 def test_a_trial_sees_its_own_gpus_and_share_of_cores(tmp_path):
-    def work(order, study):
-        study.send((os.environ[VISIBLE], os.environ["OMP_NUM_THREADS"]))
-        study.recv()
+    def work(request, channel):
+        channel.send((os.environ[VISIBLE], os.environ["OMP_NUM_THREADS"]))
+        channel.recv()
 
-    plan = SimpleNamespace(ranks=1, compositions=(), gpus=lambda: Gpus(["2", "5"], each=1))
-    launcher = Local(Site(work, SimpleNamespace(plan=plan), 2, True, tmp_path))
-    seen, gone = {}, []
+    plan = SimpleNamespace(ranks=1, compositions=(), gpu_pool=lambda: GpuPool(["2", "5"], each=1))
+    launcher = Local(LaunchContext(work, SimpleNamespace(plan=plan), 2, True, tmp_path))
+    seen, ended = {}, []
 
-    def hear(number, message):
-        if message[0] == "gone":
-            gone.append(number)
+    def handle(number, message):
+        if isinstance(message, ProcessEnded):
+            ended.append(number)
             return None
         seen[number] = message
         return True if number == 0 else None  # the second one goes on
 
-    launcher.start([Order(number, (), (), tmp_path / "log") for number in (0, 1)])
-    while not gone:
-        launcher.listen(5.0, hear)
+    launcher.start([TrialRequest(number, (), (), tmp_path / "log") for number in (0, 1)])
+    while not ended:
+        launcher.poll(5.0, handle)
     threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
-    assert (seen, gone) == ({0: ("2", threads), 1: ("5", threads)}, [0])
-    launcher.start([Order(2, (), (), tmp_path / "log")])
+    assert (seen, ended) == ({0: ("2", threads), 1: ("5", threads)}, [0])
+    launcher.start([TrialRequest(2, (), (), tmp_path / "log")])
     while 2 not in seen:
-        launcher.listen(5.0, hear)
+        launcher.poll(5.0, handle)
     assert seen[2][0] == "2"
     launcher.stop()

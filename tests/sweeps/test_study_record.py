@@ -6,9 +6,10 @@ from optuna.trial import TrialState
 from studies import POINTS, overrides, shared_record, together
 
 from aelab.core.errors import SweepError
-from aelab.sweeps.messages import tell
+from aelab.sweeps.messages import record_message
 from aelab.sweeps.storage import open_storage
 from aelab.sweeps.study import FAILED, open_study
+from aelab.training.callbacks.study_reporter import ValidationReport
 
 
 def record(folder, **options):
@@ -25,54 +26,54 @@ def test_the_trials_of_a_killed_process_are_taken_back(tmp_path):
     together(record, (tmp_path, 7))
     ours = record(tmp_path)
     assert len(overrides(ours, TrialState.COMPLETE)) == 7
-    assert ours.open()
+    assert ours.is_open()
     together(record, (tmp_path,), (tmp_path, 2))
     together(record, (tmp_path,))
     done = overrides(record(tmp_path), TrialState.COMPLETE)
     assert sorted(done) == sorted(point[0] for point in POINTS)
-    assert not record(tmp_path).open()
+    assert not record(tmp_path).is_open()
 
 
 def test_a_trial_that_failed_is_tried_again_as_often_as_asked(tmp_path):
     ours = record(tmp_path, retries=2)
-    ours.add(POINTS[:1])
+    ours.enqueue(POINTS[:1])
     for _ in range(3):
-        ours.end(ours.take(), TrialState.FAIL, reason=FAILED, error="no")
-    assert ours.take() is None
-    assert not ours.open()
+        ours.end(ours.claim(), TrialState.FAIL, reason=FAILED, error="no")
+    assert ours.claim() is None
+    assert not ours.is_open()
     (latest,) = ours.latest()
     assert (latest.user_attrs["attempt"], latest.user_attrs["error"]) == (2, "no")
-    assert record(tmp_path, retries=3).take().user_attrs["overrides"] == POINTS[0]
+    assert record(tmp_path, retries=3).claim().user_attrs["overrides"] == POINTS[0]
 
 
 def test_a_sampler_draws_no_more_than_its_budget_whoever_asks(tmp_path):
     ours, theirs = record(tmp_path, budget=5), record(tmp_path, budget=5)
-    taken = [trial for _ in range(5) for r in (ours, theirs) if (trial := r.take()) is not None]
+    taken = [trial for _ in range(5) for r in (ours, theirs) if (trial := r.claim()) is not None]
     assert len(taken) == len(ours.trials()) == 5
 
 
 def test_another_attempt_has_the_same_values(tmp_path):
     ours = record(tmp_path, budget=1, retries=1)
-    first = ours.take()
+    first = ours.claim()
     drawn = first.suggest_float("lr", 0, 1)
     ours.end(first, TrialState.FAIL, reason=FAILED, error="no")
-    assert ours.take().suggest_float("lr", 0, 1) == drawn
+    assert ours.claim().suggest_float("lr", 0, 1) == drawn
 
 
 def test_a_report_on_a_trial_that_was_taken_back_ends_it(tmp_path):
     ours = record(tmp_path, budget=1)
-    trial = ours.take()
+    trial = ours.claim()
     ours.end(trial, TrialState.FAIL, reason=FAILED, error="taken back")
-    assert tell(ours, ["val/elbo"], trial, ("report", 1, 0.0)) is True
+    assert record_message(ours, ["val/elbo"], trial, ValidationReport(1, 0.0)) is True
 
 
 def test_a_torn_line_is_cut_off_the_journal(tmp_path):
     ours = record(tmp_path)
-    ours.add(POINTS[:2])
+    ours.enqueue(POINTS[:2])
     with (tmp_path / "journal.log").open("ab") as file:
         file.write(b'{"op_code":4,"worker_id":"x","st')
     again = record(tmp_path)
-    again.add(POINTS[:3])
+    again.enqueue(POINTS[:3])
     assert len(record(tmp_path).trials()) == 3
     assert all(line.endswith("}") for line in (tmp_path / "journal.log").read_text().splitlines())
 

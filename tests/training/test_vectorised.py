@@ -7,10 +7,10 @@ from small import SMALL
 from aelab.config.compose import compose
 from aelab.core.records import Batch
 from aelab.core.seeds import seed_generators, step_seed
-from aelab.data.stacked import Together
+from aelab.data.stacked import StackedLoader
 from aelab.runs.build import build
-from aelab.training.vectorised.draws import Recorded, Replayed
-from aelab.training.vectorised.steps import Rows, Steps
+from aelab.training.vectorised.noise import DrawRecorder, DrawReplayer
+from aelab.training.vectorised.stacked_training import StackedOptimizer, StackedTraining
 
 CPU = torch.device("cpu")
 
@@ -25,23 +25,23 @@ def noisy(x):
 
 
 def test_draws_are_those_that_a_pass_makes_itself():
-    with Recorded() as recorded:
+    with DrawRecorder() as recorded:
         noisy(torch.zeros(5, 4))
     torch.manual_seed(3)
     expected = noisy(torch.zeros(5, 4))
     torch.manual_seed(3)
-    with Replayed([draw() for draw in recorded.draws]):
+    with DrawReplayer([draw() for draw in recorded.draws]):
         found = noisy(torch.zeros(5, 4))
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize("binarization", ["grey", "dynamic"])
-def test_stacked_batches_are_those_of_each_loader(binarization):
-    loaders = [part.data.train_dataloader() for part in built(f"binarization={binarization}")]
+@pytest.mark.parametrize("choice", ["grey", "dynamic"])
+def test_stacked_batches_are_those_of_each_loader(choice):
+    loaders = [part.data.train_dataloader() for part in built(f"values={choice}")]
     for epoch in range(2):
         for loader in loaders:
             loader.set_epoch(epoch)
-        stacked = list(Together(loaders).batches(epoch, len(loaders[0])))
+        stacked = list(StackedLoader(loaders).batches(epoch, len(loaders[0])))
         for row, loader in enumerate(loaders):
             for batch, expected in zip(stacked, loader, strict=True):
                 assert torch.equal(batch.x[row], expected.x)
@@ -57,7 +57,7 @@ def test_rows_step_as_optimisers_of_their_own(optimizer):
     flat, gradient = torch.randn(3, 7), torch.randn(4, 3, 7)
     alone = [torch.nn.Parameter(row.clone()) for row in flat]
     own = [member.make_optimizer([p]) for member, p in zip(members, alone, strict=True)]
-    rows = Rows(members, flat, 4)
+    rows = StackedOptimizer(members, flat, 4)
     assert len(rows.optimizer.param_groups) == 2
     for step in range(4):
         rows.step(gradient[step].clone(), step)
@@ -70,7 +70,7 @@ def test_rows_step_as_optimisers_of_their_own(optimizer):
 def test_the_noise_of_a_step_is_the_members_own():
     members = [part.training for part in built("network=mlp")]
     x = torch.rand(4, 1, 8, 8)
-    steps = Steps(members, 1, CPU)
+    steps = StackedTraining(members, 1, CPU)
     _, values = steps.gradient(Batch(torch.stack([x, x])), 2, 5)
     for row, member in enumerate(members):
         seed_generators(step_seed(member.seed, "train", 2, 5), CPU)

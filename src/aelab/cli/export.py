@@ -9,39 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from aelab.config.construct import construct
+from aelab.config.construct import construct_recorded
 from aelab.core.errors import AelabError, ConfigurationError, InapplicableError
 from aelab.core.files import draft
 from aelab.core.records import Batch
+from aelab.core.text import sentence
 from aelab.models import Autoencoder
 from aelab.models.conditions import sees_observation
 from aelab.runs.trained import Trained, load
 
 EXACT = 1e-5  # the largest difference of an output, relative where outputs are above 1
-TRACED, COMPARED = 3, 5  # images: the two differ, so that a fixed batch size is noticed
+TRACED, COMPARED = 3, 5  # observations: the two differ, so that a fixed batch size is noticed
 NAMES = {"encoder": ("x", "latent_mean"), "decoder": ("z", "reconstruction")}  # of a graph's input and output
 PARTS = tuple(NAMES)
 Written = tuple[Path, Callable[..., Tensor]]  # a file, and what it computes once read back
 
 
 class Encode(nn.Module):
-    """x (N, C, H, W), and y or attributes of a conditional model -> means of q(z|x,c), (N, latent)."""
+    """x (N, *shape) as the model sees it, and y or attributes of a conditional model -> means of q(z|x,c),
+    (N, latent)."""
 
     def __init__(self, model: Autoencoder) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        context = self.model.context(_batch(self.model, x, told))
-        prior = None if self.model.prior is None else self.model.prior(context, self.model.encode)
-        return self.model.infer(x, context, prior=prior).mean
+        return self.model.posterior_of(x, self.model.context(_batch(self.model, x, told))).mean
 
 
 class Decode(nn.Module):
-    """z (N, latent), and y or attributes of a conditional model -> means of p(x|z,c), (N, C, H, W)."""
+    """z (N, latent), and y or attributes of a conditional model -> means of p(x|z,c), (N, *shape)."""
 
     def __init__(self, model: Autoencoder) -> None:
         super().__init__()
@@ -73,12 +73,18 @@ def main(config: DictConfig) -> None:
 
 
 def save_weights(model: Trained, path: Path) -> None:
-    """All weights, with the run's configuration and its fingerprint as metadata; read back and compared."""
+    """All weights, with the run's configuration, its fingerprint and what its values were made with as
+    metadata; read back and compared."""
     safetensors = _library("safetensors.torch")
     weights = {name: value.cpu().clone() for name, value in model.model.state_dict().items()}
-    metadata = {"configuration": json.dumps(model.settings), "fingerprint": model.fingerprint}
+    settings = OmegaConf.to_container(model.run.settings)
+    metadata = {
+        "configuration": json.dumps(settings),
+        "fingerprint": model.run.fingerprint,
+        "values": json.dumps(model.values.state()),
+    }
     safetensors.save_file(weights, path, metadata)
-    twin = construct(model.settings["model"]).eval()
+    twin = construct_recorded(model.run.settings.model, "model").eval()
     twin.load_state_dict(safetensors.load_file(path))
     inputs = _examples(model, "decoder", COMPARED)
     with torch.no_grad():
@@ -95,8 +101,10 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
             "the encoder follows a gradient (structure=hamiltonian), which no graph can: choose "
             "part=decoder, or format=safetensors"
         )
+    if model.model.encoder is None and part == "encoder":
+        raise InapplicableError("the model has no encoder (posterior=none): choose part=decoder")
     if sees_observation(model.model.conditioner) and part == "decoder":
-        raise InapplicableError("the decoder is shown a part of the image: choose part=encoder")
+        raise InapplicableError("the decoder is shown a part of the observation: choose part=encoder")
     graph = (Encode if part == "encoder" else Decode)(model.model)
     inputs, others = (_examples(model, part, count) for count in (TRACED, COMPARED))
     write = partial(_onnx, names=_names(model, part)) if form == "onnx" else _torch_export
@@ -109,9 +117,9 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
     except AelabError:
         raise
     except Exception as error:  # what tracing cannot follow ends in a dozen kinds
-        reason = " ".join(str(error).split())[:200]
+        reason = sentence(error)[:200]
         raise InapplicableError(
-            f"the {part} of {model.settings['name']!r} cannot be written as {form} ({reason}): choose "
+            f"the {part} of {model.run.settings.name!r} cannot be written as {form} ({reason}): choose "
             "another part, or format=safetensors"
         ) from error
 
@@ -162,8 +170,10 @@ def _batch(model: Autoencoder, x: Tensor, told: Tensor | None) -> Batch:
 def _examples(model: Trained, part: str, count: int) -> tuple[Tensor, ...]:
     """Inputs of a part, at random but the same at each call."""
     random = torch.Generator().manual_seed(count)
-    shape = model.shape if part == "encoder" else (model.latent,)
-    first = torch.rand(count, *shape, generator=random)
+    if part == "encoder":
+        first = model.kind.example(count, model.shape, random)
+    else:
+        first = torch.rand(count, model.latent, generator=random)
     conditioner = model.model.conditioner
     if conditioner is None or sees_observation(conditioner):
         return (first,)

@@ -1,4 +1,4 @@
-"""How many devices a training asks for, against what the machine has: refused before a folder exists."""
+"""The devices that a training asks for, checked against the machine's before a folder exists."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ ALL = ("auto", "-1")
 
 
 def processes(chosen: DictConfig) -> int:
-    """Devices on each node, and so processes, of a node `trainer`.
+    """The number of devices on each node, and so of processes there, for the configuration's node `trainer`.
 
     Counts GPUs without initialising CUDA, so that a process forked later may choose among them.
 
@@ -32,12 +32,12 @@ def processes(chosen: DictConfig) -> int:
 
 
 def world_size(chosen: DictConfig) -> int:
-    """Processes on all nodes; raises as `processes`."""
+    """The number of processes on all nodes; raises as `processes`."""
     return processes(chosen) * int(chosen.num_nodes)
 
 
-def check_there(chosen: DictConfig) -> None:
-    """ConfigurationError where a training needs a GPU and this machine has none, of CUDA or of Apple's."""
+def check_accelerator(chosen: DictConfig) -> None:
+    """Raise ConfigurationError where a training needs a GPU, of CUDA or of Apple's, and there is none."""
     there = torch.cuda.device_count() or torch.backends.mps.is_available()
     if chosen.accelerator in ("gpu", "cuda") and not there:
         raise ConfigurationError(
@@ -66,7 +66,7 @@ def _count(asked: Any) -> int:
 
 
 def _read(asked: Any) -> int | list[int]:
-    """How many, or which; read as Lightning does: "2" are two devices, and "2," is the third."""
+    """How many devices, or which, as Lightning reads it: "2" are two devices, and "2," is the third."""
     if isinstance(asked, str):
         names = asked.split(",")
         return int(asked) if len(names) == 1 else [int(name) for name in names if name]
@@ -81,7 +81,7 @@ def _check_nodes(nodes: Any) -> None:
 
 
 def device_of(asked: str | None) -> torch.device:
-    """A device that is at hand; None: an accelerator where there is one. Else ConfigurationError."""
+    """The device of a name; None: an accelerator where there is one. ConfigurationError for one not here."""
     at_hand = ["cpu", *_accelerators()]
     device = at_hand[-1].partition(":")[0] if asked is None else str(asked)
     if device not in {*at_hand, *(name.partition(":")[0] for name in at_hand)}:

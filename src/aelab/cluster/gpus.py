@@ -1,4 +1,4 @@
-"""GPUs dealt out to trials, each to one trial at a time."""
+"""The GPUs of a machine as a pool from which each trial of a sweep takes its own."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,18 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass
-class Gpus:
-    """A machine's GPUs by the names that CUDA knows, `each` of them for a trial."""
+class GpuPool:
+    """The GPUs of a machine, each used by one trial at a time.
+
+    names: as CUDA knows them.  each: how many a trial needs.
+    """
 
     names: Sequence[str]
     each: int
     _held: dict[int, list[str]] = field(default_factory=dict)
 
-    def take(self, key: int) -> list[str]:
-        """What the trial `key` computes on until it is given back; IndexError where too few are left."""
+    def acquire(self, key: int) -> list[str]:
+        """The GPUs of the trial `key` until it releases them; IndexError where too few are left."""
         taken = {name for names in self._held.values() for name in names}
         left = [name for name in self.names if name not in taken]
         if len(left) < self.each:
@@ -28,25 +31,25 @@ class Gpus:
         self._held[key] = left[: self.each]
         return self._held[key]
 
-    def give_back(self, key: int) -> None:
-        """The trial `key` has ended."""
+    def release(self, key: int) -> None:
+        """Return the GPUs of the trial `key`, which has ended."""
         self._held.pop(key, None)
 
 
-def visible(count: int, given: Mapping[str, str] = os.environ) -> list[str]:
+def visible_gpus(count: int, given: Mapping[str, str] = os.environ) -> list[str]:
     """The names of the `count` GPUs that this process may use."""
     return given[VISIBLE].split(",")[:count] if VISIBLE in given else [str(index) for index in range(count)]
 
 
-def gpus_for(workers: int, each: int) -> Gpus:
-    """This machine's GPUs, counted without initialising CUDA, which no fork survives.
+def gpu_pool(workers: int, each: int) -> GpuPool:
+    """The pool of this machine's GPUs, counted without initialising CUDA, which no fork survives.
 
     Raises ConfigurationError where trials that run at once need more than there are.
     """
-    names = visible(torch.cuda.device_count())
+    names = visible_gpus(torch.cuda.device_count())
     if workers * each > len(names):
         raise ConfigurationError(
             f"sweep.workers={workers} trials at once on {each} GPUs each are {workers * each}, and this "
             f"machine shows {len(names)}: choose sweep.workers={max(1, len(names) // each)} at most"
         )
-    return Gpus(names, each)
+    return GpuPool(names, each)

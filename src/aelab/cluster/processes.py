@@ -1,9 +1,11 @@
-"""Processes as records know them: by host, number and the time they began."""
+"""Processes: the identity by which records know one, and the log and the cores of one that runs a trial."""
 
+import faulthandler
 import os
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from aelab.cluster import slurm
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from every other: host, number, and when it began; in Slurm the job, too."""
+    """The identity of this process: host, number, and when it began; in Slurm the job, too."""
     process = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
     job = slurm.job()
     return process if job is None else {**process, "job": job, "restarts": slurm.restarts()}
@@ -34,7 +36,7 @@ def _is_over(job: Any, restarts: Any) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """When a process began, in the system's own words; None where no such process lives."""
+    """The start time of a process as the system writes it; None where no such process lives."""
     if Path("/proc/self/stat").exists():
         try:
             # After the command, which may hold spaces and brackets: the state first, the start 19 further on.
@@ -44,3 +46,28 @@ def _started(pid: int) -> str | None:
         return None if fields[0] in "ZX" else fields[19]
     answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
     return answer.stdout.strip() or None
+
+
+def print_to(log: Path) -> None:
+    """Send all that this process prints from now on to the end of a file."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    # Not flushed: what the parent has not written yet stays its own.
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    faulthandler.enable(2)
+
+
+def share_cores(threads: int) -> None:
+    """Set the number of torch's threads, in this process and in those that it starts."""
+    import torch
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
+
+
+def threads_each(processes: int) -> int:
+    """The number of threads for each of so many processes that share this one's cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return max(1, cores // processes)

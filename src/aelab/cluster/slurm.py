@@ -1,6 +1,6 @@
-"""Slurm: what a job knows of itself, what the queue knows of others, and the way back into it.
+"""Slurm: the job of this process, the states of others in the queue, and the requeue of a job.
 
-All is asked of Slurm's own commands. None of it needs accounting, which many clusters lack.
+Slurm's own commands are called. None of it needs accounting, which many clusters lack.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ ENDED = {
 }
 """The states from which a job does not come back by itself; in every other it is under way or waits."""
 BLAMELESS = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "UNKNOWN"}
-"""Those that say nothing against what the job did; UNKNOWN is one that the queue has forgotten."""
+"""The states for which the job's own program is not to blame; UNKNOWN: the queue has forgotten the job."""
 SECONDS = 60
 """How long a command of Slurm's may take; a busy controller answers late."""
 
@@ -34,18 +34,18 @@ def job() -> str | None:
 
 
 def restarts() -> int:
-    """How often this job has been requeued."""
+    """The number of times that this job has been requeued."""
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
-def at_hand() -> bool:
+def is_installed() -> bool:
     """Whether Slurm's commands are installed here."""
     return all(shutil.which(name) for name in ("sbatch", "squeue", "scontrol"))
 
 
 @contextlib.contextmanager
-def outside() -> Iterator[None]:
-    """Without the job that this process may be in, whose name a job submitted here would take for its own."""
+def outside_job() -> Iterator[None]:
+    """Hide the job that this process may be in, which a job submitted here would take for its own."""
     own = [n for n in os.environ if n.startswith(("SLURM_", "SUBMITIT_")) and n != "SLURM_CONF"]
     kept = {name: os.environ.pop(name) for name in own}
     try:
@@ -56,7 +56,7 @@ def outside() -> Iterator[None]:
 
 @dataclass
 class Queue:
-    """What `squeue` says of jobs, asked for all of them at once and at most every few seconds."""
+    """The states of jobs by `squeue`, called for all of them at once and at most every few seconds."""
 
     every: float = 5.0
     _asked: frozenset[str] = frozenset()
@@ -64,23 +64,23 @@ class Queue:
     _states: dict[str, str] | None = field(default_factory=dict)
 
     def states(self, jobs: Collection[str]) -> Mapping[str, str] | None:
-        """The states of the jobs that the queue still knows; None where it cannot be asked now."""
+        """The states of the jobs that the queue still knows; None where it does not answer now."""
         asked = frozenset(name.partition("_")[0] for name in jobs)
         if not asked <= self._asked or time.monotonic() - self._looked > self.every:
             self._states, self._asked, self._looked = _states(asked), asked, time.monotonic()
         return self._states
 
     def ended(self, jobs: Collection[str]) -> dict[str, str]:
-        """Those of the jobs that have ended, and in which state; one that the queue forgot is UNKNOWN."""
+        """The jobs that have ended, with their states; one that the queue forgot is UNKNOWN."""
         states = self.states(jobs)
         if states is None:
             return {}
         found = {name: states.get(name, "UNKNOWN") for name in jobs}
-        return {name: _verdict(name, state) for name, state in found.items() if state in ENDED | BLAMELESS}
+        return {name: _end_state(name, state) for name, state in found.items() if state in ENDED | BLAMELESS}
 
 
-def ending(name: str, state: str) -> str:
-    """In words, that a job ended in a state with its work undone."""
+def end_sentence(name: str, state: str) -> str:
+    """The sentence that a job ended in a state with its work undone."""
     return f"its Slurm job {name} ended as {state} before it was done"
 
 
@@ -88,7 +88,7 @@ def is_over(name: str, restart: int) -> bool:
     """Whether an attempt at a job, by its number of requeues before, is known to be over."""
     if name == job():
         return restart < restarts()
-    return at_hand() and bool(Queue().ended([name]))
+    return is_installed() and bool(Queue().ended([name]))
 
 
 @contextlib.contextmanager
@@ -115,29 +115,29 @@ def _requeue(name: str, signum: int) -> None:
         return
     for again in (signal.SIGTERM, signal.SIGUSR2):  # the requeue sends another
         signal.signal(again, signal.SIG_IGN)
-    answer = _ask("scontrol", "requeue", name)
-    said = answer.stderr.strip() if answer else "it does not answer"
+    answer = _call("scontrol", "requeue", name)
+    reason = answer.stderr.strip() if answer else "it does not answer"
     if answer is None or answer.returncode:
-        print(f"warning: Slurm does not requeue job {name} ({said}): submit it again", file=sys.stderr)
+        print(f"warning: Slurm does not requeue job {name} ({reason}): submit it again", file=sys.stderr)
     else:
         print(f"Slurm's job {name} is in the queue again and continues from here", file=sys.stderr)
 
 
-def _verdict(name: str, state: str) -> str:
-    """One that exits within the grace of a preemption, as before it takes signals, has failed for Slurm."""
+def _end_state(name: str, state: str) -> str:
+    """The state; PREEMPTED for a job that exits in the grace of a preemption, which is FAILED for Slurm."""
     was_preempted = state == "FAILED" and _facts(name).get("PreemptTime", "None") != "None"
     return "PREEMPTED" if was_preempted else state
 
 
 def _facts(name: str) -> dict[str, str]:
-    answer = _ask("scontrol", "show", "job", name)
+    answer = _call("scontrol", "show", "job", name)
     return dict(re.findall(r"(\w+)=(\S*)", answer.stdout)) if answer else {}
 
 
 def _states(arrays: Collection[str]) -> dict[str, str] | None:
     if not arrays:
         return {}
-    answer = _ask(
+    answer = _call(
         "squeue", "--noheader", "--array", "--states=all", "--format=%i %T", f"--jobs={','.join(arrays)}"
     )
     if answer is None or (answer.returncode and "Invalid job id" not in answer.stderr):
@@ -145,8 +145,8 @@ def _states(arrays: Collection[str]) -> dict[str, str] | None:
     return dict(re.findall(r"^\s*(\S+)\s+(\S+)", answer.stdout, re.MULTILINE))
 
 
-def _ask(*command: str) -> subprocess.CompletedProcess[str] | None:
-    """What a command of Slurm's says; None where it says nothing."""
+def _call(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """The output of a command of Slurm's; None where it cannot be run or does not end in time."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,1 +1,1 @@
-"""Trained runs side by side: read from their folders, grouped by configuration minus seed, and told apart."""
+"""Trained runs side by side: read from their folders, grouped by configuration minus seed, and compared."""

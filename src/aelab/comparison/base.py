@@ -1,4 +1,4 @@
-"""What a comparison is made of: runs, groups of them that differ in their seed alone, and what was found."""
+"""The parts of a comparison: runs, groups of runs that differ in their seed alone, and their statistics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,12 @@ Repeat = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run's folder, as plain values.
+class RunSummary:
+    """The contents of one run's folder, as plain values.
 
-    settings: the configuration minus seed, fold and what decides nothing, by dotted key.
+    settings: the configuration without seed, fold and what does not affect results, by dotted key.
     values: finite numbers by name, "test/elbo" of record.json or "SUITE/part/estimate" of evaluation.json.
-    quantities: what each of the values is, as the folder says. error: why it did not finish, None where it
-    did.
+    quantities: the facts of each value. error: why the run did not finish; None where it did.
     curves: (step, value) by the name of a logged metric, of metrics.jsonl.
     fold: of the training images that were left to validation, where there are several; else 0.
     pictures: files by stable names, as "reconstructions", "samples", "traversals".
@@ -38,13 +37,13 @@ class Run:
 
     @property
     def repeat(self) -> Repeat:
-        """Seed and fold: what tells the repetitions of one configuration apart."""
+        """Seed and fold, in which the repetitions of one configuration differ."""
         return self.seed, self.fold
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One metric over the seeds of one group.
+class MetricSummary:
+    """The statistics of one metric over the seeds of one group.
 
     values: one for each seed, in the order of the seeds.
     interval: of the mean, by bootstrap over seeds. rank: among the groups, 1 the best, on average over ties.
@@ -65,7 +64,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a group's runs had and used, each as the distinct values of its runs: one where all are alike."""
+    """The resources of a group's runs, each as the distinct values among them: one where all are alike."""
 
     parameters: tuple[int, ...] = ()
     steps: tuple[int, ...] = ()
@@ -79,22 +78,22 @@ class Budget:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one configuration; runs: the finished ones, by seed; failed: the others."""
+    """The runs of one configuration; runs: the finished ones, by seed; failed: the others."""
 
     name: str
     differing: Mapping[str, Any]
-    runs: tuple[Run, ...]
-    failed: tuple[Run, ...]
+    runs: tuple[RunSummary, ...]
+    failed: tuple[RunSummary, ...]
     budget: Budget
-    summaries: Mapping[str, Summary] = field(default_factory=dict)
+    summaries: Mapping[str, MetricSummary] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups and what was found of them.
+    """The groups of runs, compared by metrics.
 
     baseline: the name of the group that the others are tested against.
-    flags: sentences on what makes groups differ in more than what is compared (data, budget, hardware).
+    flags: sentences on differences between groups beyond their settings (data, budget, hardware).
     skipped: folders that could not be read -> why.
     """
 

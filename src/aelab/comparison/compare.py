@@ -1,4 +1,4 @@
-"""From runs to a comparison."""
+"""The comparison of runs: read, grouped, summarised and ordered."""
 
 import dataclasses
 import difflib
@@ -8,7 +8,7 @@ from aelab.comparison.base import Comparison, Group
 from aelab.comparison.fairness import check_data, flags
 from aelab.comparison.groups import grouped, values_by_seed
 from aelab.comparison.metrics import chosen, dropped
-from aelab.comparison.read import read_runs
+from aelab.comparison.run_summaries import read_runs
 from aelab.comparison.statistics import summaries
 from aelab.core.errors import ConfigurationError
 from aelab.core.quantity import Quantity
@@ -24,7 +24,7 @@ def compare(
     different_data: bool = False,
     higher_is_better: Mapping[str, bool | None] | None = None,
 ) -> Comparison:
-    """The runs at and below `patterns`, in groups that differ in more than the seed, compared by metrics.
+    """The comparison of the runs at and below `patterns`, in groups that differ in more than the seed.
 
     baseline: the name of a group, or a part of it that no other has; None: the first group that has finished
     runs. The others are `compare.yaml`'s.

@@ -1,11 +1,11 @@
-"""What else than the configuration differs between groups: data, budget, machine and code."""
+"""Differences between groups beyond their configurations: data, budget, machine and code."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aelab.comparison.base import Budget, Group, Run
+from aelab.comparison.base import Budget, Group, RunSummary
 from aelab.core.checks import is_number
 from aelab.core.errors import DataError
 from aelab.core.quantity import Quantity
@@ -16,8 +16,8 @@ COUNTED = {"steps": "optimisation steps", "samples_seen": "training images seen"
 NAMED = {"hardware": "hardware", "commit": "code"}
 
 
-def budget(runs: Iterable[Run]) -> Budget:
-    """What runs had and used; a record without a number, as those of older runs, adds nothing to it."""
+def budget(runs: Iterable[RunSummary]) -> Budget:
+    """The budget of runs; a record that lacks a number adds nothing to it."""
     runs = list(runs)
     return Budget(
         parameters=_distinct(runs, lambda run: _count(run, "parameters")),
@@ -31,23 +31,23 @@ def budget(runs: Iterable[Run]) -> Budget:
     )
 
 
-def _distinct(runs: Iterable[Run], fact: Callable[[Run], Any]) -> tuple[Any, ...]:
+def _distinct(runs: Iterable[RunSummary], fact: Callable[[RunSummary], Any]) -> tuple[Any, ...]:
     return tuple(sorted({value for run in runs if (value := fact(run)) is not None}))
 
 
-def _count(run: Run, name: str) -> Any:
+def _count(run: RunSummary, name: str) -> Any:
     value = run.record.get(name)
     return value if is_number(value) else None
 
 
-def flops(run: Run) -> float | None:
-    """Floating-point operations of a training: of one image's pass and gradient, times the images seen."""
+def flops(run: RunSummary) -> float | None:
+    """The floating-point operations of a training: of a pass and gradient for one image, times its images."""
     each, seen = _count(run, "flops_per_image"), _count(run, "samples_seen")
     return None if each is None or seen is None else float(each) * float(seen)
 
 
-def hardware(run: Run) -> str | None:
-    """Accelerators, else the processor."""
+def hardware(run: RunSummary) -> str | None:
+    """The accelerators of a run, else its processor."""
     machine = run.record.get("hardware")
     if not isinstance(machine, dict):
         return None
@@ -57,7 +57,7 @@ def hardware(run: Run) -> str | None:
     return printable(" + ".join(map(str, chips)))
 
 
-def commit(run: Run) -> str | None:
+def commit(run: RunSummary) -> str | None:
     """The commit's first ten digits, with a + where uncommitted changes came on top."""
     git = run.record.get("git")
     if not isinstance(git, dict) or not git.get("commit"):
@@ -65,13 +65,13 @@ def commit(run: Run) -> str | None:
     return printable(str(git["commit"])[:10]) + ("+" if git.get("dirty") else "")
 
 
-def test_data(run: Run) -> str:
-    """What the test metrics were computed on: name, values, and a digest of all checksums and of the rest."""
+def test_data(run: RunSummary) -> str:
+    """The test data of a run: name, values, and a digest of checksums, shape and the settings that decide."""
     data = run.record.get("data")
     recorded = data if isinstance(data, dict) else {}
     name = recorded.get("name") or run.settings.get("data.name")
-    values = str(run.settings.get("data.binarization._target_")).rpartition(".")[2].lower()
-    decides = {k: v for k, v in run.settings.items() if k.startswith(("data.binarization", "data.source"))}
+    values = str(run.settings.get("data.values._target_")).rpartition(".")[2].lower()
+    decides = {k: v for k, v in run.settings.items() if k.startswith(("data.values", "data.source"))}
     identity = [recorded.get("checksums"), run.settings.get("data.shape"), decides]
     text = json.dumps(identity, sort_keys=True, default=str)
     return printable(f"{name}, {values}, {hashlib.sha256(text.encode()).hexdigest()[:8]}")
@@ -81,10 +81,10 @@ def check_data(groups: Sequence[Group], allowed: bool) -> None:
     """Raise DataError where groups were tested on different data, unless that is asked for."""
     tested = _by_value(groups, lambda group: group.budget.data)
     if len(tested) > 1 and not allowed:
-        told = "; ".join(f"{value}: {listed(names)}" for value, names in tested.items())
+        found = "; ".join(f"{value}: {listed(names)}" for value, names in tested.items())
         raise DataError(
-            f"the runs were tested on different data ({told}), so their numbers are not of the same thing: "
-            "give runs of one data set and binarization, or different_data=true"
+            f"the runs were tested on different data ({found}), so their numbers are not of the same thing: "
+            "give runs of one data set and values, or different_data=true"
         )
 
 
@@ -92,16 +92,16 @@ def flags(groups: Sequence[Group], metrics: Sequence[Quantity]) -> Iterator[str]
     """A sentence for each way in which groups differ beyond what is compared."""
     tested = _by_value(groups, lambda group: group.budget.data)
     if len(tested) > 1:
-        yield f"tested on different data: {_told(tested)}; the numbers are not of the same thing"
+        yield f"tested on different data: {_versus(tested)}; the numbers are not of the same thing"
     for name, word in COUNTED.items():
         yield from _unequal(groups, name, word)
     for name, word in NAMED.items():
         found = _by_value(groups, lambda group, name=name: getattr(group.budget, name))  # type: ignore[misc]
         if len(found) > 1:
-            yield f"{word} differs: {_told(found)}"
+            yield f"{word} differs: {_versus(found)}"
     seeds = _by_value(groups, lambda group: [len({run.repeat for run in group.runs})])
     if len(seeds) > 1:
-        yield f"numbers of seeds differ: {_told(seeds)}"
+        yield f"numbers of seeds differ: {_versus(seeds)}"
     if any(run.fold for group in groups for run in group.runs):
         yield (
             "each fold of data.folds counts as a seed does, but their trainings share images, so intervals "
@@ -114,15 +114,15 @@ def _scored_differently(groups: Sequence[Group], metrics: Sequence[Quantity]) ->
     likelihoods = _by_setting(groups, "model.likelihood._target_")
     compared = [metric.name for metric in metrics if metric.of_likelihood]
     if len(likelihoods) > 1 and compared:
-        yield f"{listed(compared)} are of different likelihoods: {_told(likelihoods)}"
+        yield f"{listed(compared)} are of different likelihoods: {_versus(likelihoods)}"
     for key, word in {"model.corruption": "corruptions", "model.conditioner": "conditions"}.items():
         found = _by_setting(groups, key)
         if len(found) > 1:
-            yield f"scored under different {word}: {_told(found)}"
+            yield f"scored under different {word}: {_versus(found)}"
 
 
 def _by_setting(groups: Iterable[Group], key: str) -> dict[str, list[str]]:
-    def chosen(run: Run) -> str:
+    def chosen(run: RunSummary) -> str:
         value = run.settings.get(key) or run.settings.get(f"{key}._target_") or "none"
         return printable(value).rpartition(".")[2]
 
@@ -130,7 +130,7 @@ def _by_setting(groups: Iterable[Group], key: str) -> dict[str, list[str]]:
 
 
 def _by_value(groups: Iterable[Group], values: Callable[[Group], Iterable[Any]]) -> dict[str, list[str]]:
-    """The names of the groups by each value that one of their runs has."""
+    """The names of the groups that have a run of each value."""
     found: dict[str, list[str]] = {}
     for group in groups:
         for value in values(group) if group.runs else ():
@@ -138,7 +138,7 @@ def _by_value(groups: Iterable[Group], values: Callable[[Group], Iterable[Any]])
     return found
 
 
-def _told(found: Mapping[str, Sequence[str]]) -> str:
+def _versus(found: Mapping[str, Sequence[str]]) -> str:
     return " versus ".join(f"{printable(value)} ({listed(names)})" for value, names in found.items())
 
 

@@ -1,12 +1,12 @@
-"""Runs put together that differ in nothing but seed and fold, or in nothing that was asked about."""
+"""Groups of runs that differ in seed and fold alone, or in nothing among the keys to group by."""
 
 import difflib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from aelab.comparison import naming
-from aelab.comparison.base import Group, Repeat, Run
+from aelab.comparison import group_names
+from aelab.comparison.base import Group, Repeat, RunSummary
 from aelab.comparison.fairness import budget, test_data
 from aelab.core.errors import ConfigurationError
 from aelab.core.text import listed, printable, shortest
@@ -16,35 +16,35 @@ DATA = "data.files"
 """The key by which groups of one configuration differ that read different files."""
 
 
-def grouped(runs: Sequence[Run], by: Sequence[str] | None = None) -> tuple[list[Group], list[str]]:
-    """Groups in the order of their first runs, and sentences on runs that do not count or were pooled.
+def grouped(runs: Sequence[RunSummary], by: Sequence[str] | None = None) -> tuple[list[Group], list[str]]:
+    """Groups in the order of their first runs, and notes on runs that do not count or were pooled.
 
-    by: the keys that tell groups apart; None: all of the configuration but seed and fold. Of finished runs of
+    by: the keys in which groups differ; None: all of the configuration but seed and fold. Of finished runs of
     one configuration, seed and fold the newest counts.
 
     Raises ConfigurationError for a key that no run has.
     """
     identities = [{**run.settings, DATA: test_data(run)} for run in runs]
     keys = None if by is None else [_known(key, identities) for key in by]
-    together: dict[Hashable, list[int]] = defaultdict(list)
+    members: dict[Hashable, list[int]] = defaultdict(list)
     for index, identity in enumerate(identities):
-        together[_key(identity, keys)].append(index)
-    firsts = [identities[indices[0]] for indices in together.values()]
-    differing = naming.differing(firsts) if keys is None else keys
-    labels = naming.names(firsts) if keys is None else naming.by_keys(firsts, keys)
+        members[_key(identity, keys)].append(index)
+    firsts = [identities[indices[0]] for indices in members.values()]
+    differing = group_names.differing(firsts) if keys is None else keys
+    labels = group_names.names(firsts) if keys is None else group_names.by_keys(firsts, keys)
     groups, notes = [], []
-    for label, first, indices in zip(labels, firsts, together.values(), strict=True):
+    for label, first, indices in zip(labels, firsts, members.values(), strict=True):
         counted, superseded = _newest([(runs[index], identities[index]) for index in indices])
         group = _group(label or "all", {key: first.get(key) for key in differing}, counted)
         groups.append(group)
-        notes += _left_out(group, superseded)
+        notes += _superseded_notes(group, superseded)
         if keys is not None:
-            notes += _pooled(group, [identities[index] for index in indices])
+            notes += _pooled_notes(group, [identities[index] for index in indices])
     return groups, notes
 
 
 def values_by_seed(group: Group, metric: str) -> dict[Repeat, float]:
-    """A metric by seed and fold; the mean of those that are pooled."""
+    """The values of a metric by seed and fold; the mean of runs that are pooled."""
     found = defaultdict(list)
     for run in group.runs:
         if metric in run.values:
@@ -53,9 +53,9 @@ def values_by_seed(group: Group, metric: str) -> dict[Repeat, float]:
 
 
 def _key(identity: Mapping[str, Any], keys: Sequence[str] | None) -> Hashable:
-    chosen = {key: identity.get(key, naming.ABSENT) for key in keys} if keys is not None else identity
+    chosen = {key: identity.get(key, group_names.ABSENT) for key in keys} if keys is not None else identity
     # Keys that are no words, as a foreign configuration may have, are put in order as the others.
-    return tuple(sorted(((key, naming.plain(value)) for key, value in chosen.items()), key=repr))
+    return tuple(sorted(((key, group_names.plain(value)) for key, value in chosen.items()), key=repr))
 
 
 def _known(key: str, identities: Iterable[Mapping[str, Any]]) -> str:
@@ -70,10 +70,10 @@ def _known(key: str, identities: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _newest(
-    runs: Iterable[tuple[Run, Mapping[str, Any]]],
-) -> tuple[list[Run], list[Run]]:
-    """The runs without those of a configuration and seed that was finished again later, and these."""
-    kept: dict[Hashable, Run] = {}
+    runs: Iterable[tuple[RunSummary, Mapping[str, Any]]],
+) -> tuple[list[RunSummary], list[RunSummary]]:
+    """The runs that count, and those whose configuration and seed were finished again later."""
+    kept: dict[Hashable, RunSummary] = {}
     failed, superseded = [], []
     for run, identity in sorted(runs, key=lambda pair: pair[0].path.name):
         if run.status != Status.FINISHED:
@@ -86,22 +86,22 @@ def _newest(
     return [*kept.values(), *failed], superseded
 
 
-def _group(name: str, differing: Mapping[str, Any], runs: Iterable[Run]) -> Group:
+def _group(name: str, differing: Mapping[str, Any], runs: Iterable[RunSummary]) -> Group:
     ordered = sorted(runs, key=lambda run: (run.repeat, str(run.path)))
     finished = tuple(run for run in ordered if run.status == Status.FINISHED)
     failed = tuple(run for run in ordered if run.status != Status.FINISHED)
     return Group(name, differing, finished, failed, budget(finished))
 
 
-def _left_out(group: Group, superseded: Sequence[Run]) -> list[str]:
+def _superseded_notes(group: Group, superseded: Sequence[RunSummary]) -> list[str]:
     if not superseded:
         return []
     paths = listed((f"{run.path.name} (seed {run.seed})" for run in superseded), 5)
     return [f"{group.name}: run again with the same seed, so the newest counts and not {paths}"]
 
 
-def _pooled(group: Group, identities: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = naming.differing(identities) if len(identities) > 1 else []
+def _pooled_notes(group: Group, identities: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = group_names.differing(identities) if len(identities) > 1 else []
     if not keys:
         return []
     words = [name for key, name in shortest(keys).items() if "." not in name or "_target_" in key]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from aelab.comparison.base import Comparison, Group
-from aelab.comparison.numerals import mean_and_deviation
+from aelab.comparison.number_format import mean_and_deviation
 from aelab.core.quantity import Quantity
 from aelab.core.text import printable
 
@@ -21,12 +21,12 @@ SPECIAL = {
 
 
 def escaped(text: object) -> str:
-    """Text in which no letter means anything to LaTeX."""
+    """Text with all that LaTeX would interpret escaped."""
     return "".join(SPECIAL.get(letter, letter) for letter in printable(text))
 
 
 def latex(comparison: Comparison, alpha: float) -> str:
-    """A tabular with a row for each group; bold: better than every other group, significantly."""
+    """The tabular with a row for each group; bold: better than every other group, significantly."""
     return "\n".join(_lines(comparison, alpha)) + "\n"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from aelab.comparison.base import Run
+from aelab.comparison.base import RunSummary
 from aelab.core.errors import ConfigurationError
 from aelab.core.quantity import Quantity
 from aelab.core.text import listed
@@ -20,7 +20,7 @@ DEFAULT = (
 
 
 def chosen(
-    runs: Sequence[Run], asked: Sequence[str] | None, directions: Mapping[str, bool | None]
+    runs: Sequence[RunSummary], asked: Sequence[str] | None, directions: Mapping[str, bool | None]
 ) -> tuple[Quantity, ...]:
     """The metrics that are asked for by name or glob; by default those of `DEFAULT` that all runs have.
 
@@ -36,7 +36,7 @@ def chosen(
     return tuple(_quantity(name, runs, directions) for name in names)
 
 
-def dropped(runs: Sequence[Run], asked: Sequence[str] | None) -> Iterator[str]:
+def dropped(runs: Sequence[RunSummary], asked: Sequence[str] | None) -> Iterator[str]:
     """A sentence for each of the default metrics that some runs have and others lack."""
     for name in DEFAULT if asked is None else ():
         lacking = [run for run in runs if name not in run.values]
@@ -45,21 +45,21 @@ def dropped(runs: Sequence[Run], asked: Sequence[str] | None) -> Iterator[str]:
             yield f"{name} is not shown, for {len(lacking)} of {len(runs)} runs lack it ({of}): metric={name}"
 
 
-def _quantity(name: str, runs: Sequence[Run], directions: Mapping[str, bool | None]) -> Quantity:
-    """What the runs say a number is, in the direction that is given for it."""
-    said = [run.quantities[name] for run in runs if name in run.quantities] or [Quantity(name, "")]
+def _quantity(name: str, runs: Sequence[RunSummary], directions: Mapping[str, bool | None]) -> Quantity:
+    """The facts of a number by its runs, in the direction that is given for it."""
+    found = [run.quantities[name] for run in runs if name in run.quantities] or [Quantity(name, "")]
     for key in (name, _last(name)):
         if key in directions:
-            return replace(said[0], higher_is_better=directions[key])
-    if len({quantity.higher_is_better for quantity in said}) > 1:
+            return replace(found[0], higher_is_better=directions[key])
+    if len({quantity.higher_is_better for quantity in found}) > 1:
         raise ConfigurationError(
             f"the runs disagree on whether more of {name} is better: say it, as by "
             f"higher_is_better={{{_last(name)}: true}}"
         )
-    return said[0]
+    return found[0]
 
 
-def _default(runs: Sequence[Run], known: Sequence[str]) -> list[str]:
+def _default(runs: Sequence[RunSummary], known: Sequence[str]) -> list[str]:
     shared = [name for name in DEFAULT if all(name in run.values for run in runs)]
     return shared or [name for name in known if all(name in run.values for run in runs)][:4]
 

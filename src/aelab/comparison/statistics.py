@@ -1,4 +1,4 @@
-"""What the seeds of several groups say about one metric."""
+"""The statistics of one metric over the seeds of several groups."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import stdtr
 from scipy.stats import rankdata
 
-from aelab.comparison.base import Repeat, Summary
+from aelab.comparison.base import MetricSummary, Repeat
 
 Seeds = Mapping[Repeat, float]
 RESAMPLES = 5_000
@@ -17,8 +17,8 @@ FEWEST = 3
 
 def summaries(
     groups: Mapping[str, Seeds], baseline: str, higher_is_better: bool | None, alpha: float = 0.05
-) -> dict[str, Summary]:
-    """A summary of each group's values by seed; groups without a value are left out.
+) -> dict[str, MetricSummary]:
+    """The summary of each group's values by seed; groups without a value are left out.
 
     p: of `paired` against the baseline, by Holm's correction for the other groups. best: see `best_of`.
     """
@@ -30,7 +30,7 @@ def summaries(
     found = {}
     for name, seeds in groups.items():
         values = tuple(seeds.values())
-        found[name] = Summary(
+        found[name] = MetricSummary(
             values=values,
             mean=means[name],
             deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
@@ -44,7 +44,9 @@ def summaries(
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
-    """The percentile bootstrap interval of the mean (Efron 1979); None for fewer than three seeds.
+    """The percentile bootstrap interval of the mean; None for fewer than three seeds.
+
+    Efron 1979, https://doi.org/10.1214/aos/1176344552.
 
     With so few values it is too short: of three seeds it covers the mean in about 75 cases of 100.
     Corrections as BCa estimate skewness from the same few values and do no better there.
@@ -69,7 +71,7 @@ def paired(first: Seeds, second: Seeds) -> float | None:
     seeds their smallest p is 2^(1-n): with five or fewer they can never fall below 0.05.
 
     None for fewer than two shared seeds, and where all differences are equal but not zero: without any
-    spread, as between counts, nothing says what another seed would give.
+    spread, as between counts, the result of another seed cannot be estimated.
     """
     differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
     if len(differences) < 2:
@@ -84,7 +86,10 @@ def paired(first: Seeds, second: Seeds) -> float | None:
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for their number by Holm's procedure (1979), which holds for any dependence."""
+    """The p-values adjusted for their number by Holm's procedure, which holds for any dependence.
+
+    Holm 1979, https://www.jstor.org/stable/4615733.
+    """
     adjusted, largest = {}, 0.0
     for rank, name in enumerate(sorted(p, key=p.__getitem__)):
         largest = max(largest, min(1.0, (len(p) - rank) * p[name]))
@@ -93,7 +98,7 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
 
 
 def against(groups: Mapping[str, Seeds], baseline: str) -> dict[str, float]:
-    """Corrected p-values of the groups that can be tested against the baseline."""
+    """The corrected p-values of the groups that can be tested against the baseline."""
     if baseline not in groups:
         return {}
     others = {name: paired(seeds, groups[baseline]) for name, seeds in groups.items() if name != baseline}
@@ -101,7 +106,7 @@ def against(groups: Mapping[str, Seeds], baseline: str) -> dict[str, float]:
 
 
 def ranked(means: Mapping[str, float], higher_is_better: bool | None) -> dict[str, float]:
-    """Ranks from 1, the best, averaged over ties; empty where neither direction is better."""
+    """The ranks from 1, the best, averaged over ties; empty where neither direction is better."""
     if higher_is_better is None:
         return {}
     values = np.array(list(means.values()))
@@ -111,7 +116,7 @@ def ranked(means: Mapping[str, float], higher_is_better: bool | None) -> dict[st
 def best_of(
     groups: Mapping[str, Seeds], means: Mapping[str, float], higher_is_better: bool | None, alpha: float
 ) -> str | None:
-    """The group that is better than every other one, significantly; None where nobody is.
+    """The group that is better than every other one, significantly; None where none is.
 
     Each of its paired tests must fall below alpha / (groups - 1). The leader was chosen by its values, so an
     uncorrected test would be too easily passed: to lead wrongly it has to beat the truly best group, and by

@@ -1,4 +1,4 @@
-"""A comparison on a terminal: what was found, what it cost, and what to beware of."""
+"""A comparison on a terminal: metrics, budgets and warnings."""
 
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aelab.comparison.base import Budget, Comparison, Group
-from aelab.comparison.numerals import mean_and_deviation, quantity
+from aelab.comparison.number_format import mean_and_deviation, quantity
 from aelab.core.quantity import Quantity
 from aelab.core.text import listed
 
@@ -29,20 +29,20 @@ FACTS: dict[str, Callable[[Budget], str]] = {
 
 
 def show(comparison: Comparison, alpha: float, console: Console) -> None:
-    """Print tables and sentences."""
+    """Print the comparison's tables and sentences."""
     for part in parts(comparison, alpha, console.width):
         console.print(part)
 
 
 def page(comparison: Comparison, alpha: float) -> str:
-    """The same as plain text, 120 columns wide."""
+    """The comparison as plain text, 120 columns wide."""
     text = StringIO()
     show(comparison, alpha, Console(file=text, width=WIDTH, markup=False, highlight=False, soft_wrap=True))
     return text.getvalue()
 
 
 def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[RenderableType]:
-    """Metrics, as many side by side as fit, budgets, and sentences."""
+    """The tables of metrics, as many side by side as fit, of budgets, and the sentences."""
     label = max(len(group.name) for group in comparison.groups)
     abreast = max(1, (width - min(label, 40) - 10) // FIGURES)
     for start in range(0, len(comparison.metrics), abreast):
@@ -71,7 +71,7 @@ def _findings(comparison: Comparison, metrics: Sequence[Quantity], alpha: float)
 
 
 def seeds(group: Group) -> str:
-    """How many seeds are finished, of how many where some failed."""
+    """The number of seeds that are finished, of how many where some failed."""
     finished = len({run.repeat for run in group.runs})
     every = len({run.repeat for run in (*group.runs, *group.failed)})
     return f"{finished}" if finished == every else f"{finished} of {every}"
@@ -95,16 +95,16 @@ def _tested(comparison: Comparison, metric: str) -> bool:
 
 
 def _budgets(groups: Sequence[Group]) -> RenderableType:
-    """A row for each group of the facts that differ; those that are alike are said once, below."""
-    told = {fact: [words(group.budget) for group in groups] for fact, words in FACTS.items()}
-    alike = {fact: values[0] for fact, values in told.items() if len(set(values)) == 1}
-    various = [fact for fact in told if fact not in alike]
+    """The table of the budgets that differ between groups; those that are alike stand once, below."""
+    values_of = {fact: [words(group.budget) for group in groups] for fact, words in FACTS.items()}
+    alike = {fact: values[0] for fact, values in values_of.items() if len(set(values)) == 1}
+    various = [fact for fact in values_of if fact not in alike]
     lines = "; ".join(f"{fact} {value or 'not recorded'}" for fact, value in alike.items())
     table = Table("group", *various, caption=Text(f"alike: {lines}" if alike else ""), caption_justify="left")
     if not various:
         return Text(f"alike in all groups: {lines}")
     for index, group in enumerate(groups):
-        table.add_row(Text(group.name), *(Text(told[fact][index] or "–") for fact in various))
+        table.add_row(Text(group.name), *(Text(values_of[fact][index] or "–") for fact in various))
     return table
 
 

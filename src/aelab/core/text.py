@@ -1,4 +1,4 @@
-"""Words of run folders made harmless: they may come from anywhere, and go into files and terminals."""
+"""Text for messages, files and terminals, harmless also where it quotes what may come from anywhere."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 SECRET = re.compile(
     r"(?i)(api[_-]?key|passw(or)?d|secret|credential|(?<![a-z])(token|pat|key|auth)(?![a-z]))"
 )
-# What services give out as keys, wherever it stands, and the queries of signed addresses.
+# The forms of services' keys, wherever they stand, and the queries of signed addresses.
 _KEY = re.compile(
     r"\b(?:gh[opsu]_|github_pat_|hf_|sk-|xox[bp]-|wandb_v\d_|AKIA)[\w-]{8,}"
     r"|(?<=Bearer )\S+|(?<=://)\S+\?\S+"
@@ -20,12 +20,27 @@ HIDDEN = "[hidden]"
 
 
 def printable(text: object) -> str:
-    """Text as one harmless line: what a terminal would obey, and bytes that are no text, as their escapes."""
+    """The text as one harmless line: what a terminal would obey, and bytes that are no text, as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def sentence(error: object) -> str:
+    """The message of an error on one line, its line breaks and indents replaced by single spaces."""
+    return " ".join(str(error).split())
+
+
+def first_line(error: object) -> str:
+    """The first line of an error's message, where the others would repeat a call or a traceback."""
+    return str(error).strip().partition("\n")[0]
+
+
+def sizes(shape: Iterable[int]) -> str:
+    """The sizes of a shape with "x" between them: 3x32x32."""
+    return "x".join(map(str, shape))
+
+
 def without_secrets(value: Any) -> Any:
-    """`value`, of plain containers, without what looks like a password or a key."""
+    """The value, of plain containers, with all that looks like a password or a key hidden."""
     if isinstance(value, dict):
         return {
             key: HIDDEN
@@ -42,7 +57,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def listed(names: Iterable[object], most: int = 3) -> str:
-    """`a, b, c and 4 more`; with semicolons where a name holds a comma."""
+    """The names as `a, b, c and 4 more`; with semicolons where a name holds a comma."""
     shown = [printable(name) for name in names]
     rest = len(shown) - most
     between = "; " if any("," in name for name in shown[:most]) else ", "
@@ -50,9 +65,9 @@ def listed(names: Iterable[object], most: int = 3) -> str:
 
 
 def shortest(keys: Sequence[str], among: Iterable[str] = ()) -> dict[str, str]:
-    """Each dotted key by as many of its last parts as tell it from the others: `optimizer.lr` -> `lr`.
+    """Each dotted key with as few of its last parts as are unambiguous: `optimizer.lr` -> `lr`.
 
-    among: more keys to tell them from, as all of a configuration: `data.name` stays where there is a `name`.
+    among: further keys to be distinct from, as all of a configuration: `data.name` stays beside a `name`.
     """
     parts = {key: _parts(key) for key in keys}
     all_parts = set(parts.values()) | {_parts(key) for key in among}

@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from aelab.core.errors import ConfigurationError
-from aelab.data.splits import Images
+from aelab.data.splits import Observations
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Which training images keep their labels, and what share of a batch these are.
+    """Which training observations keep their labels, and what share of a batch these are.
 
     count: how many, as many of each of the `classes`; None: all that the source labels.
-    seed: which ones. share: of the images in each batch; None: as it comes.
+    seed: which ones. share: of the observations in each batch; None: as it comes.
 
     Raises ConfigurationError for numbers that cannot be had.
     """
@@ -37,11 +37,11 @@ class Labelled:
         if self.share is not None and not 0 < self.share < 1:
             raise ConfigurationError(f"data.labelled_share={self.share} must lie between 0 and 1")
 
-    def hide(self, images: Images) -> Images:
-        """The images without the labels that are not kept."""
-        if self.count is None or images.y is None or self.classes is None:
-            return images
-        each, y = self.count // self.classes, images.y
+    def hide(self, observations: Observations) -> Observations:
+        """The same without the labels that are not kept."""
+        if self.count is None or observations.y is None or self.classes is None:
+            return observations
+        each, y = self.count // self.classes, observations.y
         order = torch.randperm(len(y), generator=Generator().manual_seed(self.seed))
         found = F.one_hot(y[order] + 1, self.classes + 1)[:, 1:]  # an unknown label is of no class
         if (least := int(found.sum(0).min())) < each:
@@ -51,15 +51,15 @@ class Labelled:
             )
         nth = (found * found.cumsum(0)).sum(1)  # of its class, from 1; 0 without a label
         kept = order[(nth > 0) & (nth <= each)]
-        return replace(images, y=torch.full_like(y, -1).index_put((kept,), y[kept]))
+        return replace(observations, y=torch.full_like(y, -1).index_put((kept,), y[kept]))
 
-    def check(self, images: Images, size: int) -> None:
-        """Refuse a share that batches of `size` of these images cannot have."""
-        known = 0 if images.y is None else int((images.y >= 0).sum())
-        unknown = len(images) - known
+    def check(self, observations: Observations, size: int) -> None:
+        """Refuse a share that batches of `size` of these cannot have."""
+        known = 0 if observations.y is None else int((observations.y >= 0).sum())
+        unknown = len(observations) - known
         if self.share is not None and not (known and unknown and 0 < self._each(size) < size):
             raise ConfigurationError(
-                f"data.labelled_share={self.share} of batches of {size} mixes images with and without a "
+                f"data.labelled_share={self.share} of batches of {size} mixes those with and without a "
                 f"label, of which there are {known} and {unknown}: leave it out, or give data.labelled"
             )
 
@@ -67,10 +67,10 @@ class Labelled:
         return round((self.share or 0.0) * size)
 
     def order(self, y: Tensor, generator: Generator, size: int, ranks: int) -> Tensor:
-        """An order of N images, with labels y (N,), for batches of `size` that are dealt out to `ranks`.
+        """An order of N observations, with labels y (N,), for batches of `size` dealt out to `ranks`.
 
-        It is of N images and as many more as give each rank the same number. The first places of each batch
-        are of labelled images, which come round as often as they must; all others are of images without.
+        It is of N of them and as many more as give each rank the same number. The first places of each batch
+        are of labelled ones, which come round as often as they must; all others are of those without.
         """
         known, unknown, each = (y >= 0).nonzero()[:, 0], (y < 0).nonzero()[:, 0], self._each(size)
         place = torch.arange(-(-len(y) // ranks) * ranks)

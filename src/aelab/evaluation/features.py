@@ -7,7 +7,6 @@ among evaluations by the same network, so its hash stands beside them; they are 
 
 import hashlib
 import io
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +20,11 @@ from torch import Tensor, nn
 
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.records import Sizes
+from aelab.core.text import first_line
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
-from aelab.data.splits import Images
-from aelab.evaluation.subject import Pixels, Subject
+from aelab.data.splits import Observations
+from aelab.evaluation.subject import Expected, Subject
 from aelab.models.networks.conv import ConvEncoder
 from aelab.models.posteriors.base import head
 from aelab.training.checkpoint_io import AtomicCheckpointIO
@@ -76,7 +76,7 @@ class FeatureSpace:
     distance: ClassVar[str] = "frechet"
 
     @torch.no_grad()
-    def __call__(self, images: Tensor | Pixels, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor | Expected, batch_size: int = 500) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 64) and class logits, on the CPU."""
         device = next(self.network.parameters()).device
         found = [self.network(part.to(device)) for part in _parts(images, batch_size)]
@@ -101,7 +101,7 @@ class Inception:
                 torch.zeros(1, 3, 32, 32, dtype=torch.uint8, device=device), return_features=True
             )
         except (RuntimeError, ValueError, TypeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0].partition(". ")[0]
+            reason = first_line(error).partition(". ")[0]
             raise ConfigurationError(
                 f"inception={path} is not the published TorchScript file ({reason}): leave it out"
             ) from error
@@ -112,7 +112,7 @@ class Inception:
         self.device = device
 
     @torch.no_grad()
-    def __call__(self, images: Tensor | Pixels, batch_size: int = 100) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor | Expected, batch_size: int = 100) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 2048) and log class probabilities, on the CPU."""
         features, logits = [], []
         for part in _parts(images, batch_size):
@@ -123,7 +123,23 @@ class Inception:
         return torch.cat(features), torch.cat(logits)
 
 
-def _parts(images: Tensor | Pixels, size: int) -> Iterator[Tensor]:
+class RawValues:
+    """The values as they are: the space of observations that no network is asked about.
+
+    name: as "values/wine".
+    """
+
+    task, accuracy, distance = "none", None, "frechet"
+
+    def __init__(self, name: str) -> None:
+        self.name = f"values/{name}"
+
+    def __call__(self, images: Tensor | Expected) -> tuple[Tensor, None]:
+        """Observations (N, *event) -> their values (N, D), and no classes."""
+        return images[: len(images)].flatten(1).cpu(), None
+
+
+def _parts(images: Tensor | Expected, size: int) -> Iterator[Tensor]:
     return (images[start : start + size] for start in range(0, len(images), size))
 
 
@@ -146,10 +162,8 @@ def feature_space(data: DataModule, device: torch.device, path: str | Path | Non
             return _opened(kept, known, data, device)
         except AelabError as error:
             print(f"warning: the feature network is trained again: {error}", file=sys.stderr)
-    # Two evaluations may train it at once: each under a name of its own, and the later takes the place.
-    draft = kept.with_suffix(f".{secrets.token_hex(8)}.ckpt")
-    AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, draft)
-    draft.replace(kept)
+    # Two evaluations may train it at once, and the later takes the place.
+    AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, kept)
     return _opened(kept, known, data, device)
 
 
@@ -220,7 +234,7 @@ def _trained(data: DataModule, device: torch.device) -> dict[str, Any]:
 
 def _fit(
     network: Classifier,
-    images: Images,
+    images: Observations,
     rows: Tensor,
     task: str,
     generator: torch.Generator,
@@ -242,7 +256,7 @@ def _fit(
 
 
 def _batch(
-    images: Images, rows: Tensor, task: str, generator: torch.Generator, device: torch.device
+    images: Observations, rows: Tensor, task: str, generator: torch.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Images in [0, 1] and what the network shall tell of them."""
     found = images.at(rows)

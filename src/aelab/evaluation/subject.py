@@ -13,17 +13,17 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from aelab.cluster.devices import device_of
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, InapplicableError
 from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.data.module import DataModule
-from aelab.data.splits import Images
-from aelab.metrics.estimands import evidence, reconstruction
+from aelab.data.splits import Observations
+from aelab.data.values import Values
+from aelab.metrics.estimands import evidence
 from aelab.models import Autoencoder
 from aelab.runs.data import data_of
 from aelab.runs.find import peers_of, spaces_of
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run
 from aelab.runs.model import model_of
 from aelab.training.matmul import choose_matmul
 
@@ -32,12 +32,12 @@ MANY_LEVELS = 0.1  # of the images: an attribute with so many values is continuo
 T = TypeVar("T")
 
 
-class Pixels:
-    """Images in [0, 1] on the CPU, made from whole numbers a part at a time: p[rows] is (K, C, H, W)."""
+class Expected:
+    """Means of values on the CPU, made of what is stored a part at a time: e[rows] is (K, *event)."""
 
-    def __init__(self, images: Images, count: int | None = None) -> None:
-        self.images = images
-        self.size = len(images) if count is None else min(count, len(images))
+    def __init__(self, found: Observations, values: Values, count: int | None = None) -> None:
+        self.found, self.values = found, values
+        self.size = len(found) if count is None else min(count, len(found))
 
     def __len__(self) -> int:
         return self.size
@@ -45,7 +45,7 @@ class Pixels:
     def __getitem__(self, part: Any) -> Tensor:
         """A slice, or an index (K,)."""
         rows = torch.arange(self.size)[part] if isinstance(part, slice) else part
-        return self.images.at(rows.to(self.images.x.device)).x.cpu().float() / 255
+        return self.values.mean(self.found.at(rows.to(self.found.x.device)).x.cpu())
 
 
 @dataclass
@@ -68,10 +68,12 @@ class Subject:
     _codes: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def batches(self, split: str = "test", count: int | None = None) -> Iterator[tuple[int, Batch]]:
-        """The first `count` images in numbered blocks, on the device."""
+        """The first `count` observations in numbered blocks, on the device."""
         loader = self.data.batches(split, BLOCK)
-        left = len(loader.images) if count is None else count
-        for index, batch in enumerate(self.track(loader, f"{split} images", -(-left // BLOCK))):
+        left = len(loader.observations) if count is None else count
+        for index, batch in enumerate(
+            self.track(loader, f"{split} {self.data.kind.nouns}", -(-left // BLOCK))
+        ):
             if left <= 0:
                 return
             yield index, batch.map(lambda value: value[:left].to(self.device))  # noqa: B023
@@ -87,7 +89,8 @@ class Subject:
         for index, batch in self.batches(split, count):
             self.fix_noise(stage or split, index)
             with torch.no_grad():
-                yield self.model(batch, shown=batch.x if clean else None)
+                trace = self.model(batch, shown=batch.x if clean else None)
+            yield trace  # out of that block, which a reader who stops early would leave open
 
     def fix_noise(self, stage: str, index: int = 0) -> None:
         """Make what is drawn next follow from the seed, the stage and the number of the block."""
@@ -100,12 +103,14 @@ class Subject:
 
     def measure(self, stage: str, count: int | None = None) -> dict[str, np.ndarray]:
         """The estimands of the test images under the noise of `stage`."""
-        found = [{**evidence(t), **reconstruction(t)} for t in self.traces("test", count, stage)]
+        kind, bits = self.data.kind, self.data.values.bits
+        traces = self.traces("test", count, stage)
+        found = [{**evidence(trace, bits), **kind.errors(trace)} for trace in traces]
         return {name: torch.cat([each[name] for each in found]).cpu().numpy() for name in found[0]}
 
     def codes(self, split: str, count: int | None = None) -> np.ndarray:
         """Posterior means of the first `count` images, uncorrupted: (N, latent), float32."""
-        images = len(self.data.images(split))
+        images = len(self.data.observations(split))
         size = images if count is None else min(count, images)
         if len(self._codes.get(split, ())) < size:
             traces = self.traces(split, size, clean=True)
@@ -118,25 +123,28 @@ class Subject:
         told = None if self.model.conditioner is None else self.model.conditioner.tells
         if told in ("label", "attributes"):
             raise InapplicableError(
-                f"the encoder is told the {told} of an image: codes do not show what it would find of them"
+                f"the encoder is told the {told} of a {self.data.kind.noun}: codes do not show what it would "
+                "find of them"
             )
 
     def labels(self, split: str, count: int | None = None) -> np.ndarray:
         """Their labels, (N,), -1 where one is unknown; InapplicableError where the data have none."""
-        labels = self.data.images(split).y
+        labels = self.data.observations(split).y
         if labels is None or not self.data.classes:
             raise InapplicableError(f"{self.data.name} has no labels (data.classes is null)")
         return labels[:count].cpu().numpy()
 
     def labelled(self, split: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The codes (K, latent) and labels (K,) of the first `count` images whose label is known.
+        """The codes (K, latent) and labels (K,) of the first `count` observations whose label is known.
 
         InapplicableError where none is.
         """
         labels = self.labels(split)
         known = np.flatnonzero(labels >= 0)[:count]
         if not len(known):
-            raise InapplicableError(f"no label of the {split} images of {self.data.name} is known")
+            raise InapplicableError(
+                f"no label of the {split} {self.data.kind.nouns} of {self.data.name} is known"
+            )
         return self.codes(split, int(known[-1]) + 1)[known], labels[known]
 
     def factors(self, split: str, count: int | None = None) -> dict[str, np.ndarray]:
@@ -169,13 +177,13 @@ class Subject:
         return [name for name in self.data.attribute_names if name not in self.levels]
 
     def _attributes(self, split: str) -> np.ndarray:
-        found = self.data.images(split).attributes
+        found = self.data.observations(split).attributes
         assert found is not None
         return found.cpu().numpy()
 
-    def pixels(self, split: str, count: int | None = None) -> Pixels:
-        """The first `count` images before they are binarised at random: what means of p(x|z,c) tend to."""
-        return Pixels(self._expected.images(split), count)
+    def expected(self, split: str, count: int | None = None) -> Expected:
+        """The first `count` observations before values are drawn: what means of p(x|z,c) tend to."""
+        return Expected(self._expected.observations(split), self._expected.values, count)
 
     @cached_property
     def _expected(self) -> DataModule:
@@ -218,22 +226,20 @@ class Subject:
         return bar
 
 
-def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
+def subject_of(run: Run, config: DictConfig) -> Subject:
     """The model with the weights that validation chose, the data of its run, and its peers."""
     device = device_of(config.device)
-    model = model_of(folder, settings).to(device)
+    model = model_of(run).to(device)
     choose_matmul(model, BLOCK)
-    data = data_of(folder, settings, config.data.root)
-    subject = Subject(model, data, str(settings.name), int(settings.seed), device)
-    return replace(subject, peers=tuple(_peers(folder, settings, subject, config)))
+    data = data_of(run, config.data.root)
+    subject = Subject(model, data, str(run.settings.name), int(run.settings.seed), device)
+    return replace(subject, peers=tuple(_peers(run, subject, config)))
 
 
-def _peers(
-    folder: RunFolder, settings: DictConfig, subject: Subject, config: DictConfig
-) -> Iterator[Subject]:
+def _peers(run: Run, subject: Subject, config: DictConfig) -> Iterator[Subject]:
     """Those that are given, or those that are found and can be read."""
-    given = None if config.peers is None else [RunFolder.open(Path(path)) for path in config.peers]
-    for peer in peers_of(folder, settings, given):
+    given = None if config.peers is None else [Path(path) for path in config.peers]
+    for peer in peers_of(run, given):
         try:
             yield _peer(peer, subject, config)
         except AelabError as error:
@@ -242,17 +248,17 @@ def _peers(
             print(f"warning: a run of another seed is left aside: {error}", file=sys.stderr)
 
 
-def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
+def _peer(run: Run, subject: Subject, config: DictConfig) -> Subject:
     """A run of another seed, on the data and with the noise of the subject.
 
     It has estimates only where the very same parts made them: other options measure something else.
     """
     suite = str(config.suite.name)
-    found, parts = folder.suite(suite), OmegaConf.to_container(config.suite.parts)
+    found, parts = run.folder.suite(suite), OmegaConf.to_container(config.suite.parts)
     return replace(
         subject,
-        model=model_of(folder, trusted_settings(folder.config)).to(subject.device),
-        name=folder.path.name,
-        estimates=folder.estimates(suite) if found.get("parts") == parts else {},
+        model=model_of(run).to(subject.device),
+        name=run.folder.path.name,
+        estimates=run.folder.estimates(suite) if found.get("parts") == parts else {},
         spaces=spaces_of(found),
     )

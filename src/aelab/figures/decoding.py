@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.text import sentence
 
 VERSION = 1  # of what `decode` makes of a picture: to be raised with every change, for caches hold it
 MODES = {1: "L", 3: "RGB"}
@@ -35,7 +36,7 @@ def decode(picture: Path | bytes, shape: Sequence[int], where: str) -> np.ndarra
                 image = ImageOps.fit(image, (width, height))
             return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
     except Exception as error:  # Pillow raises a dozen kinds for damaged bytes
-        reason = "no known format" if "cannot identify" in str(error) else " ".join(str(error).split())
+        reason = "no known format" if "cannot identify" in str(error) else sentence(error)
         raise DataError(
             f"{where}: cannot be decoded ({reason}); put an intact 8-bit picture there"
         ) from error

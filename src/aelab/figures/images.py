@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from aelab.core.errors import DataError
+from aelab.core.text import sizes
 from aelab.figures.decoding import check_shape, upright
 
 Pictures = Tensor | Image.Image | Sequence[Image.Image]
@@ -35,7 +36,7 @@ def _checked(images: Tensor, shape: Sequence[int], resize: bool) -> Tensor:
     if tuple(images.shape[1:]) != tuple(shape) or len(images) == 0:
         fit = ", and resize=True is for PIL images" if resize else ""
         raise DataError(
-            f"the tensor is {_times(images.shape)}, and the model takes one or more of {_times(shape)}{fit}"
+            f"the tensor is {sizes(images.shape)}, and the model takes one or more of {sizes(shape)}{fit}"
         )
     if images.dtype == torch.uint8:
         return images
@@ -67,10 +68,6 @@ def as_images(images: Tensor) -> list[Image.Image]:
     """Images (N, C, H, W) or (C, H, W), C of 1 or 3, in [0, 1], as PIL images; values outside are clipped."""
     every = images if images.dim() == 4 else images[None]
     if every.dim() != 4 or every.shape[1] not in (1, 3):
-        raise DataError(f"a tensor of {_times(images.shape)} is no image: (N, C, H, W) with C of 1 or 3 is")
+        raise DataError(f"a tensor of {sizes(images.shape)} is no image: (N, C, H, W) with C of 1 or 3 is")
     levels = (every.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return [Image.fromarray(level[0] if len(level) == 1 else level.transpose(1, 2, 0)) for level in levels]
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(str(size) for size in shape)

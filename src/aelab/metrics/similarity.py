@@ -5,6 +5,7 @@ from torch import Tensor
 
 from aelab.core.errors import InapplicableError
 from aelab.core.quantity import Quantity
+from aelab.core.text import sizes
 
 SSIM = Quantity("ssim", "fraction", True)
 MS_SSIM = Quantity("ms_ssim", "fraction", True)
@@ -25,8 +26,11 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
+    _check_images(x)
     if min(x.shape[-2:]) < WINDOW:
-        raise InapplicableError(f"images of {_size(x)} are smaller than the window of {WINDOW} pixels")
+        raise InapplicableError(
+            f"images of {sizes(x.shape[-2:])} are smaller than the window of {WINDOW} pixels"
+        )
     similarity = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
     assert isinstance(similarity, Tensor)
     return similarity.reshape(len(x)).double()
@@ -44,8 +48,11 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+    _check_images(x)
     if min(x.shape[-2:]) < SCALES_FROM:
-        raise InapplicableError(f"images of {_size(x)} are too small for five scales: {SCALES_FROM} pixels")
+        raise InapplicableError(
+            f"images of {sizes(x.shape[-2:])} are too small for five scales: {SCALES_FROM} pixels"
+        )
     # One by one: torchmetrics averages over a batch before it multiplies the scales.
     each = [
         multiscale_structural_similarity_index_measure(a[None], b[None], data_range=1.0)
@@ -54,5 +61,6 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     return torch.stack(each).double()
 
 
-def _size(x: Tensor) -> str:
-    return "x".join(str(side) for side in x.shape[-2:])
+def _check_images(x: Tensor) -> None:
+    if x.dim() != 4:
+        raise InapplicableError(f"structural similarity is of images, and these are of {list(x.shape[1:])}")

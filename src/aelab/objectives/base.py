@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule, constant
+from aelab.core.schedules import Schedule, scheduled
 from aelab.models import Autoencoder
 
 
@@ -24,7 +24,7 @@ class Term(nn.Module, ABC):
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
         super().__init__()
-        self.weight = constant(weight)
+        self.weight = scheduled(weight)
 
     @abstractmethod
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor: ...

@@ -1,1 +1,1 @@
-"""Recorded runs, trained again by their own code and compared."""
+"""RecordedRun runs, trained again by their own code and compared."""

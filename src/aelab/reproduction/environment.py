@@ -1,4 +1,4 @@
-"""What of the circumstances of two trainings differs, and what of that can change their bits."""
+"""The environments of two trainings, their differences, and which of these can change the bits."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,17 +17,17 @@ COMPUTING = frozenset(
         "torchmetrics", "triton", "zuko",
     }
 )  # fmt: skip
-"""Packages whose code makes a run's data or numbers; others only write, draw or test."""
+"""The packages whose code makes a run's data or numbers; others only write, draw or test."""
 
 ACCELERATOR = re.compile(r"(nvidia|rocm|intel)-")
-"""Packages of an accelerator's mathematics, as torch brings them."""
+"""The packages of an accelerator's mathematics, as torch installs them."""
 
 NONE = "none"  # how an absent version, or no accelerator, is shown
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What a training's bits depend on apart from its code and configuration; None where it is not known.
+    """The conditions of a training's bits besides code and configuration; None where one is not known.
 
     packages: versions by name. hardware: as the record has it. threads: of torch on the CPU.
     checksums: of the data's files, by name. matmul: torch's setting for products in float32.
@@ -42,7 +42,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs; matters: whether equal bits can no longer be expected."""
+    """One difference of two environments; matters: whether it can change the bits."""
 
     what: str
     recorded: str
@@ -51,7 +51,7 @@ class Difference:
 
 
 def differences(recorded: Environment, here: Environment) -> list[Difference]:
-    """All that differs, what matters first; what one side does not know is passed over."""
+    """All differences, those that matter first; what one side does not know is left out."""
     found = [
         *_packages(recorded.packages, here.packages),
         *_hardware(recorded.hardware, here.hardware),
@@ -66,7 +66,7 @@ def differences(recorded: Environment, here: Environment) -> list[Difference]:
 def _packages(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Difference]:
     versions = [{_normal(name): version for name, version in side.items()} for side in (recorded, here)]
     for name in sorted(versions[0].keys() | versions[1].keys()):
-        # The project's own code is told by its commit, which says more than its version.
+        # The project's own code is identified by its commit.
         if name != "aelab":
             matters = name in COMPUTING or bool(ACCELERATOR.match(name))
             yield from _compared(name, versions[0].get(name), versions[1].get(name), matters)
@@ -107,7 +107,7 @@ def _compared(what: str, recorded: Any, here: Any, matters: bool) -> Iterator[Di
 
 
 def _shown(value: Any) -> str:
-    return NONE if value in (None, [], {}) else printable(str(value))
+    return NONE if value in (None, [], {}) else printable(value)
 
 
 def check_machine(settings: DictConfig, recorded: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What came of reproducing a run: as a record, and as a user sees it."""
+"""The report on reproduced runs, as a record and as printed."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,13 +9,13 @@ from rich.table import Table
 
 from aelab.core.terminal import console
 from aelab.core.text import printable
-from aelab.reproduction.agreement import Agreement, Verdict
 from aelab.reproduction.environment import NONE, Difference
+from aelab.reproduction.verdict import Agreement, Verdict
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One run trained again. again: the new run's folder, None where there is none."""
+    """A run that was trained again; again: the new run's folder, None where there is none."""
 
     run: Path
     agreement: Agreement
@@ -24,7 +24,7 @@ class Reproduction:
     again: Path | None = None
 
     def record(self) -> dict[str, Any]:
-        """Plain values for JSON; neither the command line nor anything of this process's environment."""
+        """The reproduction as plain values for JSON, without command line or environment variables."""
         return {
             "run": self.run,
             "again": self.again,
@@ -39,7 +39,7 @@ class Reproduction:
 
 
 def show_environment(differing: Sequence[Difference]) -> None:
-    """A table of what differs and can change the bits, and in one line what cannot."""
+    """Print a table of the differences that can change the bits, and a line on the others."""
     mattering = [item for item in differing if item.matters]
     if mattering:
         table = Table("can change the bits", "recorded", "here")
@@ -52,23 +52,23 @@ def show_environment(differing: Sequence[Difference]) -> None:
     if len(changed) < len(others):
         named.append(f"{len(others) - len(changed)} packages that one side lacks")
     if named:
-        say("other", f"{', '.join(named)}: cannot change the bits")
+        print_line("other", f"{', '.join(named)}: cannot change the bits")
 
 
 def show_verdict(found: Reproduction) -> None:
-    """What the verdict rests on, then the verdict, one line each."""
+    """Print the reasons of a verdict, then the verdict, one line each."""
     agreement = found.agreement
     for sentence in agreement.why if agreement.verdict is not Verdict.IMPOSSIBLE else []:
-        say("differs", sentence)
+        print_line("differs", sentence)
     for sentence in agreement.notes:
-        say("note", sentence)
+        print_line("note", sentence)
     if found.again is not None:
-        say("again", str(found.again))
-    say("verdict", verdict_line(agreement))
+        print_line("again", str(found.again))
+    print_line("verdict", verdict_line(agreement))
 
 
 def verdict_line(agreement: Agreement) -> str:
-    """The verdict, and in what or why."""
+    """The verdict in words, with what differs or why there is none."""
     match agreement.verdict:
         case Verdict.IMPOSSIBLE:
             return f"{agreement.verdict.words}: {agreement.why[0]}"
@@ -82,14 +82,14 @@ def verdict_line(agreement: Agreement) -> str:
 
 
 def show_study(found: Sequence[Reproduction]) -> None:
-    """One row for each run."""
+    """Print a table of all verdicts."""
     table = Table("run", "verdict", title=f"{len(found)} runs")
     table.columns[0].overflow = "fold"
     for item in found:
-        table.add_row(printable(str(item.run)), printable(verdict_line(item.agreement)))
+        table.add_row(printable(item.run), printable(verdict_line(item.agreement)))
     console().print(table)
 
 
-def say(what: str, sentence: str) -> None:
-    """One line, whatever the sentence quotes."""
+def print_line(what: str, sentence: str) -> None:
+    """Print one labelled line, whatever the sentence quotes."""
     console().print(f"{what:<12}{printable(sentence)}")

@@ -1,24 +1,28 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
-import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from aelab.cluster.devices import check_there, processes
-from aelab.core.errors import AelabError, ConfigurationError
+from aelab.cluster.devices import check_accelerator, processes
+from aelab.config.construct import construct
+from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
+from aelab.core.text import sentence
+from aelab.data.kinds import Kind
 from aelab.data.module import DataModule
-from aelab.data.preloaded import read_ahead, shared
+from aelab.data.preloaded import preload, with_preloaded
+from aelab.metrics.estimands import estimands
+from aelab.models import Autoencoder
 from aelab.runs.start import take_over
 from aelab.training.base import Training
+from aelab.training.callbacks.pictures import pictures
 from aelab.training.loop import EpochLoop
 from aelab.training.matmul import choose_matmul
 
@@ -40,7 +44,7 @@ class Parts:
 
 
 def build(config: DictConfig, data: DataModule | None = None, resumes: bool = False) -> Parts:
-    """Build the parts and try them on two validation images; data: where the images are in memory already.
+    """Build the parts and try them on two validation observations; data: where these are in memory already.
 
     resumes: whether a checkpoint will give all weights, so that none are taken from `start.run`.
     Raises ConfigurationError or DataError where they do not fit together or with the data, and RunError where
@@ -55,19 +59,22 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
     if not 0 <= config.seed < 2**32:
         raise ConfigurationError(f"seed={config.seed}: a seed lies between 0 and {2**32 - 1}")
     seed_everything(config.seed, verbose=False)
-    training = make(
+    model = construct(config.model, "model")
+    training = construct(
         config.training,
-        model=make(config.model),
-        objective=make(config.objective),
-        optimizer=make(config.optimizer),
-        lr_schedule=make(config.lr_schedule),
+        "training",
+        model=model,
+        objective=construct(config.objective, "objective"),
+        optimizer=construct(config.optimizer, "optimizer"),
+        lr_schedule=construct(config.lr_schedule, "lr_schedule"),
+        measures=partial(estimands, model.latent, data.kind, data.values.bits),
     )
     prior = training.model.prior
     if prior is not None and prior.examples:
         prior.initialise(data.train_examples(prior.examples).x)
     if not resumes:
-        take_over(training.model, config.start)
-    training.model.freeze(config.start.frozen)
+        take_over(model, config.start)
+    model.freeze(config.start.frozen)
     if training.model.follows_gradient and config.trainer.inference_mode:
         raise ConfigurationError(
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
@@ -75,18 +82,24 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
     if isinstance(config.trainer.strategy, DictConfig):
         _check_shards(config, training)
     choose_matmul(training.model, data.batch_size)
-    two = _try(training, data, config.monitor.metric)
+    if model.conditioner is not None:
+        for split in ("train", "val", "test"):
+            model.conditioner.check(data.known(split))
+    examples = data.val_examples(2)
+    _check_support(training.model, data, examples)
+    two = _try(training, examples, config.monitor.metric)
+    _draw(training.model, data.kind, examples)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
 
 
 def data_module(config: DictConfig) -> DataModule:
-    """The data module of a configuration, over images that were read ahead where they were."""
-    return shared(_plain(config.data), make(config.data))
+    """The data module of a configuration, over its preloaded data where there are some."""
+    return with_preloaded(_plain(config.data), construct(config.data, "data"))
 
 
-def read_data_ahead(config: DictConfig) -> None:
-    """Read a configuration's images once for it and all that read the same ones."""
-    read_ahead(_plain(config.data), make(config.data))
+def preload_data(config: DictConfig) -> None:
+    """Read a configuration's data once for it and all that read the same ones."""
+    preload(_plain(config.data), construct(config.data, "data"))
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
@@ -96,7 +109,8 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 def _check_shards(config: DictConfig, training: Training) -> None:
     """Refuse with `trainer=fsdp` what reads weights or gradients whole."""
-    callbacks = [make(node) for node in (config.get("callbacks") or {}).values()]
+    nodes = (config.get("callbacks") or {}).items()
+    callbacks = [construct(node, f"callbacks.{name}") for name, node in nodes]
     refused = {
         "structure=hamiltonian": training.model.follows_gradient,
         "callback=ema": any(isinstance(callback, WeightAveraging) for callback in callbacks),
@@ -115,13 +129,31 @@ def _check_shards(config: DictConfig, training: Training) -> None:
             )
 
 
-def _try(training: Training, data: DataModule, monitor: str | None) -> int:
-    """Train, measure and optimise once on two images; the floating-point operations of the training step."""
-    if training.model.conditioner is not None:
-        for split in ("train", "val", "test"):
-            training.model.conditioner.check(data.known(split))
+@torch.no_grad()
+def _check_support(model: Autoencoder, data: DataModule, batch: Batch) -> None:
+    """Refuse a likelihood that is of other values than the data may have."""
+    likelihood = model(batch).likelihood
+    ends = (torch.full_like(batch.x, end) for end in data.bounds or (-0.5, 1.5))
+    if not all(bool(likelihood.support.check(x).all()) for x in ends):
+        has = "any real numbers" if data.bounds is None else f"numbers in {list(data.bounds)}"
+        raise ConfigurationError(
+            f"the likelihood is of values in [0, 1], and {data.kind.nouns} of {data.name} hold {has}: "
+            "likelihood=gaussian or student_t would work"
+        )
+
+
+@torch.no_grad()
+def _draw(model: Autoencoder, kind: Kind, batch: Batch) -> None:
+    """Draw each picture once, small, so that what cannot be shown is refused."""
+    model.eval()
+    for _ in pictures(model, kind, batch, columns=2):
+        pass
+    model.train()
+
+
+def _try(training: Training, batch: Batch, monitor: str | None) -> int:
+    """Optimise, train and measure once; the floating-point operations of the training step."""
     training.make_optimizers()
-    batch = data.val_examples(2)
     flops = training.rehearse(batch)
     names = measured(training, batch)
     if monitor is not None and monitor not in names:
@@ -133,7 +165,7 @@ def _try(training: Training, data: DataModule, monitor: str | None) -> int:
         try:
             training.make_lr_schedule(steps=1)
         except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"{error} (in lr_schedule)") from error
+            raise ConfigurationError(f"{sentence(error)} (in lr_schedule)") from error
     return flops
 
 
@@ -158,22 +190,12 @@ def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
     return each + (two - 2 * each) // data.batch_size
 
 
-def make(node: Any, **arguments: Any) -> Any:
-    """Instantiate a node of the configuration with plain containers, which checkpoints can hold.
-
-    Raises ConfigurationError with the reason of the part that refused its arguments.
-    """
+def lightning_part(node: Any, key: str, **arguments: Any) -> Any:
+    """The object of a node, as `construct` makes it; ConfigurationError also for what Lightning refuses."""
     try:
-        return None if node is None else instantiate(node, _convert_="all", **arguments)
-    except InstantiationException as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        if not isinstance(cause, AelabError | ValueError | TypeError | MisconfigurationException):
-            raise cause from None  # a defect of the part: its own traceback tells most
-        where = re.search(r"full_key: (\S+)", str(error))
-        place = f" (in {where.group(1)})" if where else ""
-        raise ConfigurationError(f"{' '.join(str(cause).split())}{place}") from cause
+        return construct(node, key, **arguments)
+    except MisconfigurationException as error:
+        raise ConfigurationError(" ".join([sentence(error), *error.__notes__])) from error
 
 
 def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
@@ -182,7 +204,7 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
     Raises ConfigurationError for hardware or a precision that is not there, and for no training at all.
     """
     chosen, precision = config.trainer, str(config.trainer.precision)
-    check_there(chosen)
+    check_accelerator(chosen)
     processes(chosen)
     if precision not in PRECISIONS:
         raise ConfigurationError(f"trainer.precision={precision}: choose one of {', '.join(PRECISIONS)}")
@@ -192,4 +214,4 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
         raise ConfigurationError(
             "nothing would be trained: trainer.max_epochs, max_steps and limit_train_batches must not be 0"
         )
-    return EpochLoop.install(make(chosen, enable_model_summary=False, **arguments))
+    return EpochLoop.install(lightning_part(chosen, "trainer", enable_model_summary=False, **arguments))

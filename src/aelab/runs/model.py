@@ -5,38 +5,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from aelab.config.construct import construct
-from aelab.config.identity import fingerprint
+from aelab.config.construct import construct_recorded
 from aelab.core.errors import RunError
 from aelab.models import Autoencoder
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
 from aelab.training.checkpoints import load, resume_points, usable
 
 RESUME_POINTS = "ResumePoints"  # the name under which Lightning keeps that callback's state
 
 
-def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
+def model_of(run: Run) -> Autoencoder:
     """The model of a run's configuration with the weights of its best checkpoint, in evaluation mode.
 
     Raises RunError without a usable checkpoint, or for one that belongs to another model.
     """
-    path = checkpoint_of(folder)
-    if path != folder.best:
-        print(f"warning: {folder.best} is missing or damaged: {path.name} is taken", file=sys.stderr)
+    path = checkpoint_of(run.folder)
+    if path != run.folder.best:
+        print(f"warning: {run.folder.best} is missing or damaged: {path.name} is taken", file=sys.stderr)
     checkpoint = load(path)
     try:
         state = checkpoint["state_dict"]
         weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
-        model = construct(OmegaConf.to_container(settings.model))
+        model = construct_recorded(run.settings.model, "model")
         model.load_state_dict(weights)
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise RunError(
-            f"{path} holds the weights of another model than {folder.config} describes: restore either"
+            f"{path} holds the weights of another model than {run.folder.config} describes: restore either"
         ) from error
-    if fingerprint_in(checkpoint) != fingerprint(settings) or not isinstance(model, Autoencoder):
-        raise RunError(f"{path} belongs to another configuration than {folder.config}: restore either")
+    if fingerprint_in(checkpoint) != run.fingerprint or not isinstance(model, Autoencoder):
+        raise RunError(f"{path} belongs to another configuration than {run.folder.config}: restore either")
     return model.eval().requires_grad_(False)
 
 

@@ -1,4 +1,4 @@
-"""How long a study will take, by the speed of runs that were measured on this machine."""
+"""The cost of a study: its time, by the speed of runs that were timed on this machine."""
 
 import contextlib
 import functools
@@ -10,28 +10,29 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.cluster.streams import threads_each
-from aelab.config.recorded import settings_of
+from aelab.cluster.processes import threads_each
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError
 from aelab.core.paths import from_user
 from aelab.core.terminal import from_here
+from aelab.core.text import listed, sentence
 from aelab.runs.folder import RunFolder, Status
 from aelab.runs.provenance import hardware
-from aelab.sweeps.composer import Composer
+from aelab.sweeps.hydra_jobs import HydraJobs
 from aelab.sweeps.plan import Plan
-from aelab.sweeps.preflight import Tried, spread, tried
+from aelab.sweeps.preflight import Preflight, evenly_spread, preflights
 
-LOOKED_AT = 4
-"""Trainings of a study whose cost is worked out; the others are taken to cost as much on average."""
+SAMPLED = 4
+"""Trainings of a study whose time is estimated; the others are taken to last as long on average."""
 NEWEST = 50
-"""Runs of one name that are looked at."""
+"""Runs of one name that are considered."""
 SHARE = 0.1
-"""Of the images to come: a run that has seen fewer says less of them than of its own start and end."""
+"""Least share of a training's images that a run must have seen: in a shorter one start and end weigh most."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A finished run whose time was taken on this machine."""
+class TimedRun:
+    """A finished run that was timed on this machine."""
 
     folder: RunFolder
     seconds: float
@@ -39,26 +40,26 @@ class Measured:
     flops_per_image: float | None
     threads: int
 
-    def seconds_of(self, training: Tried) -> float:
-        """What a training will take at this run's speed, in proportion to its images and operations."""
+    def seconds_of(self, training: Preflight) -> float:
+        """The seconds of a training at this run's speed, in proportion to its images and operations."""
         assert training.images is not None
         return self.seconds / self.images * training.images * math.exp(self.distance(training))
 
-    def distance(self, training: Tried) -> float:
-        """The logarithm of how much more a training computes for an image; 0 where it is not known."""
+    def distance(self, training: Preflight) -> float:
+        """The logarithm of a training's operations per image over the run's; 0 where it is not known."""
         if not (self.flops_per_image and training.flops_per_image):
             return 0.0
         return math.log(training.flops_per_image / self.flops_per_image)
 
 
-def cost(plan: Plan, composer: Composer, points: Sequence[Sequence[str]], trials: int) -> str:
-    """The time that `trials` like these take, in words with the run that it is concluded from; or why not."""
+def cost(plan: Plan, jobs: HydraJobs, points: Sequence[Sequence[str]], trials: int) -> str:
+    """The time that `trials` like these take, as a sentence with the run that was timed; or why unknown."""
     trainings = [training for overrides in points for training in plan.trainings(overrides)]
-    chosen = [composer.check(trainings[index]) for index in spread(len(trainings), LOOKED_AT)]
+    chosen = [jobs.compose(trainings[index]) for index in evenly_spread(len(trainings), SAMPLED)]
     try:
-        found = tried(chosen, fetch=False)
+        found = preflights(chosen, fetch=False)
     except AelabError as error:
-        return f"unknown: the first trainings cannot be tried here ({' '.join(str(error).split())})"
+        return f"unknown: the first trainings cannot be tried here ({sentence(error)})"
     seconds, by = [], {}
     workers = min(plan.options["workers"], trials)
     for config, training in zip(chosen, found, strict=True):
@@ -76,7 +77,7 @@ def cost(plan: Plan, composer: Composer, points: Sequence[Sequence[str]], trials
 
 
 def duration(seconds: float) -> str:
-    """As a person would say it: 40 s, 12 min, 2 h 10 min, 3 d 4 h."""
+    """A time for people: 40 s, 12 min, 2 h 10 min, 3 d 4 h."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
@@ -94,8 +95,7 @@ def _bound(plan: Plan, configs: Sequence[DictConfig]) -> str:
 
 
 def _reason(by: Mapping[Path, int], configs: Sequence[DictConfig], processes: int) -> str:
-    run = from_here(next(iter(by)))
-    words = f"by the speed of {run}" + (f" and {len(by) - 1} more" if len(by) > 1 else "")
+    words = f"by the speed of {listed(map(from_here, by), 1)}"
     threads = {int(config.threads or threads_each(processes)) for config in configs}
     other = sorted(set(by.values()) - threads)
     if other:
@@ -103,12 +103,12 @@ def _reason(by: Mapping[Path, int], configs: Sequence[DictConfig], processes: in
     return words
 
 
-def _nearest(config: DictConfig, training: Tried, threads: int) -> Measured | None:
-    """Of the runs of this name, data and device the one that is most like a training."""
+def _nearest(config: DictConfig, training: Preflight, threads: int) -> TimedRun | None:
+    """The run of this name, data and device that is most like a training; None where there is none."""
     assert training.images is not None
     least = SHARE * training.images
 
-    def unlike(run: Measured) -> tuple[bool, bool, float]:
+    def unlike(run: TimedRun) -> tuple[bool, bool, float]:
         return run.images < least, run.threads != threads, round(abs(run.distance(training)), 1)
 
     runs = RunFolder.named(from_user(config.outputs), str(config.name))[:NEWEST]
@@ -116,14 +116,14 @@ def _nearest(config: DictConfig, training: Tried, threads: int) -> Measured | No
     return min(timed, key=unlike, default=None)
 
 
-def _timed(run: RunFolder, config: DictConfig) -> Measured | None:
-    """A run as a measurement; None where it is none, or of other data, another device or machine."""
+def _timed(run: RunFolder, config: DictConfig) -> TimedRun | None:
+    """The run with its time; None where it is unfinished or of other data, another device or machine."""
     with contextlib.suppress(AelabError, ValueError, TypeError):
         record = run.read()
         if run.status is not Status.FINISHED or not _is_here(record) or not _is_alike(run, config):
             return None
         seconds, images = float(record["seconds"]), float(record["samples_seen"])
-        return Measured(run, seconds, images, record.get("flops_per_image"), int(record["threads"]))
+        return TimedRun(run, seconds, images, record.get("flops_per_image"), int(record["threads"]))
     return None
 
 
@@ -139,6 +139,6 @@ def _machine() -> dict[str, Any]:
 
 
 def _is_alike(run: RunFolder, config: DictConfig) -> bool:
-    theirs = settings_of(run.config)
+    theirs = recorded_settings(run.config)
     alike = ("data.name", "trainer.accelerator", "trainer.precision")
     return all(OmegaConf.select(theirs, key) == OmegaConf.select(config, key) for key in alike)

@@ -1,7 +1,6 @@
-"""What a study says of one number that it varies: the objective against it, and which value to take."""
+"""The elbow of a study: the objective against one number that it varies, and the value to take."""
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from aelab.core.files import atomic
 from aelab.figures.panels import Choice, Panel, against
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.repeats import standard_error
 from aelab.sweeps.search_space import Parameter, Range, is_whole
 
 BESIDE = {"val/distortion": "distortion, nats", "val/kl": "rate, nats"}
-"""What is drawn beside the objectives, where all trials have measured it, with its name."""
+"""The measured numbers that are drawn beside the objectives where all trials have them, with their labels."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A value to take, the best one, and why it is taken.
+class Selection:
+    """The value to take, the best one, and the bound that decided.
 
     bound: the least good mean that counted as equal to the best; None where only the best counted.
     """
@@ -58,7 +58,7 @@ def best_of_each(trials: Iterable[FrozenTrial], name: str, objective: str, maxim
     return [found[value] for value in sorted(found)]
 
 
-def choose(points: Sequence[Point], maximize: bool, smallest: bool) -> Chosen:
+def choose(points: Sequence[Point], maximize: bool, smallest: bool) -> Selection:
     """The best point; or the smallest whose mean is within one standard error of the best one's.
 
     The rule of one standard error is from Breiman, Friedman, Olshen and Stone 1984: what is simpler is
@@ -67,12 +67,12 @@ def choose(points: Sequence[Point], maximize: bool, smallest: bool) -> Chosen:
     sign = 1 if maximize else -1
     best = max(points, key=lambda point: sign * point.mean)
     if not smallest or best.error is None:
-        return Chosen(best, best, None)
+        return Selection(best, best, None)
     bound = best.mean - sign * best.error
-    return Chosen(next(p for p in points if sign * p.mean >= sign * bound), best, bound)
+    return Selection(next(p for p in points if sign * p.mean >= sign * bound), best, bound)
 
 
-def elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> tuple[Chosen, Path] | str:
+def elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> tuple[Selection, Path] | str:
     """Draw `elbow.png` in a study's folder; the choice and the picture's path, or why there is none."""
     parameter = plan.plotted
     assert parameter is not None
@@ -93,14 +93,14 @@ def elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> tuple[Chos
         log=_is_log(parameter),
         choice=None if others else _marked(chosen, parameter.name),
     )
-    path, draft = folder / "elbow.png", folder / f".elbow.{os.getpid()}.png"
-    drawn.save(draft, format="png")
-    draft.replace(path)
+    path = folder / "elbow.png"
+    with atomic(path) as new:
+        drawn.save(new)
     return chosen, path
 
 
-def told(chosen: Chosen, name: str, objective: str) -> str:
-    """The choice as a sentence."""
+def selection_sentence(chosen: Selection, name: str, objective: str) -> str:
+    """The selection as a sentence."""
     point, best = chosen.point, chosen.best
     if chosen.bound is None:
         why = "the best" if best.error is not None else "the best, of one training each"
@@ -138,7 +138,7 @@ def _of_measured(points: Sequence[Point], names: Mapping[str, str]) -> list[Pane
     return panels
 
 
-def _marked(chosen: Chosen, name: str) -> Choice:
+def _marked(chosen: Selection, name: str) -> Choice:
     best, point = chosen.best, chosen.point
     error = best.error if chosen.bound is not None else None
     low, high = (None, None) if error is None else (best.mean - error, best.mean + error)
@@ -146,7 +146,7 @@ def _marked(chosen: Chosen, name: str) -> Choice:
 
 
 def _is_log(parameter: Parameter) -> bool:
-    """Whether the values spread by factors: as a range says, or as those of a list do."""
+    """Whether the values spread by factors: a logarithmic range, or a list over ten times its least value."""
     if isinstance(parameter, Range):
         return parameter.log
     values = [float(value) for value in parameter.values]

@@ -1,32 +1,32 @@
-"""A sweep's command line, read and checked before anything starts."""
+"""The command line of a sweep parsed into a plan, which is checked before anything starts."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig
+from optuna.samplers import CmaEsSampler
 
 from aelab.cluster.devices import processes
 from aelab.config.compose import tells_of_sweeps
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
-from aelab.sweeps.composer import Composer
+from aelab.sweeps.hydra_jobs import HydraJobs
 from aelab.sweeps.plan import DIRECTIONS, Plan
-from aelab.sweeps.preflight import check_first
-from aelab.sweeps.repeats import combinations
-from aelab.sweeps.search_space import Choice, edges, space_of
+from aelab.sweeps.preflight import check_first_trial
+from aelab.sweeps.repeats import repeat_overrides
+from aelab.sweeps.search_space import Choice, extremes, space_of
 
 
-def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
-    """Read and check a sweep.
+def parse_plan(jobs: HydraJobs, arguments: Sequence[str]) -> Plan:
+    """The checked plan of a sweep.
 
     Raises ConfigurationError, or what composing a trial raises, before anything has been written.
     """
-    parsed = composer.parse(arguments)
+    parsed = jobs.parse(arguments)
     overrides = [o for o in parsed if not tells_of_sweeps(o.get_key_element())]
-    options = composer.settings("sweep")
+    options = jobs.settings("sweep")
     _check_shapes(options)
     for override in parsed:
         if override.is_sweep_override() and override not in overrides:
@@ -37,28 +37,28 @@ def plan(composer: Composer, arguments: Sequence[str]) -> Plan:
         raise ConfigurationError("resume= continues one run: start a sweep again and it continues its own")
     space = space_of(options["space"], swept)
     taken = [*(p.name for p in space), *(o.partition("=")[0] for o in fixed)]
-    config = composer.config
+    config = jobs.config
     made = Plan(
         fixed,
         space,
-        combinations(options["over"] or {}, taken),
+        repeat_overrides(options["over"] or {}, taken),
         _objectives(options["objectives"], config),
         str(config.hydra.runtime.choices["sweep"]),
         options,
-        composer.settings("launcher"),
+        jobs.settings("launcher"),
         from_user(str(config.outputs)),
     )
     _check(made)
-    points = list(edges(space)) or [{}]
+    points = list(extremes(space)) or [{}]
     first, *others = [made.trainings(made.overrides(values)) for values in points]
     trainings = [*first, *(each[0] for each in others)]
-    made = replace(made, compositions=tuple(_try(composer, each) for each in trainings))
-    check_first(made, made.compositions[: len(first)])
+    made = replace(made, compositions=tuple(_composed(jobs, each) for each in trainings))
+    check_first_trial(made, made.compositions[: len(first)])
     return made
 
 
-def _try(composer: Composer, overrides: Sequence[str]) -> DictConfig:
-    config = composer.check(overrides)
+def _composed(jobs: HydraJobs, overrides: Sequence[str]) -> DictConfig:
+    config = jobs.compose(overrides)
     if config.trainer.num_nodes != 1:
         raise ConfigurationError(
             f"a trial trains on one machine and trainer.num_nodes={config.trainer.num_nodes}: choose "
@@ -110,11 +110,7 @@ def _check(made: Plan) -> None:
     several = len(made.objectives) > 1
     if options["pruner"] and several:
         raise ConfigurationError("sweep/pruner: trials of several objectives cannot be pruned")
-    for kind in (made.sampler, made.pruner):
-        try:
-            kind()
-        except HydraException as error:
-            raise ConfigurationError(f"sweep={made.method}: {' '.join(str(error).split())}") from error
+    made.sampler(), made.pruner()
     if made.is_grid:
         made.points()
         if options["trials"] is not None:
@@ -131,10 +127,10 @@ def _check(made: Plan) -> None:
 
 
 def _check_cmaes(made: Plan, several: bool) -> None:
-    """CMA-ES knows numbers alone; Optuna would draw all else at random without a word."""
-    if "CmaEs" not in made.options["sampler"]["_target_"]:
+    """Refuse choices and conditions for CMA-ES, which moves numbers: Optuna would draw these at random."""
+    if not isinstance(made.sampler(), CmaEsSampler):
         return
-    strangers = [p.name for p in made.space if isinstance(p, Choice) or p.when]
-    if strangers or several:
-        what = f"{', '.join(strangers)} has choices or conditions" if strangers else "there are several"
+    odd = [p.name for p in made.space if isinstance(p, Choice) or p.when]
+    if odd or several:
+        what = f"{', '.join(odd)} has choices or conditions" if odd else "there are several"
         raise ConfigurationError(f"sweep=cmaes moves numbers for one objective, and {what}: take sweep=tpe")

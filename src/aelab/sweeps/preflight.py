@@ -1,4 +1,4 @@
-"""A configuration built and tried before its study begins: what it measures, and how much it will compute."""
+"""Configurations built before their study begins: what they measure, and how much they will compute."""
 
 import math
 import multiprocessing
@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
+from aelab.config.construct import construct
 from aelab.core.errors import AelabError, ConfigurationError, SweepError
 from aelab.data.held_out import HeldOut
 from aelab.data.module import DataModule
-from aelab.runs.build import build, make, measured
+from aelab.runs.build import build, measured
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.search_space import is_whole
 from aelab.training.loop import limited
@@ -21,8 +22,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What is known of a training before it begins.
+class Preflight:
+    """The facts of a training that are known before it begins.
 
     measured: the names of its validation numbers.
     images: how many training images it will be shown; None where it has no planned end.
@@ -34,36 +35,36 @@ class Tried:
     flops_per_image: int | None
 
 
-def tried(configs: Sequence[DictConfig], fetch: bool) -> list[Tried]:
-    """Build each configuration, in a process of its own: this one is to be forked, and must not compute.
+def preflights(configs: Sequence[DictConfig], fetch: bool) -> list[Preflight]:
+    """The preflight of each configuration, built in a process of its own: this one is to be forked later.
 
     fetch: whether data that are not on this machine may be downloaded.
 
     Raises AelabError, of the kind and with the sentence of the first configuration that cannot be built.
     """
-    return _aside(lambda: _all(configs, fetch))
+    return _in_fork(lambda: _build_all(configs, fetch))
 
 
-def _all(configs: Sequence[DictConfig], fetch: bool) -> list[Tried]:
+def _build_all(configs: Sequence[DictConfig], fetch: bool) -> list[Preflight]:
     read: tuple[Any, DataModule] | None = None
     found = []
     for config in configs:
         if read is None or read[0] != config.data:
-            read = config.data, make(config.data)
+            read = config.data, construct(config.data, "data")
         data = read[1]
         if not fetch:
             data.setup()  # which raises where files are missing
         parts = build(config, data)
         names = tuple(measured(parts.training, data.val_examples(2)))
-        found.append(Tried(names, _planned(config, data), parts.flops_per_image))
+        found.append(Preflight(names, _planned(config, data), parts.flops_per_image))
     return found
 
 
 def _planned(config: DictConfig, data: DataModule) -> int | None:
-    """Training images that will be shown if nothing ends the training before its time."""
+    """The training images that will be shown if nothing ends the training early."""
     trainer = config.trainer
     batches = limited(len(data.train_dataloader()), trainer.limit_train_batches)
-    per_epoch = min(batches * data.batch_size, len(data.images("train")))
+    per_epoch = min(batches * data.batch_size, len(data.observations("train")))
     ends = []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
         ends.append(trainer.max_epochs * per_epoch)
@@ -72,10 +73,10 @@ def _planned(config: DictConfig, data: DataModule) -> int | None:
     return min(ends, default=None)
 
 
-def _aside(work: Callable[[], T]) -> T:
-    """What `work` returns, in a forked process, with which the threads end that it starts."""
+def _in_fork(work: Callable[[], T]) -> T:
+    """The result of `work` in a forked process, with which the threads end that it starts."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_tell, args=(work, theirs))
+    process = multiprocessing.get_context("fork").Process(target=_send_result, args=(work, theirs))
     process.start()
     theirs.close()
     try:
@@ -89,7 +90,7 @@ def _aside(work: Callable[[], T]) -> T:
     return answer
 
 
-def _tell(work: Callable[[], Any], connection: Connection) -> None:
+def _send_result(work: Callable[[], Any], connection: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -99,41 +100,41 @@ def _tell(work: Callable[[], Any], connection: Connection) -> None:
         connection.send(error)
 
 
-def spread(count: int, most: int) -> list[int]:
+def evenly_spread(count: int, most: int) -> list[int]:
     """At most `most` of `count` indices, evenly spread."""
     step = max(1, math.ceil(count / most))
     return list(range(0, count, step))
 
 
-def check_first(made: "Plan", trainings: Sequence[DictConfig]) -> None:
+def check_first_trial(plan: Plan, trainings: Sequence[DictConfig]) -> None:
     """Raise ConfigurationError for a plot, folds or objectives that the first trial cannot have.
 
     trainings: the configurations of the first trial.
     """
-    _check_plot(made)
-    for config in trainings if made.over else ():
+    _check_plot(plan)
+    for config in trainings if plan.over else ():
         HeldOut(config.data.validation, config.data.get("folds"), config.data.get("fold", 0))
-    if made.options["objectives"]:
-        _check_measured(made, trainings[0])
+    if plan.options["objectives"]:
+        _check_measured(plan, trainings[0])
 
 
-def _check_plot(made: "Plan") -> None:
-    name = made.options["plot"]
-    if name is not None and made.plotted is None:
-        numbers = [p.name for p in made.space if is_whole(p) is not None]
+def _check_plot(plan: Plan) -> None:
+    name = plan.options["plot"]
+    if name is not None and plan.plotted is None:
+        numbers = [p.name for p in plan.space if is_whole(p) is not None]
         raise ConfigurationError(
             f"sweep.plot={name} is no number that this study varies: "
             + (f"choose one of {', '.join(numbers)}" if numbers else "leave it out")
         )
 
 
-def _check_measured(made: "Plan", config: DictConfig) -> None:
-    """Refuse an objective that is not measured; all else that is wrong the trial says itself."""
+def _check_measured(plan: Plan, config: DictConfig) -> None:
+    """Refuse an objective that is not measured; any other error is the first trial's own."""
     try:
-        (first,) = tried([config], fetch=not made.options["dry_run"])
+        (first,) = preflights([config], fetch=not plan.options["dry_run"])
     except AelabError:
         return
-    for name in made.objectives:
+    for name in plan.objectives:
         if name not in first.measured:
             raise ConfigurationError(
                 f"sweep.objectives: {name} is not measured for this model: choose one of "

@@ -1,4 +1,4 @@
-"""A trial that is several trainings, as one for each fold or seed: the study is told their means."""
+"""A trial that is several trainings, as one for each fold or seed: its values are their means."""
 
 import itertools
 import math
@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aelab.core.errors import AelabError, ConfigurationError, SweepError
-from aelab.sweeps.search_space import text
-from aelab.sweeps.trial import Assignment, assigned
-from aelab.training.callbacks.study import Pruned, Study
+from aelab.sweeps.messages import RunKnown, TrialCompleted, TrialFacts
+from aelab.sweeps.search_space import override_text
+from aelab.sweeps.trial import Assignment, assigning
+from aelab.training.callbacks.study_reporter import Pruned, RunStarted, StudyChannel, ValidationReport
 
 Overrides = tuple[str, ...]
 
 
-def combinations(node: Mapping[str, Any], taken: Sequence[str]) -> tuple[Overrides, ...]:
+def repeat_overrides(node: Mapping[str, Any], taken: Sequence[str]) -> tuple[Overrides, ...]:
     """The overrides of each training of a trial, from `sweep.over`; none where that is empty.
 
     node: values by option; null takes an option out again that an experiment has.
@@ -28,55 +29,58 @@ def combinations(node: Mapping[str, Any], taken: Sequence[str]) -> tuple[Overrid
     for name, values in node.items():
         if not isinstance(values, list | tuple) or not values:
             raise ConfigurationError(f"sweep.over: {name}={values}: give a list of values, as [0, 1, 2]")
-        if len(set(map(text, values))) < len(values):
-            raise ConfigurationError(f"sweep.over: {name} has a value twice in {text(values)}")
+        if len(set(map(override_text, values))) < len(values):
+            raise ConfigurationError(f"sweep.over: {name} has a value twice in {override_text(values)}")
         if name in taken:
             raise ConfigurationError(
                 f"sweep.over: {name} has its values on the command line or in sweep.space already"
             )
-    options = [[f"{name}={text(value)}" for value in values] for name, values in node.items()]
+    options = [[f"{name}={override_text(value)}" for value in values] for name, values in node.items()]
     return tuple(itertools.product(*options)) if options else ()
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """Of the mean of independent values; None for a single one."""
+    """The standard error of the mean of independent values; None for a single one."""
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 @dataclass
-class Several:
-    """Stands between a trial's trainings and its study: keeps what each has found.
+class Repeats:
+    """The trainings of one trial, as the `StudyChannel` of each: their results are kept for the means.
 
     runs: the folders of the trainings, those of earlier attempts included.
+    known: how many of the trainings another run had done already.
     values: of the objectives, a mapping for each training that is done.
     measured: all validation numbers by name, in the order of the trainings.
     """
 
-    study: Study
+    channel: StudyChannel
     runs: list[str] = field(default_factory=list)
     known: int = 0
     values: list[Mapping[str, float]] = field(default_factory=list)
     measured: dict[str, list[float]] = field(default_factory=dict)
 
-    def send(self, obj: Any) -> None:
-        """What a training tells."""
-        kind, content = obj
-        if kind == "end":
-            self.values.append(content)
-        elif kind == "note":
-            for name, found in content["measured"].items():
-                self.measured.setdefault(name, []).extend(found)
-        else:
-            self.known += kind == "known"
-            self.runs = list(dict.fromkeys([*self.runs, content]))
-            self.study.send(("note", {"run": content, "runs": self.runs}))
+    def send(self, message: Any, /) -> None:
+        """Keep what a training has found; its run folder goes on to the study."""
+        match message:
+            case TrialCompleted(values):
+                self.values.append(values)
+            case TrialFacts(facts):
+                for name, found in facts["measured"].items():
+                    self.measured.setdefault(name, []).extend(found)
+            case RunStarted(folder) | RunKnown(folder):
+                self.known += isinstance(message, RunKnown)
+                self.runs = list(dict.fromkeys([*self.runs, folder]))
+                self.channel.send(TrialFacts({"run": folder, "runs": self.runs}))
+            case _:
+                raise TypeError(f"{message} is no message of a training that is repeated")
 
     def recv(self) -> Any:
-        """A training is never ended by the study: whether the trial is, is asked between two of them."""
+        """No answer: a trial is pruned between two trainings, never within one."""
         raise EOFError
 
     def mean(self, name: str) -> float:
-        """Of an objective, over the trainings that are done."""
+        """The mean of an objective over the trainings that are done."""
         return statistics.fmean(found[name] for found in self.values)
 
     def errors(self) -> dict[str, float]:
@@ -85,36 +89,37 @@ class Several:
         return {name: error for name, error in each.items() if error is not None}
 
 
-def train_over(
+def train_repeats(
     trainings: Sequence[Overrides], assignment: Assignment, train: Callable[[Overrides], None]
 ) -> None:
-    """Train under each of the overrides in turn and tell the study the means of what they found.
+    """Train under each of the overrides in turn and send the study the means of what they found.
 
-    Raises SweepError naming the training that failed, and Pruned where the study has seen enough after one.
+    Raises SweepError naming the training that failed, and Pruned where the study prunes the trial after one.
     """
-    several = Several(assignment.study, list(assignment.continues))
+    repeats = Repeats(assignment.channel, list(assignment.continues))
     for done, overrides in enumerate(trainings, 1):
         print(f"training {done} of {len(trainings)}: {' '.join(overrides)}", flush=True)
-        with assigned(replace(assignment, study=several, prunes=False)), _named(overrides):
+        with assigning(replace(assignment, channel=repeats, prunes=False)), _naming(overrides):
             train(overrides)
         if assignment.prunes and done < len(trainings):
-            _ask(assignment, several, done)
-    facts = {"measured": several.measured, "errors": several.errors()}
-    assignment.study.send(("note", {**facts, "known": several.known == len(trainings)}))
-    assignment.study.send(("end", {name: several.mean(name) for name in several.values[0]}))
+            _check_pruned(assignment.channel, repeats, done)
+    facts = {"measured": repeats.measured, "errors": repeats.errors()}
+    assignment.channel.send(TrialFacts({**facts, "known": repeats.known == len(trainings)}))
+    assignment.channel.send(TrialCompleted({name: repeats.mean(name) for name in repeats.values[0]}))
 
 
-def _ask(assignment: Assignment, several: Several, done: int) -> None:
-    name, enough = next(iter(several.values[0])), False
+def _check_pruned(channel: StudyChannel, repeats: Repeats, done: int) -> None:
+    name, is_pruned = next(iter(repeats.values[0])), False
     with suppress(OSError, EOFError):  # a study that is gone has sent a signal
-        assignment.study.send(("report", done, several.mean(name)))
-        enough = bool(assignment.study.recv())
-    if enough:
-        raise Pruned(f"{name}={several.mean(name):.6g} on average of {done} trainings is not promising")
+        channel.send(ValidationReport(done, repeats.mean(name)))
+        is_pruned = bool(channel.recv())
+    if is_pruned:
+        raise Pruned(f"{name}={repeats.mean(name):.6g} on average of {done} trainings is not promising")
 
 
 @contextmanager
-def _named(overrides: Overrides) -> Iterator[None]:
+def _naming(overrides: Overrides) -> Iterator[None]:
+    """Name the overrides in the errors of the training inside."""
     try:
         yield
     except AelabError as error:

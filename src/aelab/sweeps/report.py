@@ -1,7 +1,5 @@
-"""What a sweep prints: a line for each trial that ends, and all of them in the end."""
+"""The output of a sweep: a line for each trial that ends, and a table of all in the end."""
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +8,16 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from aelab.core.terminal import console, from_here
-from aelab.sweeps.composer import Composer
+from aelab.core.invocation import invocation
+from aelab.core.terminal import console, from_here, result
+from aelab.core.text import listed
 from aelab.sweeps.cost import cost
-from aelab.sweeps.elbow import elbow, told
+from aelab.sweeps.elbow import elbow, selection_sentence
+from aelab.sweeps.hydra_jobs import HydraJobs
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.search_space import suggest
-from aelab.sweeps.storage import shown
-from aelab.sweeps.study import Record, earlier
+from aelab.sweeps.storage import displayed
+from aelab.sweeps.study import StudyRecord, run_folders
 
 WORDS = {
     TrialState.COMPLETE: "finished",
@@ -28,17 +28,17 @@ WORDS = {
 }
 
 
-def progress(plan: Plan, record: Record, number: int) -> None:
-    """One line for a trial that has ended."""
+def progress(plan: Plan, record: StudyRecord, number: int) -> None:
+    """Print one line on a trial that has ended."""
     trial = record.study.get_trials(deepcopy=False)[number]
     numbers = " ".join(_values(plan, trial))
     varied = _varied(plan, trial)
     why = trial.user_attrs.get("error", "") if trial.state is not TrialState.COMPLETE else ""
-    print(f"trial {number} {_word(trial)} {' '.join(filter(None, (numbers, varied, why)))}", flush=True)
+    print(f"trial {number} {_state(trial)} {' '.join(filter(None, (numbers, varied, why)))}", flush=True)
 
 
-def report(plan: Plan, record: Record, folder: Path) -> None:
-    """The table of all trials, why some failed, and the best as a command."""
+def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
+    """Print a table of all trials, the errors of failed ones, and the best trial as a command."""
     trials = record.latest()
     names = list(plan.objectives)
     table = Table("trial", "state", *names, "seconds", "varied", "run", title=record.study.study_name)
@@ -46,41 +46,61 @@ def report(plan: Plan, record: Record, folder: Path) -> None:
         values = _values(plan, trial) if trial.state is TrialState.COMPLETE else []
         cells = [*values, *[""] * (len(names) - len(values))]
         table.add_row(
-            str(trial.number), _word(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial)
+            str(trial.number), _state(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial)
         )
+    result(
+        study=record.study.study_name,
+        folder=folder,
+        objectives=dict(plan.objectives),
+        trials=[_plain(plan, trial) for trial in trials],
+        best=[trial.number for trial in _best(record)],
+    )
     out = console(160)
     out.print(table)
     for trial in trials:
         if trial.state is TrialState.FAIL:
             out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     for trial in _best(record):
-        out.print(f"best      {_numbers(plan, trial)}: {command(plan.chosen(trial.user_attrs['overrides']))}")
+        out.print(f"best      {_numbers(plan, trial)}: {_final_command(plan, trial)}")
     if plan.plotted is not None:
         for line in _elbow(plan, trials, folder):
             out.print(line)
-    out.print(f"study     {record.study.study_name} in {shown(plan.options['storage'], folder)}")
+    out.print(f"study     {record.study.study_name} in {displayed(plan.options['storage'], folder)}")
+
+
+def _plain(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
+    """A trial for `--json`."""
+    return {
+        "trial": trial.number,
+        "state": _state(trial),
+        "values": dict(zip(plan.objectives, trial.values or (), strict=False)),
+        "errors": trial.user_attrs.get("errors", {}),
+        "overrides": trial.user_attrs.get("overrides", []),
+        "seconds": None if trial.duration is None else trial.duration.total_seconds(),
+        "runs": list(run_folders(trial)),
+        "why": trial.user_attrs.get("error"),
+    }
 
 
 def _elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> Iterator[str]:
-    """The value to take as a sentence and as a command, and the path of the picture that shows it."""
+    """The lines on the value to take, with its command, and on the picture that shows it."""
     found = elbow(plan, trials, folder)
     if isinstance(found, str):
         yield f"plot      {found}"
         return
     chosen, picture = found
     if len(plan.objectives) == 1:
-        sentence = told(chosen, plan.options["plot"], next(iter(plan.objectives)))
-        yield f"chosen    {sentence}: {command(plan.chosen(chosen.point.trial.user_attrs['overrides']))}"
+        reason = selection_sentence(chosen, plan.options["plot"], next(iter(plan.objectives)))
+        yield f"chosen    {reason}: {_final_command(plan, chosen.point.trial)}"
     yield f"plot      {from_here(picture)}"
 
 
-def command(overrides: Sequence[str]) -> str:
-    """The command of a training, to copy."""
-    return shlex.join(["python", sys.argv[0], *overrides])
+def _final_command(plan: Plan, trial: FrozenTrial) -> str:
+    return invocation().shown(plan.final_training(trial.user_attrs["overrides"]))
 
 
-def show_plan(plan: Plan, composer: Composer, name: str) -> None:
-    """The trials that would run, and for how long; of a sampler those that it would draw without results."""
+def show_plan(plan: Plan, jobs: HydraJobs, name: str) -> None:
+    """Print the trials that would run and for how long; of a sampler those that it would draw first."""
     each = f" of {len(plan.over)} trainings each" if plan.over else ""
     if plan.is_grid:
         points = plan.points()
@@ -89,11 +109,12 @@ def show_plan(plan: Plan, composer: Composer, name: str) -> None:
         points = _first_draws(plan)
         count = f"{plan.options['trials']} trials{each}"
         print(f"study {name}: {count}, as these (the later ones follow the results):")
-    for overrides in points:
-        for training in plan.trainings(overrides):
-            print(command(plan.alone(training)))
+    trainings = [plan.single_training(each) for overrides in points for each in plan.trainings(overrides)]
+    for training in trainings:
+        print(invocation().shown(training))
+    result(study=name, trainings=trainings)
     trials = len(points) if plan.is_grid else plan.options["trials"]
-    print(f"cost      {cost(plan, composer, points, trials)}")
+    print(f"cost      {cost(plan, jobs, points, trials)}")
 
 
 def _first_draws(plan: Plan) -> list[list[str]]:
@@ -103,7 +124,7 @@ def _first_draws(plan: Plan) -> list[list[str]]:
     return [plan.overrides(suggest(study.ask(), plan.space)) for _ in range(count)]
 
 
-def _best(record: Record) -> Sequence[FrozenTrial]:
+def _best(record: StudyRecord) -> Sequence[FrozenTrial]:
     """The best trial, or the Pareto front."""
     if not any(trial.state is TrialState.COMPLETE for trial in record.latest()):
         return []
@@ -115,13 +136,13 @@ def _numbers(plan: Plan, trial: FrozenTrial) -> str:
 
 
 def _values(plan: Plan, trial: FrozenTrial) -> list[str]:
-    """The trial's objectives, give or take the standard errors of those that are means."""
+    """The trial's objectives, with the standard errors of those that are means."""
     errors = trial.user_attrs.get("errors", {})
     pairs = zip(plan.objectives, trial.values or (), strict=False)  # a trial may have none yet
     return [f"{value:.6g}" + (f" ± {errors[name]:.2g}" if name in errors else "") for name, value in pairs]
 
 
-def _word(trial: FrozenTrial) -> str:
+def _state(trial: FrozenTrial) -> str:
     known: Any = trial.user_attrs.get("known")
     return "known" if known and trial.state is TrialState.COMPLETE else WORDS[trial.state]
 
@@ -135,5 +156,4 @@ def _varied(plan: Plan, trial: FrozenTrial) -> str:
 
 
 def _run(trial: FrozenTrial) -> str:
-    runs = [from_here(Path(run)) for run in earlier(trial)]
-    return f"{runs[-1]} and {len(runs) - 1} more" if len(runs) > 1 else "".join(runs)
+    return listed((from_here(Path(run)) for run in reversed(run_folders(trial))), 1)

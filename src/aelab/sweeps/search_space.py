@@ -1,4 +1,4 @@
-"""What is varied in a study: parameters from YAML or the command line, under conditions.
+"""The search space of a study: parameters from YAML or the command line, under conditions.
 
 A value is kept as the text of an override: what a trial runs is what a user would type.
 """
@@ -14,11 +14,12 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 
 from aelab.core.errors import ConfigurationError
 
-When = Mapping[str, tuple[str, ...]]
+Conditions = Mapping[str, tuple[str, ...]]
+"""The values that other parameters must have, by their names, for a parameter to be varied."""
 
 
-class Suggests(Protocol):
-    """The part of an Optuna trial that draws values."""
+class SuggestingTrial(Protocol):
+    """The part of an Optuna trial that draws values of parameters."""
 
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str: ...
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int: ...
@@ -33,18 +34,18 @@ class Choice:
 
     name: str
     values: tuple[str, ...]
-    when: When = field(default_factory=dict)
+    when: Conditions = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.values:
             raise ConfigurationError(f"sweep.space: {self.name} has no value to choose from")
 
-    def suggest(self, trial: Suggests) -> str:
-        """A value that the trial's sampler prefers."""
+    def suggest(self, trial: SuggestingTrial) -> str:
+        """The value that the trial's sampler draws."""
         return trial.suggest_categorical(self.name, self.values)
 
-    def edges(self) -> tuple[str, ...]:
-        """Values that show whether all can be composed; one number is composed as another."""
+    def extremes(self) -> tuple[str, ...]:
+        """Values of which all compose only if all values do; one number is composed as another."""
         numbers = all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", value) for value in self.values)
         return tuple(dict.fromkeys((self.values[0], self.values[-1]))) if numbers else self.values
 
@@ -65,7 +66,7 @@ class Range:
     high: float
     step: float | None = None
     log: bool = False
-    when: When = field(default_factory=dict)
+    when: Conditions = field(default_factory=dict)
     grid: int | None = None
 
     def __post_init__(self) -> None:
@@ -92,16 +93,16 @@ class Range:
         """Whether the values are whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    def suggest(self, trial: Suggests) -> str:
-        """A value that the trial's sampler prefers."""
+    def suggest(self, trial: SuggestingTrial) -> str:
+        """The value that the trial's sampler draws."""
         if self.integer:
             step = int(self.step or 1)
             drawn = trial.suggest_int(self.name, int(self.low), int(self.high), step=step, log=self.log)
             return repr(drawn)
         return repr(trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log))
 
-    def edges(self) -> tuple[str, ...]:
-        """Values that show whether all can be composed."""
+    def extremes(self) -> tuple[str, ...]:
+        """The values at the ends, of which both compose only if all values do."""
         return tuple(dict.fromkeys((repr(self.low), repr(self.high))))
 
     def points(self) -> tuple[str, ...]:
@@ -149,7 +150,7 @@ def space_of(node: Mapping[str, Any], swept: Sequence[Override] = ()) -> Space:
     return list(parameters.values())
 
 
-def suggest(trial: Suggests, space: Space) -> dict[str, str]:
+def suggest(trial: SuggestingTrial, space: Space) -> dict[str, str]:
     """Values of the parameters whose conditions hold."""
     values: dict[str, str] = {}
     for parameter in space:
@@ -159,7 +160,7 @@ def suggest(trial: Suggests, space: Space) -> dict[str, str]:
 
 
 def grid(space: Space) -> list[dict[str, str]]:
-    """Every combination once; a parameter whose condition does not hold is left out."""
+    """All combinations, each once; a parameter whose conditions do not hold is left out."""
     combinations: list[dict[str, str]] = [{}]
     for parameter in space:
         combinations = [
@@ -170,10 +171,10 @@ def grid(space: Space) -> list[dict[str, str]]:
     return list({tuple(values.items()): values for values in combinations}.values())
 
 
-def edges(space: Space) -> Iterator[dict[str, str]]:
-    """Few combinations in which each choice, and each end of a range, occurs at least once."""
+def extremes(space: Space) -> Iterator[dict[str, str]]:
+    """A few combinations in which each choice, and each end of a range, occurs at least once."""
     for parameter in space:
-        for value in parameter.edges():
+        for value in parameter.extremes():
             yield _around(parameter, value, space)
 
 
@@ -186,13 +187,13 @@ def _around(parameter: Parameter, value: str, space: Space) -> dict[str, str]:
     values: dict[str, str] = {}
     for other in space:
         if _holds(other.when, values):
-            values[other.name] = wanted.get(other.name, other.edges()[0])
+            values[other.name] = wanted.get(other.name, other.extremes()[0])
     return values
 
 
-def described(space: Space) -> dict[str, Any]:
+def as_plain(space: Space) -> dict[str, Any]:
     """The space as plain values, to be kept with a study and compared."""
-    return json.loads(json.dumps({p.name: _described(p) for p in space}))
+    return json.loads(json.dumps({p.name: _as_plain(p) for p in space}))
 
 
 def is_whole(parameter: Parameter) -> bool | None:
@@ -206,28 +207,28 @@ def is_whole(parameter: Parameter) -> bool | None:
     return all(value.is_integer() for value in values)
 
 
-def _described(parameter: Parameter) -> dict[str, Any]:
+def _as_plain(parameter: Parameter) -> dict[str, Any]:
     # A study that is older than `grid` goes on: a range without one is described as it was.
     plain = {key: value for key, value in vars(parameter).items() if (key, value) != ("grid", None)}
     return {**plain, "when": dict(parameter.when)}
 
 
-def text(value: Any) -> str:
-    """A value of YAML as an override's text."""
+def override_text(value: Any) -> str:
+    """The text of an override for a value of YAML."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{text(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{override_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(map(text, value)) + "]"
+        return "[" + ",".join(map(override_text, value)) + "]"
     return str(value)
 
 
 def _from_yaml(name: str, options: Any) -> Parameter:
     if isinstance(options, list | tuple):
-        return Choice(name, tuple(map(text, options)))
+        return Choice(name, tuple(map(override_text, options)))
     if not isinstance(options, Mapping):
         raise ConfigurationError(
             f"sweep.space: {name}={options}: give a list of values, or {{low: ..., high: ...}}"
@@ -246,7 +247,7 @@ def _from_yaml(name: str, options: Any) -> Parameter:
 
 
 def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(map(text, values if isinstance(values, list | tuple) else [values]))
+    return tuple(map(override_text, values if isinstance(values, list | tuple) else [values]))
 
 
 def _from_command_line(name: str, override: Override) -> Parameter:
@@ -274,5 +275,5 @@ def _check_conditions(parameter: Parameter, above: Space) -> None:
             )
 
 
-def _holds(when: When, values: Mapping[str, str]) -> bool:
+def _holds(when: Conditions, values: Mapping[str, str]) -> bool:
     return all(values.get(name) in allowed for name, allowed in when.items())

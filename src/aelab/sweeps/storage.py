@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal, which needs a shared folder alone, or an SQL database."""
+"""The storage of studies: a journal, for which a shared folder is enough, or an SQL database."""
 
 import fcntl
 import os
@@ -11,12 +11,13 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from aelab.core.errors import SweepError
 from aelab.core.paths import from_user
+from aelab.core.text import first_line
 
 JOURNAL = b'{"op_code":'  # how every line of Optuna's journal begins
 
 
 class KernelLock(BaseJournalFileLock):
-    """A lock that ends with its process, and that mends a journal whose last line a kill has cut.
+    """A lock that ends with its process, and that repairs a journal whose last line a kill has cut.
 
     Optuna's own is a file, which a killed process leaves behind, and a line after a cut one spoils both.
     """
@@ -29,16 +30,16 @@ class KernelLock(BaseJournalFileLock):
         """Wait for the journal and cut an unfinished line off its end."""
         self._file = self._journal.open("r+b")
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        _mend(self._file)
+        _cut_unfinished_line(self._file)
         return True
 
     def release(self) -> None:
-        """Let the next process write."""
+        """Release the journal to the next process."""
         assert self._file is not None
         self._file.close()
 
 
-def _mend(file: IO[bytes]) -> None:
+def _cut_unfinished_line(file: IO[bytes]) -> None:
     end, block = file.seek(0, os.SEEK_END), 4096
     kept = end
     while kept > 0:
@@ -63,8 +64,8 @@ def open_storage(where: str | None, folder: Path) -> BaseStorage:
     return _journal(from_user(where or folder / "journal.log"))
 
 
-def shown(where: str | None, folder: Path) -> str:
-    """The same place in words, without a password."""
+def displayed(where: str | None, folder: Path) -> str:
+    """The place of a storage as users see it, without a password."""
     if where and "://" in where:
         from sqlalchemy.engine import make_url
 
@@ -97,11 +98,10 @@ def _database(url: str) -> BaseStorage:
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
-        place = shown(url, Path())
+        place = displayed(url, Path())
     except ArgumentError as error:
         raise SweepError("sweep.storage is no database's URL: give scheme://user@host/database") from error
     try:
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise SweepError(f"sweep.storage: {place} cannot be reached: {reason}") from error
+        raise SweepError(f"sweep.storage: {place} cannot be reached: {first_line(error)}") from error

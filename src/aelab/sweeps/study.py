@@ -2,7 +2,7 @@
 
 Optuna keeps the trials. A trial that ended without success stays as it is; another attempt is a trial of its
 own that names the one before, `retry_of`. Where two processes add the same thing at the same moment, the
-trial with the lower number counts and the other is set aside, so no lock is needed beyond the storage's own.
+trial with the lower number counts and the other is discarded, so no lock is needed beyond the storage's own.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ from aelab.cluster.processes import alive, this_process
 from aelab.cluster.slurm import Queue
 from aelab.core.errors import SweepError
 
-BEAT = 30.0
-"""Seconds between the signs of life that a process gives of its trials."""
-SILENCE = 300.0
-"""Seconds without a sign of life after which a trial of another machine counts as lost."""
-CLAIMED = 60.0
-"""Seconds that a process has to say that a trial which has begun is its own."""
+HEARTBEAT = 30.0
+"""Seconds between the heartbeats that a process records for its trials."""
+SILENCE_LIMIT = 300.0
+"""Seconds without a heartbeat after which a trial of another machine counts as lost."""
+CLAIM_LIMIT = 60.0
+"""Seconds that a process has to record itself as the worker of a trial that has begun."""
 
 LOST, FAILED, KILLED, DUPLICATE, SURPLUS = "lost", "failed", "killed", "duplicate", "surplus"
-ASIDE = (DUPLICATE, SURPLUS)
+DISCARDED = (DUPLICATE, SURPLUS)
 
 
 @dataclass
-class Record:
-    """A study and what may be asked of it.
+class StudyRecord:
+    """The trials of a study: which there are, which are to be run, and how each ended.
 
     budget: how many trials a sampler draws; None for a grid, whose trials are added by `add`.
     retries: how often a trial that failed or was killed is tried again.
@@ -48,8 +48,8 @@ class Record:
     retries: int
     queue: Queue = field(default_factory=Queue)
 
-    def add(self, points: Iterable[Sequence[str]]) -> None:
-        """Have these combinations of overrides tried, those that the study does not have yet."""
+    def enqueue(self, points: Iterable[Sequence[str]]) -> None:
+        """Enqueue a trial for each of these combinations of overrides that the study does not have yet."""
         known = {trial.user_attrs.get("point") for trial in self.trials()}
         for overrides in points:
             point = _hash(overrides)
@@ -57,9 +57,9 @@ class Record:
                 self.study.enqueue_trial({}, {"point": point, "overrides": list(overrides)})
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials but those set aside, by number."""
+        """All trials but the discarded ones, by number."""
         every = self.study.get_trials(deepcopy=False)
-        return [trial for trial in every if trial.user_attrs.get("reason") not in ASIDE]
+        return [trial for trial in every if trial.user_attrs.get("reason") not in DISCARDED]
 
     def latest(self) -> list[FrozenTrial]:
         """The last attempt of each trial."""
@@ -69,72 +69,72 @@ class Record:
         repeated = {trial.user_attrs.get("retry_of") for trial in trials}
         return [trial for trial in trials if trial.number not in repeated]
 
-    def open(self) -> bool:
-        """Whether anything is under way or still to do."""
+    def is_open(self) -> bool:
+        """Whether any trial is under way or still to be run."""
         trials = self.trials()
         waiting = any(not trial.state.is_finished() for trial in trials)
-        return waiting or self._lacking(trials) > 0 or bool(self._owed(trials))
+        return waiting or self._missing(trials) > 0 or bool(self._retries_due(trials))
 
-    def take(self, ours: Collection[int] = ()) -> Trial | None:
-        """A trial for this process, those of dead processes included; None where all are dealt out.
+    def claim(self, ours: Collection[int] = ()) -> Trial | None:
+        """The next trial, now of this process, those of dead processes included; None where none is left.
 
-        ours: trials that this process started, and whose end it will hear of.
+        ours: trials that this process started, whose end its launcher will report.
         """
-        self._take_back(ours)
-        for ended in self._owed(self.trials()):
-            self._repeat(ended)
-        while self._may_ask():
+        self._reclaim(ours)
+        for ended in self._retries_due(self.trials()):
+            self._enqueue_retry(ended)
+        while self._has_waiting():
             trial = self.study.ask()
-            self.note(trial, worker=this_process(), beat=time.time())
-            aside = self._aside(trial)
-            if aside is None:
+            self.set_facts(trial, worker=this_process(), beat=time.time())
+            reason = self._discard_reason(trial)
+            if reason is None:
                 return trial
-            self.end(trial, TrialState.FAIL, reason=aside)
+            self.end(trial, TrialState.FAIL, reason=reason)
         return None
 
     def end(
         self, trial: Trial, state: TrialState, values: Sequence[float] | None = None, **facts: Any
     ) -> None:
-        """Record how a trial ended, once; what another process has taken back meanwhile stays taken back."""
+        """Record how a trial ended, once; what another process has reclaimed meanwhile stays so."""
         with contextlib.suppress(UpdateFinishedTrialError):
             # Before the state, after which a trial cannot be changed.
-            self.note(trial, **facts)
+            self.set_facts(trial, **facts)
             self.study.tell(trial, values, state, skip_if_finished=True)
 
-    def note(self, trial: Trial, **facts: Any) -> None:
-        """Keep facts of a trial, unless it has ended."""
+    def set_facts(self, trial: Trial, **facts: Any) -> None:
+        """Set attributes of a trial, unless it has ended."""
         with contextlib.suppress(UpdateFinishedTrialError):
             for name, value in facts.items():
                 trial.set_user_attr(name, value)
 
-    def beat(self, trials: Iterable[Trial]) -> None:
-        """Give a sign of life; a storage that does not answer now is asked at the next."""
+    def heartbeat(self, trials: Iterable[Trial]) -> None:
+        """Record that this process lives; a storage that does not answer now is written at the next."""
         with contextlib.suppress(OSError, OptunaError):
             for trial in trials:
-                self.note(trial, beat=time.time())
+                self.set_facts(trial, beat=time.time())
 
     def attempts(self, trial: FrozenTrial) -> int:
-        """How many attempts of a trial have ended by their own failure, before this one."""
+        """The number of earlier attempts of a trial that ended by their own failure."""
         return int(trial.user_attrs.get("attempt", 0))
 
-    def _may_ask(self) -> bool:
+    def _has_waiting(self) -> bool:
         trials = self.trials()
         waiting = any(trial.state is TrialState.WAITING for trial in trials)
-        return waiting or self._lacking(trials) > 0
+        return waiting or self._missing(trials) > 0
 
-    def _lacking(self, trials: Sequence[FrozenTrial]) -> int:
+    def _missing(self, trials: Sequence[FrozenTrial]) -> int:
         roots = sum("retry_of" not in trial.user_attrs for trial in trials)
         return 0 if self.budget is None else self.budget - roots
 
-    def _owed(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Trials that are to be tried again, and have no further attempt yet."""
+    def _retries_due(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """The failed trials that are to be run again, and have no further attempt yet."""
         failed = [trial for trial in self._latest(trials) if trial.state is TrialState.FAIL]
-        return [trial for trial in failed if self._again(trial)]
+        return [trial for trial in failed if self._is_retried(trial)]
 
-    def _again(self, trial: FrozenTrial) -> bool:
+    def _is_retried(self, trial: FrozenTrial) -> bool:
         return trial.user_attrs.get("reason") == LOST or self.attempts(trial) < self.retries
 
-    def _repeat(self, trial: FrozenTrial) -> None:
+    def _enqueue_retry(self, trial: FrozenTrial) -> None:
         own = trial.user_attrs.get("reason") != LOST
         kept: dict[str, Any] = {
             k: trial.user_attrs[k] for k in ("point", "overrides", "run", "runs") if k in trial.user_attrs
@@ -142,26 +142,26 @@ class Record:
         attempt = self.attempts(trial) + own
         self.study.enqueue_trial(trial.params, {**kept, "retry_of": trial.number, "attempt": attempt})
 
-    def _take_back(self, ours: Collection[int]) -> None:
-        """Mark the trials that dead processes were at."""
+    def _reclaim(self, ours: Collection[int]) -> None:
+        """Mark the trials of dead processes as failed."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        jobs = {job for trial in running if (job := _job(trial)) is not None}
-        ended = self.queue.ended(jobs) if jobs and slurm.at_hand() else None
+        jobs = {job for trial in running if (job := _slurm_job(trial)) is not None}
+        ended = self.queue.ended(jobs) if jobs and slurm.is_installed() else None
         for trial in running:
             if trial.number not in ours and _is_stale(trial, ended):
-                reason, error = _loss(trial, ended)
-                reason = self._aside(trial) or reason
+                reason, error = _loss_of(trial, ended)
+                reason = self._discard_reason(trial) or reason
                 self.end(Trial(self.study, trial._trial_id), TrialState.FAIL, reason=reason, error=error)
 
-    def _aside(self, trial: Trial | FrozenTrial) -> str | None:
-        """Why a trial does not count, if it does not."""
+    def _discard_reason(self, trial: Trial | FrozenTrial) -> str | None:
+        """The reason why a trial does not count, if it does not."""
         earlier = [other for other in self.trials() if other.number < trial.number]
         attrs = trial.user_attrs
         for key in ("retry_of", "point"):
             if key in attrs:
                 same = any(other.user_attrs.get(key) == attrs[key] for other in earlier)
                 return DUPLICATE if same else None
-        return SURPLUS if self.budget is None or self._lacking(earlier) <= 0 else None
+        return SURPLUS if self.budget is None or self._missing(earlier) <= 0 else None
 
 
 def open_study(
@@ -172,9 +172,9 @@ def open_study(
 ) -> optuna.Study:
     """The study of a name, made where there is none.
 
-    question: what decides the trials' values, plain; kept with the study.
+    question: all that decides the trials' values, as plain values, kept with the study.
 
-    Raises SweepError where a study of this name asks something else.
+    Raises SweepError where the study of this name has another question.
     """
     directions: Any = list(objectives.values())
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
@@ -191,44 +191,44 @@ def open_study(
 
 
 def default_name(method: str, question: Mapping[str, Any]) -> str:
-    """A name that follows from what is asked: the same command continues the same study."""
+    """The name that follows from a question: the same command continues the same study."""
     return f"{method}-{_hash(question)[:10]}"
 
 
-def earlier(trial: Trial | FrozenTrial) -> tuple[str, ...]:
-    """The run folders that a trial has made, its earlier attempts included."""
+def run_folders(trial: Trial | FrozenTrial) -> tuple[str, ...]:
+    """The run folders of a trial, those of its earlier attempts included."""
     run = trial.user_attrs.get("run")
     return tuple(trial.user_attrs.get("runs") or ([] if run is None else [run]))
 
 
 def _is_stale(trial: FrozenTrial, ended: Mapping[str, str] | None) -> bool:
-    """Whether nobody is at a trial any more.
+    """Whether no process works on a running trial any more.
 
-    ended: the Slurm jobs that have; None where there is no Slurm to ask.
+    ended: the Slurm jobs that have ended; None where there is no Slurm to ask.
     """
-    worker, job = trial.user_attrs.get("worker"), _job(trial)
+    worker, job = trial.user_attrs.get("worker"), _slurm_job(trial)
     if worker is None:
         begun = trial.datetime_start
-        return begun is not None and (datetime.now() - begun).total_seconds() > CLAIMED
+        return begun is not None and (datetime.now() - begun).total_seconds() > CLAIM_LIMIT
     if job is not None and ended is not None:
         return job in ended
     if worker.get("host") == socket.gethostname():
         return not alive(worker)
-    return time.time() - trial.user_attrs.get("beat", 0.0) > SILENCE
+    return time.time() - trial.user_attrs.get("beat", 0.0) > SILENCE_LIMIT
 
 
-def _loss(trial: FrozenTrial, ended: Mapping[str, str] | None) -> tuple[str, str]:
-    """Why a stale trial has ended, as a reason and in words."""
-    job = _job(trial)
+def _loss_of(trial: FrozenTrial, ended: Mapping[str, str] | None) -> tuple[str, str]:
+    """The reason why a stale trial has ended, and a sentence on it."""
+    job = _slurm_job(trial)
     if job is None or ended is None:
         return LOST, "the process that ran it is gone"
     # Its user may cancel a job of a sweep that was stopped, and start the sweep again.
     reason = LOST if ended[job] in slurm.BLAMELESS | {"CANCELLED"} else KILLED
-    return reason, slurm.ending(job, ended[job])
+    return reason, slurm.end_sentence(job, ended[job])
 
 
-def _job(trial: FrozenTrial) -> str | None:
-    """The Slurm job that a trial is."""
+def _slurm_job(trial: FrozenTrial) -> str | None:
+    """The Slurm job of a trial."""
     return trial.user_attrs.get("worker", {}).get("slurm")
 
 

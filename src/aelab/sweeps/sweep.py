@@ -1,36 +1,38 @@
-"""A sweep from its command line to its table: trials are taken, run, and recorded until none is left."""
+"""A sweep from its command line to its table: trials are claimed, run and recorded until none is left."""
 
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
-from hydra.utils import instantiate
 from optuna.trial import Trial, TrialState
 
 from aelab.cluster import slurm
+from aelab.config.construct import construct
 from aelab.core.errors import SweepError
+from aelab.core.invocation import invocation
 from aelab.core.signals import Signals, Terminated
 from aelab.runs.fit import quieten
-from aelab.sweeps.composer import Composer
-from aelab.sweeps.launchers.launcher import Launcher, Message, Site
-from aelab.sweeps.messages import ENDS, tell
-from aelab.sweeps.parse import plan
+from aelab.sweeps.hydra_jobs import HydraJobs
+from aelab.sweeps.launchers.base import LaunchContext, Launcher
+from aelab.sweeps.messages import OUTCOMES, ProcessEnded, record_message
+from aelab.sweeps.parse import parse_plan
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.report import progress, report, show_plan
-from aelab.sweeps.request import Errand, Order
 from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import open_storage
-from aelab.sweeps.study import BEAT, Record, default_name, earlier, open_study
-from aelab.training.callbacks.study import Study
+from aelab.sweeps.study import HEARTBEAT, StudyRecord, default_name, open_study, run_folders
+from aelab.sweeps.trial_process import StudyContext, TrialRequest
+from aelab.training.callbacks.study_reporter import StudyChannel
 
-PATIENCE = 0.5
-"""Seconds after which a process with nothing to do looks what the others left it."""
+POLL = 0.5
+"""Seconds between two looks at the study of a process that has nothing to run."""
 
 
-def sweep(composer: Composer, arguments: list[str]) -> None:
-    """Run a study, or what of it is left; prints the trials and a table of them.
+def sweep(jobs: HydraJobs, arguments: list[str]) -> None:
+    """Run the trials that a study still lacks; prints each and a table of all.
 
     Raises:
         ConfigurationError, SweepError: the study cannot begin; nothing has been started then.
@@ -38,19 +40,19 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
     """
     quieten()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    made = plan(composer, arguments)
-    name = str(made.options["study"] or default_name(made.method, made.whole_question))
+    made = parse_plan(jobs, arguments)
+    name = str(made.options["study"] or default_name(made.method, made.full_question))
     folder = made.outputs / "sweeps" / name
     if made.options["dry_run"]:
-        show_plan(made, composer, name)
+        show_plan(made, jobs, name)
         return
-    errand = Errand(made, name, folder, sys.argv[0], composer.hydra)
-    launcher = launcher_of(errand, composer)
+    context = StudyContext(made, name, folder, invocation(), jobs.hydra_overrides)
+    launcher = make_launcher(context, jobs)
     study = open_study(name, open_storage(made.options["storage"], folder), made.objectives, made.question)
     study.sampler, study.pruner = made.sampler() or study.sampler, made.pruner()
-    record = Record(study, None if made.is_grid else made.options["trials"], made.options["retries"])
+    record = StudyRecord(study, None if made.is_grid else made.options["trials"], made.options["retries"])
     if made.is_grid:
-        record.add(made.points())
+        record.enqueue(made.points())
     folder.mkdir(parents=True, exist_ok=True)
     with slurm.requeued(), Signals() as signals:
         signals.deferred = True
@@ -64,93 +66,95 @@ def sweep(composer: Composer, arguments: list[str]) -> None:
         )
 
 
-def launcher_of(errand: Errand, composer: Composer) -> Launcher:
-    """What runs the trials of a plan; SweepError where it cannot run here."""
+def make_launcher(context: StudyContext, jobs: HydraJobs) -> Launcher:
+    """The launcher of a plan; SweepError where it cannot run here."""
 
-    def train(order: Order, study: Study) -> None:
-        errand.carry_out(order, errand.assignment(study, order.earlier), composer.run)
+    def train(request: TrialRequest, channel: StudyChannel) -> None:
+        context.run(request, context.assignment(channel, request.folders), jobs.run)
 
-    made = errand.plan
-    site = Site(train, errand, made.options["workers"], made.is_grid, errand.folder)
-    return instantiate(made.launcher)(site)
+    plan = context.plan
+    launch = LaunchContext(train, context, plan.options["workers"], plan.is_grid, context.folder)
+    return construct(plan.launcher, "launcher")(launch)
 
 
 @dataclass
 class Worker:
-    """What one process does for a study."""
+    """The share of one process in a study: trials are claimed, started, followed and recorded.
+
+    trials: those that this process has started, by number.  ended: of those, the ones whose end is recorded.
+    """
 
     launcher: Launcher
     plan: Plan
-    record: Record
+    record: StudyRecord
     folder: Path
     signals: Signals
     trials: dict[int, Trial] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
-    beaten: float = 0.0
+    last_heartbeat: float = 0.0
 
     def work(self) -> None:
-        """Until nothing of the study is open, or a signal asks to stop; no trial outlasts an error here."""
+        """Run trials until the study has none, or a signal arrives; no trial outlasts an error here."""
         try:
-            self.go_on()
+            self._run_trials()
         except BaseException:
             print(f"stopped: {self.launcher.stop()}", file=sys.stderr)
             raise
 
-    def go_on(self) -> None:
-        """Start trials and hear of them, for as long as there are any."""
-        while self.record.open() or self.trials:
-            self.begin()
-            self.launcher.listen(PATIENCE, self.hear)
+    def _run_trials(self) -> None:
+        while self.record.is_open() or self.trials:
+            self._start_trials()
+            self.launcher.poll(POLL, self.handle)
             if not self.trials:
-                time.sleep(PATIENCE if self.record.open() else 0)
-            self.beat()
+                time.sleep(POLL if self.record.is_open() else 0)
+            self._heartbeat()
             if self.signals.received is not None:
                 raise Terminated(self.signals.received)
 
-    def begin(self) -> None:
-        """Start all trials that can begin."""
-        orders: list[Order] = []
-        while len(orders) < self.launcher.room and (trial := self.record.take(self.trials)) is not None:
+    def _start_trials(self) -> None:
+        requests: list[TrialRequest] = []
+        while (
+            len(requests) < self.launcher.free_slots and (trial := self.record.claim(self.trials)) is not None
+        ):
             self.trials[trial.number] = trial
-            orders.append(self.order(trial))
-        if orders:
-            self.launcher.start(orders)
+            requests.append(self._request(trial))
+        if requests:
+            self.launcher.start(requests)
 
-    def order(self, trial: Trial) -> Order:
-        """What is to be carried out for a trial."""
+    def _request(self, trial: Trial) -> TrialRequest:
         if not self.plan.is_grid:  # the sampler learns also by another attempt, whose values are given
             drawn = self.plan.overrides(suggest(trial, self.plan.space))
             if "overrides" not in trial.user_attrs:
                 trial.set_user_attr("overrides", drawn)
         overrides = trial.user_attrs["overrides"]
         log = self.folder.resolve() / f"trial-{trial.number:04d}.log"
-        return Order(trial.number, tuple(overrides), earlier(trial), log)
+        return TrialRequest(trial.number, tuple(overrides), run_folders(trial), log)
 
-    def hear(self, number: int, message: Message) -> bool | None:
-        """Act on what is heard of a trial; the answer to it, where it waits for one."""
-        trial, (kind, *rest) = self.trials[number], message
-        if kind == "gone":
-            self.gone(trial, *rest)
+    def handle(self, number: int, message: Any) -> bool | None:
+        """Record a message of a trial or of its launcher; the answer to it, where the trial waits for one."""
+        trial = self.trials[number]
+        if isinstance(message, ProcessEnded):
+            self._close(trial, message)
             return None
-        answer = tell(self.record, self.plan.objectives, trial, message)
-        if kind in ENDS:
-            self.show(trial)
+        answer = record_message(self.record, self.plan.objectives, trial, message)
+        if isinstance(message, OUTCOMES):
+            self._show(trial)
         return answer
 
-    def gone(self, trial: Trial, why: str, reason: str) -> None:
-        """A trial's process has ended; why and for which reason, where it had not said how."""
+    def _close(self, trial: Trial, message: ProcessEnded) -> None:
+        """Forget a trial whose process has ended; it has failed where it has not reported another outcome."""
         if trial.number not in self.ended and self.signals.received is None:
-            self.record.end(trial, TrialState.FAIL, reason=reason, error=why)
-            self.show(trial)
+            self.record.end(trial, TrialState.FAIL, reason=message.reason, error=message.error)
+            self._show(trial)
         del self.trials[trial.number]
 
-    def show(self, trial: Trial) -> None:
+    def _show(self, trial: Trial) -> None:
         """Print how a trial ended."""
         self.ended.add(trial.number)
         progress(self.plan, self.record, trial.number)
 
-    def beat(self) -> None:
-        """Tell other machines that this process lives."""
-        if time.monotonic() - self.beaten > BEAT:
-            self.record.beat(self.trials.values())
-            self.beaten = time.monotonic()
+    def _heartbeat(self) -> None:
+        """Record for other machines that this process lives."""
+        if time.monotonic() - self.last_heartbeat > HEARTBEAT:
+            self.record.heartbeat(self.trials.values())
+            self.last_heartbeat = time.monotonic()

@@ -1,4 +1,4 @@
-"""One trial in its own process: the run that it makes or continues, and what it tells the study."""
+"""One trial in its own process: the run that it makes or continues, and the values that the study gets."""
 
 import contextlib
 import fcntl
@@ -11,33 +11,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from aelab.config.identity import fingerprint
-from aelab.config.recorded import settings_of
 from aelab.core.errors import AelabError, SweepError
-from aelab.core.paths import from_user
 from aelab.core.signals import Signals, Terminated
+from aelab.core.text import sentence
 from aelab.loggers.jsonl import rows
+from aelab.runs.find import run_like, runs_like
 from aelab.runs.fit import PRUNES
-from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import resume, start
-from aelab.training.callbacks.study import Pruned, Study, Tells
+from aelab.runs.folder import Run, RunFolder, Status
+from aelab.runs.train import resume, train
+from aelab.sweeps.messages import RunKnown, TrialCompleted, TrialFacts, TrialFailed, TrialPruned
+from aelab.training.callbacks.study_reporter import Pruned, StudyChannel, StudyReporter
 from aelab.training.checkpoints import resume_points, usable
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a trial's process is asked, besides its configuration.
+    """A trial as its process has to run it, besides its configuration.
 
-    study: where to tell how it goes.
+    channel: to the study.
     objectives: direction of each validation number; empty: the run's own `monitor`.
     continues: the run folders of an earlier attempt.
     repeat: whether to run again what any other run has done.
     prunes: whether the study wants the number after every validation.
     """
 
-    study: Study
+    channel: StudyChannel
     objectives: Mapping[str, str]
     continues: tuple[str, ...]
     repeat: bool
@@ -48,8 +48,8 @@ _assignment: Assignment | None = None
 
 
 @contextlib.contextmanager
-def assigned(assignment: Assignment) -> Iterator[None]:
-    """The training inside belongs to a trial."""
+def assigning(assignment: Assignment) -> Iterator[None]:
+    """Make the training inside one of a trial with this assignment."""
     global _assignment
     _assignment = assignment
     try:
@@ -58,8 +58,8 @@ def assigned(assignment: Assignment) -> Iterator[None]:
         _assignment = None
 
 
-def current() -> Assignment:
-    """The trial that this process is.
+def current_assignment() -> Assignment:
+    """The assignment of the trial that this process runs.
 
     Raises SweepError where a sweeper of another kind has started it.
     """
@@ -69,120 +69,100 @@ def current() -> Assignment:
 
 
 @contextlib.contextmanager
-def told_how_it_ends(study: Study) -> Iterator[None]:
-    """Nothing that the trial inside raises is lost; one ended by a signal has not ended for the study."""
+def reporting_outcome(channel: StudyChannel) -> Iterator[None]:
+    """Send the study whatever ends the trial inside, except a signal, after which it can be continued."""
     try:
         yield
     except Pruned as reason:
-        study.send(("pruned", str(reason)))
+        channel.send(TrialPruned(str(reason)))
     except Terminated:
         raise
     except BaseException as error:
         if not isinstance(error, AelabError):
             traceback.print_exc()
-        study.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
+        channel.send(TrialFailed(f"{type(error).__name__}: {sentence(error)}"))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
 
 
-def carry_out(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
-    """Train a configuration, from where it was left, unless that is done; tell the study its values."""
-    mark = fingerprint(config)
-    with _alone(from_user(config.outputs), mark):
-        run = _earlier(assignment, config, mark)
-        if run is not None and run.status is Status.FINISHED:
-            assignment.study.send(("known", str(run.path)))
+def run_trial(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
+    """Train a configuration, from where it was left, unless that is done; send the study its values."""
+    planned = Run.planned(config)
+    with _locked(planned):
+        run = _earlier_run(assignment, planned)
+        if run is not None and run.folder.status is Status.FINISHED:
+            folder = run.folder
+            assignment.channel.send(RunKnown(str(folder.path)))
         else:
-            run = _trained(assignment, config, run, signals)
-    measured = measured_by(run, config)
-    values = values_of(measured, assignment.objectives, config)
-    assignment.study.send(("note", {"measured": {name: [value] for name, value in measured.items()}}))
-    assignment.study.send(("end", values))
+            folder = _trained(assignment, config, run, signals)
+    measured = validation_metrics(folder, config)
+    values = objective_values(measured, assignment.objectives, config)
+    assignment.channel.send(TrialFacts({"measured": {name: [value] for name, value in measured.items()}}))
+    assignment.channel.send(TrialCompleted(values))
 
 
-def _trained(
-    assignment: Assignment, config: DictConfig, earlier: RunFolder | None, signals: Signals
-) -> RunFolder:
+def _trained(assignment: Assignment, config: DictConfig, earlier: Run | None, signals: Signals) -> RunFolder:
     metric = next(iter(assignment.objectives), config.monitor.metric) if assignment.prunes else None
-    tells = Tells(assignment.study, metric)
+    reporter = StudyReporter(assignment.channel, metric)
     if assignment.prunes:
         os.environ[PRUNES] = "1"
-    if earlier is not None and next(usable(resume_points(earlier.checkpoints)), None):
-        resume(earlier.path, signals, [tells])
+    if earlier is not None and next(usable(resume_points(earlier.folder.checkpoints)), None):
+        resume(earlier, signals, [reporter])
     else:
-        start(config, signals, [tells])
-    assert tells.folder is not None
-    return RunFolder.open(tells.folder)
+        train(config, signals, [reporter])
+    assert reporter.folder is not None
+    return RunFolder.open(reporter.folder)
 
 
 @contextlib.contextmanager
-def _alone(outputs: Path, mark: str) -> Iterator[None]:
+def _locked(planned: Run) -> Iterator[None]:
     """Wait until no other process trains the same configuration.
 
     The lock is the kernel's: it ends with the process that holds it, however that ends.
     """
-    folder = outputs / "sweeps" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / mark).open("ab") as file:
+    locks = planned.folder.path / "sweeps" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / planned.fingerprint).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _earlier(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder | None:
-    """The run that has done this already, or was at it.
+def _earlier_run(assignment: Assignment, planned: Run) -> Run | None:
+    """The run of this configuration that is finished or was begun; None where there is none.
 
-    Raises SweepError where another process is at it still.
+    Raises SweepError where another process is still training it.
     """
-    for run in map(RunFolder, map(Path, assignment.continues)):
-        if run.record.is_file() and _is_of(run, config, mark):
-            return _left(run)
-    return None if assignment.repeat else _newest(from_user(config.outputs), config, mark)
+    earlier = (run_like(planned, RunFolder(Path(path))) for path in assignment.continues)
+    if (run := next(filter(None, earlier), None)) is not None:
+        _reclaim(run.folder)
+        return run
+    return None if assignment.repeat else _newest_run(planned)
 
 
-def _left(run: RunFolder) -> RunFolder:
-    """A run of an attempt that the study has taken back: who was at it, on whatever machine, is gone.
+def _reclaim(folder: RunFolder) -> None:
+    """End a run of an attempt that the study has reclaimed: its process, on whatever machine, is gone.
 
-    One who were not would hold the lock of this configuration.
+    Else that process would hold the lock of this configuration.
     """
-    if run.status is Status.RUNNING:
-        run.update(status=Status.KILLED)
-    return run
+    if folder.status is Status.RUNNING:
+        folder.update(status=Status.KILLED)
 
 
-def _newest(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
+def _newest_run(planned: Run) -> Run | None:
     """A finished run of this configuration, else the newest one."""
-    runs = [run for run in RunFolder.named(outputs, str(config.name)) if _is_of(run, config, mark)]
-    at_work = [run for run in runs if run.status is Status.RUNNING]
+    runs = list(runs_like(planned))
+    at_work = [run for run in runs if run.folder.status is Status.RUNNING]
     if at_work:
-        raise SweepError(f"{at_work[0].path} trains the same at this moment: start the sweep again after it")
-    finished = [run for run in runs if run.status is Status.FINISHED]
+        raise SweepError(
+            f"{at_work[0].folder.path} trains the same at this moment: start the sweep again after it"
+        )
+    finished = [run for run in runs if run.folder.status is Status.FINISHED]
     return next(iter(finished or runs), None)
 
 
-def _is_of(run: RunFolder, config: DictConfig, mark: str) -> bool:
-    """Whether a run is of a configuration, whose fingerprint is `mark`; false where that cannot be read."""
-    with contextlib.suppress(AelabError, ValueError, TypeError, AttributeError):
-        recorded = run.read().get("fingerprint")
-        if recorded:  # the record says it, and the configuration, which a resume builds, is asked
-            return recorded == mark == fingerprint(settings_of(run.config))
-        return _essence(settings_of(run.config)) == _essence(config)
-    return False
-
-
-def _essence(config: DictConfig) -> str:
-    """The fingerprint without options that are null: a run that recorded none may be older than they are."""
-    return fingerprint(OmegaConf.create(_without_null(OmegaConf.to_container(config))))
-
-
-def _without_null(node: Any) -> Any:
-    if not isinstance(node, dict):
-        return node
-    return {key: _without_null(value) for key, value in node.items() if value is not None}
-
-
-def measured_by(run: RunFolder, config: DictConfig) -> dict[str, float]:
-    """All finite validation numbers of a finished run, at the validation whose weights were kept.
+def validation_metrics(run: RunFolder, config: DictConfig) -> dict[str, float]:
+    """The finite validation numbers of a finished run, at the validation whose weights were kept.
 
     Raises SweepError where there was no validation that could choose weights.
     """
@@ -204,7 +184,7 @@ def _kept(journal: Sequence[Mapping[str, Any]], monitor: DictConfig) -> Mapping[
     return max(finite, key=lambda row: sign * row[name], default=None)
 
 
-def values_of(
+def objective_values(
     measured: Mapping[str, float], objectives: Mapping[str, str], config: DictConfig
 ) -> dict[str, float]:
     """The objectives among what was measured; SweepError where one is not there."""

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
+from torchmetrics import MetricCollection
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
@@ -44,6 +45,7 @@ class Training(Measured):
     optimizer: from parameters to a torch optimiser, for the model.
     lr_schedule: a schedule that multiplies the learning rates, completed with the number of `steps`, or None.
     optimizers: for the other groups, by name; where one is missing it is as the model's.
+    measures: makes the estimands of one split.
     accumulate_grad_batches: batches for each optimisation step.
     gradient_clip_val: the largest norm of the gradient, of each group's parameters, or None.
     compile: whether encoder and decoder go through torch.compile.
@@ -55,13 +57,14 @@ class Training(Measured):
         objective: Objective,
         optimizer: Factory,
         lr_schedule: Callable[..., Schedule] | None,
+        measures: Callable[[], MetricCollection],
         optimizers: Mapping[str, Factory] | None = None,
         seed: int = 0,
         accumulate_grad_batches: int = 1,
         gradient_clip_val: float | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(model, objective, seed)
+        super().__init__(model, objective, measures, seed)
         if accumulate_grad_batches < 1:
             raise ConfigurationError(
                 f"training.accumulate_grad_batches={accumulate_grad_batches}: at least 1 batch for each step"

@@ -1,7 +1,7 @@
 """What every training measures and logs: terms by windows of steps, and estimands at validation and test."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,7 +15,7 @@ from aelab.core.errors import NonFiniteError
 from aelab.core.quantity import Quantity
 from aelab.core.records import Batch
 from aelab.core.seeds import seed_generators, step_seed
-from aelab.metrics.estimands import estimands, quantities
+from aelab.metrics.estimands import quantities
 from aelab.models import Autoencoder
 from aelab.objectives.base import Objective
 from aelab.training.sharding import gather, local, scatter
@@ -30,16 +30,18 @@ def epoch_of(trainer: Trainer) -> int:
 class Measured(LightningModule):
     """A model and its objective, measured by the same estimands whatever trains them.
 
-    seed: of the noise.
+    measures: makes the estimands of one split. seed: of the noise.
     """
 
-    def __init__(self, model: Autoencoder, objective: Objective, seed: int) -> None:
+    def __init__(
+        self, model: Autoencoder, objective: Objective, measures: Callable[[], MetricCollection], seed: int
+    ) -> None:
         super().__init__()
         self.model, self.objective = model, objective
         self.seed = seed
         self.window = Window()
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
-            {"val": estimands(model.latent), "test": estimands(model.latent)}
+            {"val": measures(), "test": measures()}
         )
         self.quantities: dict[str, Quantity] = {}  # what was measured, by the name that loggers know it by
 

@@ -15,10 +15,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from aelab.comparison.base import Comparison, Group, Summary
-from aelab.comparison.page import formats
-from aelab.comparison.page.data import page_data
-from aelab.comparison.page.pictures import gallery
+from aelab.comparison.base import Comparison, Group, MetricSummary
+from aelab.comparison.page import filters
+from aelab.comparison.page.chart_data import page_data
+from aelab.comparison.page.gallery import gallery
 from aelab.core.quantity import Quantity
 
 SCRIPTS = ("drawing.js", "plots.js", "sweep.js", "page.js")
@@ -26,12 +26,12 @@ CARDS, CARDS_OF_A_FAMILY = 6, 2
 
 
 @dataclass(frozen=True)
-class Card:
-    """Who leads by one metric, and whether that is more than luck."""
+class LeaderCard:
+    """The group that leads by one metric, with its statistics."""
 
     metric: Quantity
     group: str
-    summary: Summary
+    summary: MetricSummary
 
 
 def render(comparison: Comparison) -> str:
@@ -58,15 +58,15 @@ def render(comparison: Comparison) -> str:
 
 
 def families(metrics: Iterable[Quantity]) -> dict[str, list[Quantity]]:
-    """Metrics by all but the last part of their names: a table for each."""
+    """The metrics by all but the last part of their names: a table for each."""
     found: dict[str, list[Quantity]] = {}
     for metric in metrics:
         found.setdefault(metric.name.rpartition("/")[0] or "other", []).append(metric)
     return found
 
 
-def cards(comparison: Comparison) -> list[Card]:
-    """The leaders by a few metrics of each family, of those that have a better side."""
+def cards(comparison: Comparison) -> list[LeaderCard]:
+    """The leaders by a few metrics of each family, of those that have a direction."""
     chosen = [
         metric
         for family in families(comparison.metrics).values()
@@ -77,7 +77,7 @@ def cards(comparison: Comparison) -> list[Card]:
 
 
 def embedded_json(value: Any) -> Markup:
-    """JSON that no text inside it can end: neither "</script>" nor "<!--" can be written without a "<"."""
+    """A value as JSON without "<", so that no text in it can end the script by "</script>" or "<!--"."""
     return Markup(json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"))
 
 
@@ -90,13 +90,13 @@ def policy(style: str, scripts: Iterable[str]) -> str:
     )
 
 
-def _leader(metric: Quantity, groups: Iterable[Group]) -> Card | None:
+def _leader(metric: Quantity, groups: Iterable[Group]) -> LeaderCard | None:
     sign = 1 if metric.higher_is_better else -1
     known = [(g.summaries[metric.name], g.name) for g in groups if metric.name in g.summaries]
     if len(known) < 2:
         return None
     summary, name = max(known, key=lambda pair: sign * pair[0].mean)
-    return Card(metric, name, summary)
+    return LeaderCard(metric, name, summary)
 
 
 def _environment() -> Environment:
@@ -104,7 +104,7 @@ def _environment() -> Environment:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     for name in ("number", "estimate", "interval", "standing", "spread", "duration"):
-        environment.filters[name] = getattr(formats, name)
+        environment.filters[name] = getattr(filters, name)
     return environment
 
 

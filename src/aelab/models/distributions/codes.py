@@ -123,8 +123,8 @@ def _kl_joints(q: Joint, p: Joint) -> Tensor:
 class Chain(Distribution):
     """The distribution of layers of codes, each drawn given the one before it.
 
-        upwards:    first ──▶ z_1 ──following[0]──▶ z_2 ──following[1]──▶ ... z_L       code: [z_1, z_2, ..., z_L]
-        downwards:  first ──▶ z_L ──following[0]──▶ z_{L-1} ──▶ ...        z_1          code: [z_1, z_2, ..., z_L]
+        upwards:    first ─▶ z_1 ─following[0]─▶ z_2 ─following[1]─▶ ... z_L
+        downwards:  first ─▶ z_L ─following[0]─▶ z_{L-1} ─▶ ... ─▶ z_1          code: [z_1, z_2, ..., z_L]
 
     first: of the layer that is drawn first. following: (*, size) of one layer -> the next one's distribution.
     sizes: of the layers as they stand side by side in a code, from the data upwards.

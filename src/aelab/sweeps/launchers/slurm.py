@@ -9,10 +9,10 @@ from typing import Any
 from aelab.cluster import slurm
 from aelab.cluster.slurm import Queue
 from aelab.core.errors import SweepError
-from aelab.sweeps import request as errand
-from aelab.sweeps.launchers.launcher import Hear, Site
-from aelab.sweeps.request import Errand, Order
+from aelab.sweeps.launchers.base import LaunchContext, MessageHandler
+from aelab.sweeps.messages import ProcessEnded, TrialFacts
 from aelab.sweeps.study import KILLED, LOST
+from aelab.sweeps.trial_process import StudyContext, TrialRequest, run_in_own_process
 
 ARRAY = 1000
 """How many jobs may be in the queue at a time: clusters take arrays of up to 1001 unless set otherwise."""
@@ -23,14 +23,14 @@ class Slurm:
     """Submits all trials that can begin as one array, of which `workers` run at a time.
 
     timeout_min: after so long a job is requeued and continues from its resume point.
-    signal_delay_s: how long before that, or before its end, it is told to save.
+    signal_delay_s: how long before that, or before its end, it is signalled to save.
     setup: shell commands before each training.
     additional_parameters: any other option of sbatch, as {nice: 100}.
 
     Raises SweepError where there is no Slurm, or where it refuses these options.
     """
 
-    site: Site
+    context: LaunchContext
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
@@ -44,10 +44,10 @@ class Slurm:
     additional_parameters: Mapping[str, Any] = field(default_factory=dict)
     _queue: Queue = field(default_factory=Queue, init=False)
     _jobs: dict[int, str] = field(default_factory=dict, init=False)
-    _news: list[int] = field(default_factory=list, init=False)
+    _unreported: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if not slurm.at_hand():
+        if not slurm.is_installed():
             raise SweepError(
                 "launcher=slurm: this machine has no Slurm (no sbatch, squeue and scontrol on the PATH): "
                 "start the sweep where jobs are submitted, or take launcher=local"
@@ -60,37 +60,37 @@ class Slurm:
         _check(self._executor())
 
     @property
-    def room(self) -> int:
-        """How many more trials it takes now."""
-        return (ARRAY if self.site.at_once else self.site.workers) - len(self._jobs)
+    def free_slots(self) -> int:
+        """The number of trials that can be started now."""
+        return (ARRAY if self.context.at_once else self.context.workers) - len(self._jobs)
 
-    def start(self, orders: Sequence[Order]) -> None:
+    def start(self, requests: Sequence[TrialRequest]) -> None:
         """Submit trials; SweepError where Slurm refuses them."""
         from submitit.core.utils import FailedJobError
 
         executor = self._executor()
-        threads = max(1, self.cpus_per_task // self.site.errand.plan.ranks)
+        threads = max(1, self.cpus_per_task // self.context.study.plan.ranks)
         try:
-            with slurm.outside(), executor.batch():
-                jobs = [executor.submit(_run, self.site.errand, o, threads) for o in orders]
+            with slurm.outside_job(), executor.batch():
+                jobs = [executor.submit(_run, self.context.study, r, threads) for r in requests]
         except FailedJobError as error:
-            raise SweepError(f"launcher=slurm: {_sentence(str(error))}") from error
-        for order, job in zip(orders, jobs, strict=True):
-            self._jobs[order.number] = job.job_id
-            self._news.append(order.number)
+            raise SweepError(f"launcher=slurm: {_refusal(str(error))}") from error
+        for request, job in zip(requests, jobs, strict=True):
+            self._jobs[request.number] = job.job_id
+            self._unreported.append(request.number)
 
-    def listen(self, seconds: float, hear: Hear) -> None:
-        """Tell the job of each new trial, and which ones have ended."""
-        while self._news:
-            number = self._news.pop()
-            hear(number, ("worker", {"slurm": self._jobs[number]}))
+    def poll(self, seconds: float, handle: MessageHandler) -> None:
+        """Hand on the job of each new trial, and which ones have ended."""
+        while self._unreported:
+            number = self._unreported.pop()
+            handle(number, TrialFacts({"worker": {"slurm": self._jobs[number]}}))
         time.sleep(seconds)
         ended = self._queue.ended(self._jobs.values()) if self._jobs else {}
         for number, job in list(self._jobs.items()):
             if job in ended:
                 del self._jobs[number]
                 reason = LOST if ended[job] in slurm.BLAMELESS else KILLED
-                hear(number, ("gone", slurm.ending(job, ended[job]), reason))
+                handle(number, ProcessEnded(slurm.end_sentence(job, ended[job]), reason))
 
     def stop(self) -> str:
         """Leave the jobs where they are."""
@@ -108,7 +108,7 @@ class Slurm:
         except ImportError as error:
             raise SweepError("launcher=slurm needs submitit: pip install 'aelab[slurm]'") from error
         # max_num_timeout and submitit's handlers never act: the trial's own take the signals.
-        executor = SlurmExecutor(self.site.folder.resolve() / "slurm")
+        executor = SlurmExecutor(self.context.folder.resolve() / "slurm")
         executor.update_parameters(**{key: value for key, value in self._options().items() if value})
         return executor
 
@@ -116,31 +116,31 @@ class Slurm:
         names = ("partition", "account", "qos", "constraint", "cpus_per_task", "gpus_per_node")
         return {
             **{name: getattr(self, name) for name in names},
-            "job_name": self.site.errand.name,
+            "job_name": self.context.study.name,
             "time": self.timeout_min,
             "mem": f"{round(self.mem_gb * 1024)}MB" if self.mem_gb else None,
             "signal_delay_s": self.signal_delay_s,
             "setup": list(self.setup),
-            "array_parallelism": self.site.workers,
+            "array_parallelism": self.context.workers,
             "additional_parameters": {"requeue": True, **self.additional_parameters},
         }
 
 
-def _run(shared: Errand, order: Order, threads: int) -> None:
+def _run(study: StudyContext, request: TrialRequest, threads: int) -> None:
     with slurm.requeued():
-        errand.run(shared, order, threads, {"slurm": slurm.job()})
+        run_in_own_process(study, request, threads, {"slurm": slurm.job()})
 
 
 def _check(executor: Any) -> None:
     """SweepError where Slurm would refuse a job of these options."""
     text = executor._make_submission_file_text("true", "check")
-    with slurm.outside():
+    with slurm.outside_job():
         answer = subprocess.run(["sbatch", "--test-only"], input=text, capture_output=True, text=True)
     if answer.returncode:
-        raise SweepError(f"launcher=slurm: {_sentence(answer.stderr)}")
+        raise SweepError(f"launcher=slurm: {_refusal(answer.stderr)}")
 
 
-def _sentence(said: str) -> str:
-    """What sbatch says, in one line."""
-    lines = [line.partition("error: ")[2] or line for line in said.splitlines() if line.strip()]
+def _refusal(output: str) -> str:
+    """The errors that sbatch prints, in one line."""
+    lines = [line.partition("error: ")[2] or line for line in output.splitlines() if line.strip()]
     return "Slurm refuses the job: " + "; ".join(dict.fromkeys(lines))

@@ -12,8 +12,9 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.files import remove_scratch
 from aelab.core.signals import Signals, Terminated
-from aelab.training.checkpoints import PARTIAL, resume_points
+from aelab.training.checkpoints import resume_points
 from aelab.training.measured import epoch_of
 
 
@@ -90,8 +91,7 @@ class ResumePoints(Checkpoint):
         trainer.should_stop = self.stopping
         self.saved_at = time.monotonic()
         if trainer.is_global_zero:
-            for left_by_a_kill in self.folder.glob(f"*{PARTIAL}"):
-                left_by_a_kill.unlink()
+            remove_scratch(self.folder)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.signals.install()

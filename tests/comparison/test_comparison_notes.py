@@ -1,0 +1,90 @@
+"""What a comparison may not do in silence: count a reproduction, drop a metric, test nothing, show a key."""
+
+import json
+
+import pytest
+from folders import NLL, make_run
+
+from aelab.comparison.compare import compare
+from aelab.comparison.latex import latex
+from aelab.comparison.page.setting_importance import importances, swept
+from aelab.comparison.tables import page
+from aelab.core.text import HIDDEN, without_secrets
+
+
+def evaluated(folder, nll):
+    found = {"quick": {"estimates": {"likelihood/nll": {"value": nll, **NLL}}}}
+    (folder / "evaluation.json").write_text(json.dumps(found))
+    return folder
+
+
+def runs(root, seeds=(0, 1, 2)):
+    for seed in seeds:
+        for name, elbo in (("a", -100.0 - seed), ("b", -101.5 - 1.2 * seed)):
+            evaluated(make_run(root / name / str(seed), seed, elbo, {"name": name}), -elbo)
+    return str(root)
+
+
+def test_a_reproduction_is_no_run_of_its_own(tmp_path):
+    root = runs(tmp_path)
+    again = tmp_path / "reproductions" / "today"
+    make_run(again / "a" / "9", 0, -1.0, {"name": "a"})
+    (again / "reproduction.json").write_text("{}")
+    found = compare([root])
+    assert sum(len(group.runs) for group in found.groups) == 6
+    assert "quick/likelihood/nll" in [metric.name for metric in found.metrics]
+    assert len(compare([str(again)]).groups) == 1  # where it is asked for by name
+
+
+def test_a_metric_that_some_runs_lack_is_named(tmp_path):
+    root = runs(tmp_path)
+    (tmp_path / "b" / "1" / "evaluation.json").unlink()
+    found = compare([root])
+    assert "quick/likelihood/nll" not in [metric.name for metric in found.metrics]
+    assert [
+        flag
+        for flag in found.flags
+        if "quick/likelihood/nll is not shown, for 1 of 6 runs lack it (b)" in flag
+    ]
+    asked = page(compare([root], metric=["quick/likelihood/nll"]), 0.05)
+    assert " of 2" in asked.partition("mean ±")[0]
+
+
+def test_where_nothing_was_tested_that_is_said(tmp_path):
+    assert "untested  test/elbo, test/mse" in page(compare([runs(tmp_path, seeds=(0,))]), 0.05)
+    assert "untested  test/elbo" not in page(compare([runs(tmp_path / "more")]), 0.05)
+
+
+def test_small_deviations_are_powers_of_ten_in_latex(tmp_path):
+    for seed in range(3):
+        make_run(tmp_path / str(seed), seed, -1 - seed * 1e-7)
+    assert r"\pm 1.0 \cdot 10^{-7}" in latex(compare([str(tmp_path)], metric=["test/elbo"]), 0.05)
+
+
+def test_settings_that_always_change_together_count_as_one():
+    grid = [{"latent": n, "model.latent": n, "lr": r} for n in (2, 4, 8, 16, 32) for r in (1, 2, 3)]
+    assert swept(grid) == ["latent", "lr"]
+    found = importances(grid, [3 * c["latent"] ** 0.5 + c["lr"] for c in grid])
+    assert [each.name for each in found.settings] == ["latent", "lr"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"token": "abc"}, {"hf_token": "abc"}, {"pat": "abc"}, {"api_key": "abc"}, "ghp_" + "abc" * 9,
+        "hf_" + "abc" * 9, "sk-" + "abc" * 9, "wandb_v1_" + "abc" * 9, "https://host/file?token=abc&x=1",
+        "Authorization: Bearer abc.abc", "http://me:abc@host/",
+    ],
+    ids=str,
+)  # fmt: skip
+def test_keys_are_hidden_in_whatever_form_they_are_known(value):
+    hidden = str(without_secrets(value))
+    assert "abc" not in hidden
+    assert HIDDEN in hidden
+
+
+@pytest.mark.parametrize(
+    "value", [{"token_size": 4}, {"pattern": "abc"}, "a key is needed", "lr=0.1", "sky-blue"]
+)
+def test_what_is_no_key_is_shown(value):
+    assert without_secrets(value) == value
