@@ -36,7 +36,7 @@ class Digits:
 
 
 def _file() -> Path:
-    """Rows of 64 grey levels and a label. To import scikit-learn for them would take a second of every start."""
+    """Rows of 64 grey levels and a label; to import scikit-learn for them would take a second of each start."""
     package = find_spec("sklearn")
     assert package is not None
     assert package.origin is not None
