@@ -12,7 +12,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from small import SMALL
 
-from aelab.config.compose import choices, compose
+from aelab.config.compose import compose
+from aelab.config.folders import choices
 from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.models.distributions import PointMass
@@ -37,7 +38,7 @@ DETAILS = {
     "optimizer": choices("optimizer"),
     "lr_schedule": choices("lr_schedule"),
     "corruption": choices("corruption"),
-    "binarization": choices("binarization"),
+    "values": choices("values"),
     "objective/penalty": ["[]", *choices("objective/penalty")],
     "callback": ["[]", *choices("callback")],
 }
@@ -145,6 +146,15 @@ def _loaded(run):
 def test_every_other_choice(train, row):
     few = ["callbacks.importance_sampling.samples=20"] if row["callback"] == "importance_sampling" else []
     finished(train(*(f"{group}={choice}" for group, choice in row.items()), *few))
+
+
+@pytest.mark.parametrize("debug", choices("debug"))
+def test_every_debug(train, debug):
+    few = [o for o in SMALL if not o.startswith("trainer.")]
+    short = ["trainer.max_epochs=3"] if debug in ("one_batch", "overfit") else ["data.batch_size=512"]
+    run = train(f"debug={debug}", *short, "trainer.check_val_every_n_epoch=1", base=few)
+    assert run.status is Status.FINISHED
+    assert (run.path / "fit-profile.txt").is_file() == (debug == "profiler")
 
 
 @pytest.mark.parametrize(("posterior", "prior"), product(choices("posterior"), choices("prior")))

@@ -10,7 +10,6 @@ from aelab.cli.compare import compared
 from aelab.cli.explore import explorer_of
 from aelab.config.compose import compose
 from aelab.core.signals import Signals
-from aelab.reproduction.reproduce import main as reproduce
 from aelab.runs import train as training
 from aelab.runs.folder import Run, Status
 
@@ -51,15 +50,6 @@ def test_every_command_refuses_it_in_one_sentence(earlier, run, evaluate, comman
     with pytest.raises(aelab.core.errors.AelabError, match=SENTENCE) as refusal:
         command(earlier, run, evaluate)
     assert len(str(refusal.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize("check", ["true", "false"])
-def test_it_is_not_reproduced_by_other_code(earlier, tmp_path, capfd, check):
-    with pytest.raises(SystemExit):
-        reproduce(compose([f"run={earlier}", f"check={check}", f"outputs={tmp_path}"], "reproduce"))
-    assert f"is of an earlier layout of aelab (it names {EARLIER})" in " ".join(
-        capfd.readouterr().out.split()
-    )
 
 
 def test_parts_of_a_user_s_own_are_none_of_an_earlier_layout(run, tmp_path):

@@ -169,6 +169,17 @@ def run(train_once):
     return train_once(*DECODER, "prior=gaussian_mixture", "trainer.limit_train_batches=20", base=BASE)
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [["prior=realnvp"], ["prior=uniform_sphere"], ["prior=conditional", "condition=label"], ["network=conv"]],
+    ids=" ".join,
+)
+def test_it_goes_with_every_part_that_reads_no_posterior(choice):
+    base = [option for option in BASE if "network=conv" not in choice or "widths" not in option]
+    model = build(compose([*base, *DECODER, *choice])).training.model
+    assert (model.encoder, model.posterior) == (None, None)
+
+
 def test_all_of_it_is_trained(run):
     parts = build(compose([*BASE, *DECODER, "prior=gaussian_mixture"]))
     before, after = parts.training.model, aelab.load(run.path).model
@@ -219,6 +230,7 @@ def test_an_evaluation_says_what_is_undefined_and_ends_well(run, evaluate):
     estimates, undefined = found["estimates"], found["undefined"]
     assert estimates["likelihood/nll"]["value"] > 0
     assert any(name.startswith("generation/") for name in estimates)
+    assert "of codes of the prior" in estimates["likelihood/distortion"]["note"]
     for name in ("likelihood/elbo", "likelihood/rate", "likelihood/active_units", "reconstruction"):
         assert name in undefined
     assert "no encoder" in undefined["reconstruction"]

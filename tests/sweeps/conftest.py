@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from small import SMALL
 
-from aelab.cli.train import main as train_main
-from aelab.config.compose import command
+from aelab.cli.console import run as run_command
 from aelab.data import preloaded
 from aelab.runs.folder import RunFolder
 
@@ -26,7 +25,7 @@ def sweep(
         monkeypatch.delenv("HYDRA_FULL_ERROR")
         code = 0
         try:
-            command("train")(train_main)()
+            run_command("train")
         except SystemExit as end:
             code = end.code
         out, err = capsys.readouterr()

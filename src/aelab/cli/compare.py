@@ -1,6 +1,6 @@
 """One comparison from its configuration to its tables: on the terminal, in files, and in trackers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.core.files import atomic
 from aelab.core.paths import from_user
-from aelab.core.terminal import console, from_here
+from aelab.core.terminal import console, from_here, result
 
 if TYPE_CHECKING:
     from aelab.loggers import Wandb
@@ -35,6 +35,8 @@ def main(config: DictConfig) -> None:
 
         files["report.html"] = render(comparison)
     _write(folder, files)
+    sheets = {"metrics": metrics_sheet, "groups": groups_sheet, "runs": runs_sheet}
+    result(folder=str(folder), **{name: _rows(sheet(comparison)) for name, sheet in sheets.items()})
     out = console()
     show(comparison, options["alpha"], out)
     for name in files:
@@ -42,6 +44,12 @@ def main(config: DictConfig) -> None:
     for tracker in tracked:
         if hint := tell(tracker, comparison):
             out.print(f"tracker   {hint}")
+
+
+def _rows(sheet: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    """The rows of a sheet by the names of its columns."""
+    head, *rows = sheet
+    return [dict(zip(map(str, head), row, strict=True)) for row in rows]
 
 
 def compared(options: Mapping[str, Any]) -> Comparison:

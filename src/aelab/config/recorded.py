@@ -14,12 +14,22 @@ from aelab.core.text import printable, sentence
 NAME = ""  # the key of the names of a node among its leaves
 NEEDED: dict[str, type] = {"name": str, "seed": int, "data": dict, "model": dict, "training": dict}
 
+# Where a run's folder keeps its configuration, and the weights that validation chose.
+CONFIG, BEST = "config.yaml", "checkpoints/best.ckpt"
+
 
 def recorded_settings(path: Path) -> DictConfig:
     """The configuration in the file at `path`, as a run composed it; it may name anything to be built.
 
     Raises RunError where there is none, it cannot be read, or is of an earlier layout of the project.
     """
+    config = read_settings(path)
+    check_layout(OmegaConf.to_container(config, resolve=False), path)
+    return config
+
+
+def read_settings(path: Path) -> DictConfig:
+    """The same of a run that code of any layout has made."""
     try:
         config = OmegaConf.load(path)
         plain = OmegaConf.to_container(config, resolve=False)
@@ -27,7 +37,6 @@ def recorded_settings(path: Path) -> DictConfig:
         raise RunError(f"{path} cannot be read ({sentence(error)}): give a run as it was recorded") from error
     if not isinstance(config, DictConfig) or not isinstance(plain, dict):
         raise RunError(f"{path} holds no configuration of a run: give one as it was recorded")
-    check_layout(plain, path)
     odd = [key for key, kind in NEEDED.items() if type(plain.get(key)) is not kind]
     if odd:
         raise RunError(

@@ -7,7 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.config.recorded import NAME, leaves, recorded_settings
+from aelab.config.folders import files, folders, own
+from aelab.config.recorded import NAME, leaves, read_settings, recorded_settings
 from aelab.core.errors import RunError
 from aelab.core.paths import conf_dir
 
@@ -17,13 +18,14 @@ OPTIONS = ("_target_", "_partial_")  # of a node; all else in it are arguments, 
 def trusted_settings(path: Path, conf: Path | None = None) -> DictConfig:
     """The recorded configuration of a run, if it names nothing to be built but the parts listed in conf/.
 
-    conf: the conf/ of the code that will build them; None: the running code's.
+    conf: the conf/ of the code that will build them; None: the running code's. What the user's own folders
+        list (`folders.searched_first`) is trusted beside it.
 
     The names are compared whole: a part of the project would lead to all that it imports.
     Raises RunError where there is none, it cannot be read, names other things, hands over arguments that have
     no name to be looked at by, or interpolates, which could read the environment.
     """
-    config = recorded_settings(path)
+    config = recorded_settings(path) if conf in (None, conf_dir()) else read_settings(path)
     check_parts(OmegaConf.to_container(config, resolve=False), path, conf)
     return config
 
@@ -41,7 +43,7 @@ def _wrong(key: str, value: Any, listed: Container[str]) -> str | None:
     if key == "_target_" and not (isinstance(value, str) and value in listed):
         return (
             f"names {value!r}, which is no part that conf/ lists, and nothing of it was built: give a run of "
-            "the project's own parts, or list the part in a file under conf/"
+            "the project's own parts, or name the folder whose files list the part by --config-dir"
         )
     if key == NAME and str(value).startswith("_") and value not in OPTIONS:
         return f"has an option {value!r}, which conf/ gives to no part: give a run as it was recorded"
@@ -57,18 +59,20 @@ def published_mirrors(data: DictConfig, conf: Path | None = None) -> list[str]:
 
     The recorded addresses are not asked: a request tells who asks, and its answer is read by parsers.
     """
-    files = {path.stem: path for path in ((conf or conf_dir()) / "data").glob("*.yaml")}
-    if data.get("name") not in files:
+    searched = [folder / "data" for folder in reversed(folders(conf))]
+    found = {path.stem: path for folder in searched for path in folder.glob("*.yaml")}
+    if data.get("name") not in found:
         return []
-    shipped = OmegaConf.load(files[data.name])
+    shipped = OmegaConf.load(found[data.name])
     return list(OmegaConf.select(shipped, "source.mirrors") or [])
 
 
-@cache
 def parts(conf: Path | None = None) -> frozenset[str]:
-    """The `_target_`s of all files under conf/, the running code's or another's."""
-    files = (
-        OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-        for path in (conf or conf_dir()).rglob("*.yaml")
-    )
-    return frozenset(value for file in files for key, value in leaves(file) if key == "_target_")
+    """The `_target_`s of all files under conf/, the running code's or another's, and in a user's folders."""
+    return _listed(conf, own())
+
+
+@cache
+def _listed(conf: Path | None, own: tuple[Path, ...]) -> frozenset[str]:
+    read = (OmegaConf.to_container(OmegaConf.load(path), resolve=False) for path in files(conf))
+    return frozenset(value for file in read for key, value in leaves(file) if key == "_target_")

@@ -17,7 +17,7 @@ from aelab.core.paths import from_user
 from aelab.core.signals import Signals
 
 SCRATCH = ".aelab-"  # how the names of folders begin in which something is being written
-OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json")
+OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json", ".npz")
 
 
 @contextmanager
@@ -65,7 +65,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, fields: Mapping[str, Any]) -> None:
     """Write a JSON object whole or not at all; NaN and infinities become null."""
-    write_text(path, json.dumps(_plain(fields), indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(fields) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """Plain containers as JSON; NaN and infinities become null."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -13,10 +13,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.config.compose import choices
 from aelab.config.construct import construct
+from aelab.config.folders import choices, file_of
 from aelab.core.errors import RunError
-from aelab.core.paths import conf_dir
 from aelab.evaluation.findings import Findings
 from aelab.loggers import Tracker
 from aelab.runs.folder import Run, RunFolder, Status
@@ -62,7 +61,7 @@ def _nodes(
         if name not in ours or name not in choices("logger"):
             print(f"warning: {name[:40]!r} is not told: it is none of logger={sorted(ours)}", file=sys.stderr)
             continue
-        default = {"logger": OmegaConf.load(conf_dir() / "logger" / f"{name}.yaml")}
+        default = {"logger": OmegaConf.load(file_of(f"logger/{name}"))}
         shipped: Any = OmegaConf.to_container(OmegaConf.create(default), resolve=True)
         differing = [key for key in ours[name] if key in ADDRESSES and theirs.get(key) != ours[name][key]]
         if differing:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aelab.config.recorded import recorded_settings
 from aelab.core.errors import RunError
 from aelab.core.text import printable
 from aelab.reproduction.environment import Difference, Environment
@@ -38,10 +37,9 @@ def read_recorded_run(path: Path) -> RecordedRun:
     """The record of a finished run.
 
     Raises:
-        RunError: it is none, did not finish, or its configuration or record is not what a run writes.
+        RunError: it is none, did not finish, or its record is not what a run writes.
     """
     folder = RunFolder.open(path)
-    recorded_settings(folder.config)
     try:
         record = folder.read()
         patch = folder.patch.read_bytes() if folder.patch.is_file() else b""
@@ -51,7 +49,7 @@ def read_recorded_run(path: Path) -> RecordedRun:
     if status != Status.FINISHED:
         raise RunError(
             f"{path} did not finish (its record says {printable(status)}), so there is no result to "
-            "compare with: finish it with scripts/train.py resume=FOLDER"
+            "compare with: finish it with aelab train resume=FOLDER"
         )
     git = _optional(folder, record, "git")
     packages = _object(folder, record, "packages")

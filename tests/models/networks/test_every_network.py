@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from aelab.config.compose import choices, compose
+from aelab.config.compose import compose
 from aelab.config.construct import construct
+from aelab.config.folders import choices
 from aelab.core.records import Sizes
 
 NORMALISED = ["network=resnet", "network.stage.groups=8"]

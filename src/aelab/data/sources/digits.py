@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aelab.data.splits import Images, Splits, checksum
+from aelab.data.splits import Observations, Splits, checksum
 
 TEST_IMAGES = 297
 
@@ -25,7 +25,7 @@ class Digits:
         table = np.loadtxt(_file(), delimiter=",", dtype=np.int64)
         values, labels = table[:, :-1], table[:, -1]
         pixels = np.rint(values * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-        every = Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
+        every = Observations(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
         # numpy freezes RandomState's stream for all versions, which neither torch nor default_rng promises.
         order = torch.from_numpy(np.random.RandomState(0).permutation(len(every)))
         checksums = {
@@ -36,7 +36,7 @@ class Digits:
 
 
 def _file() -> Path:
-    """Rows of 64 grey levels and a label; to import scikit-learn for them would take a second of each start."""
+    """Rows of 64 grey levels and a label, without importing scikit-learn, which takes a second."""
     package = find_spec("sklearn")
     assert package is not None
     assert package.origin is not None
