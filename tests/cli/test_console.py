@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import forked
+import forks
 import pytest
 from small import SMALL, TINY, only
 
@@ -64,7 +64,7 @@ def user(tmp_path, script_environment):
         """The same in a fork of this process, which has imported torch."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(run.folder)
-            return forked.run(program, *words, env=environment)
+            return forks.run(program, *words, env=environment)
 
     run.folder, run.fork = tmp_path / "here", fork
     return run
