@@ -10,11 +10,11 @@ from aelab.runs.build import data_module
 from aelab.training.callbacks.overfit import Overfit
 
 
-def test_every_epoch_is_of_the_first_batches_images():
+def test_every_epoch_is_of_the_first_batches_observations():
     data = data_module(compose(["data.batch_size=8"]))
     data.setup()
     loader = data.train_dataloader()
-    first = loader.images.x[:24]
+    first = loader.observations.x[:24]
     Overfit().on_train_start(SimpleNamespace(train_dataloader=loader, num_training_batches=3), None)
     assert len(loader) == 3
     orders = []
