@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from known import SHAPE, Pixels, Shown, subject
+from omegaconf import OmegaConf
 from PIL import Image
 
 from aelab.cli.explorer.explorer import Choice, Explorer
@@ -13,14 +14,14 @@ from aelab.core.errors import DataError, InapplicableError
 from aelab.core.records import Sizes
 from aelab.figures.grids import GAP
 from aelab.models.conditions import OneHot, VisibleQuadrants
+from aelab.runs.folder import Run, RunFolder
 from aelab.runs.trained import Trained
 
 
 def explorer_of(known):
-    settings = {"name": known.name}
+    run = Run(RunFolder(Path()), OmegaConf.create({"name": known.name}), "")
     return Explorer(
-        known,
-        Trained(known.model, Path(), settings, "", SHAPE, known.data.kind, known.data.values, known.device),
+        known, Trained(known.model, run, SHAPE, known.data.kind, known.data.values, known.device)
     )
 
 
