@@ -144,7 +144,18 @@ def test_every_variant_with_every_likelihood(train, variant, likelihood):
     ],
 )
 def test_every_other_choice(train, override):
-    finished(train(override))
+    of_vectors = ["data=wine"] if override in ("values=plain", "values=standardised") else []
+    finished(train(override, *of_vectors))
+
+
+@pytest.mark.parametrize("variant", choices("variant"))
+def test_every_variant_is_of_vectors_too_but_those_that_compare_structure(train, variant):
+    overrides = ["data=wine", f"variant={variant}"]
+    if variant == "msssim_vae":
+        with pytest.raises(ConfigurationError, match="structural similarity is of images"):
+            train(*overrides)
+        return
+    assert finished(train(*overrides))["test/rmse"] > 0
 
 
 @pytest.mark.parametrize("callback", choices("callback"))
