@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 
 from aelab.config.compose import compose
 from aelab.core.errors import ResumeError
@@ -25,8 +26,8 @@ from aelab.core.signals import Signals
 from aelab.data.module import DataModule
 from aelab.loggers.jsonl import JsonLines
 from aelab.runs.fit import quieten
-from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import resume, start
+from aelab.runs.folder import Run, RunFolder, Status
+from aelab.runs.train import resume, train
 from aelab.training import base
 from aelab.training.checkpoints import load, resume_points
 from aelab.training.window import Window
@@ -58,7 +59,8 @@ def main() -> int:
     dice = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        began = time.monotonic()
+        _work(compose([*OVERRIDES, *arguments.overrides, f"outputs={root / 'first'}"]), [])
+        began = time.monotonic()  # now that all is imported, as it is for those that are forked
         whole = _outcome(_train(root / "whole", arguments.overrides, lambda: None))
         length = time.monotonic() - began
         equal = resumes = 0
@@ -86,10 +88,11 @@ def _delay(dice: random.Random, length: float, kills: list[float]) -> float | No
 
 def _train(root: Path, overrides: list[str], delay: Callable[[], float | None]) -> RunFolder:
     """Train in forked processes, each killed after its delay, until one of them ends by itself."""
+    config = compose([*OVERRIDES, *overrides, f"outputs={root}"])
     while True:
         begun = [RunFolder(path.parent) for path in root.rglob("record.json")]
         points = [run for run in begun if resume_points(run.checkpoints)]
-        killed = _fork(functools.partial(_work, root, overrides, points), delay())
+        killed = _fork(functools.partial(_work, config, points), delay())
         for record in root.rglob("record.json"):
             if RunFolder(record.parent).status is Status.FINISHED:
                 return RunFolder(record.parent)
@@ -97,13 +100,13 @@ def _train(root: Path, overrides: list[str], delay: Callable[[], float | None]) 
             raise ResumeError(f"a training in {root} ended by itself without finishing")
 
 
-def _work(root: Path, overrides: list[str], begun: list[RunFolder]) -> None:
+def _work(config: DictConfig, begun: list[RunFolder]) -> None:
     quieten()
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         if begun:
-            resume(begun[0].path, Signals())
+            resume(Run.reopen(begun[0].path), Signals())
         else:
-            start(compose([*OVERRIDES, *overrides, f"outputs={root}"]), Signals())
+            train(config, Signals())
 
 
 def _fork(work: Callable[[], Any], delay: float | None) -> bool:

@@ -1,18 +1,6 @@
-"""Evaluate a trained run: `python scripts/evaluate.py run=outputs/...`; `--help` lists the choices."""
+"""`aelab evaluate` without an installation: `python scripts/evaluate.py --help`."""
 
-from omegaconf import DictConfig
-
-from aelab.config.compose import command
-
-
-@command("evaluate")
-def main(config: DictConfig) -> None:
-    from aelab.evaluation.evaluate import (
-        main as evaluate,  # torch only after the configuration has been composed
-    )
-
-    evaluate(config)
-
+from aelab.cli.console import run
 
 if __name__ == "__main__":
-    main()
+    run("evaluate")

@@ -1,16 +1,6 @@
-"""Export a trained model: `python scripts/export.py run=outputs/... format=onnx`."""
+"""`aelab export` without an installation: `python scripts/export.py --help`."""
 
-from omegaconf import DictConfig
-
-from aelab.config.compose import command
-
-
-@command("export")
-def main(config: DictConfig) -> None:
-    from aelab.cli.export import main as export  # torch only after the configuration has been composed
-
-    export(config)
-
+from aelab.cli.console import run
 
 if __name__ == "__main__":
-    main()
+    run("export")

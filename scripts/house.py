@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 PICTURE = ROOT / "docs" / "images" / "house.svg"
-TOP = "aelab"  # the package itself, whose `load` opens the house from outside
+DOORS = {"aelab", "aelab.__main__"}  # from outside: `aelab.load` and `python -m aelab`
 
 FLOORS = (
     ("core",),
@@ -40,7 +40,7 @@ def module(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module(file): file for file in sorted((SOURCE / TOP).rglob("*.py"))}
+MODULES = {module(file): file for file in sorted((SOURCE / "aelab").rglob("*.py"))}
 
 
 def room(name: str) -> str:
@@ -97,17 +97,17 @@ def files() -> dict[str, set[str]]:
 
 def rooms() -> dict[str, set[str]]:
     """Which rooms each room sees."""
-    found: dict[str, set[str]] = {room(name): set() for name in MODULES if name != TOP}
+    found: dict[str, set[str]] = {room(name): set() for name in MODULES if name not in DOORS}
     for name, needs in files().items():
-        if name != TOP:
-            found[room(name)] |= {room(need) for need in needs if need != TOP} - {room(name)}
+        if name not in DOORS:
+            found[room(name)] |= {room(need) for need in needs if need not in DOORS} - {room(name)}
     return found
 
 
 def upwards() -> list[tuple[str, str]]:
     """Imports that do not run downwards: (module, what it imports)."""
     floor = {name: height for height, names in enumerate(FLOORS) for name in names}
-    pairs = ((name, need) for name, needs in files().items() for need in needs if TOP not in (name, need))
+    pairs = ((name, need) for name, needs in files().items() for need in needs if not {name, need} & DOORS)
     return [(a, b) for a, b in pairs if room(a) != room(b) and floor[room(a)] <= floor[room(b)]]
 
 
@@ -134,7 +134,7 @@ def figures() -> dict[str, str]:
         "rooms in circles": str(len(in_circles(rooms()))),
         "imports that run upwards or sideways": str(len(upwards())),
         "files": str(len(MODULES)),
-        "files in runs/": str(len(list((SOURCE / TOP / "runs").glob("*.py")))),
+        "files in runs/": str(len(list((SOURCE / "aelab" / "runs").glob("*.py")))),
         "lines of src": f"{sum(lengths.values()) + plugins:,}",
         "lines of a function, median": f"{statistics.median(sizes):g}",
         "lines of a function, nine in ten": str(sizes[int(0.9 * len(sizes))]),
@@ -186,7 +186,7 @@ def _arrow(a: tuple[float, float, float], b: tuple[float, float, float]) -> str:
 
 
 def _box(name: str, x: float, y: float, width: float) -> str:
-    sentence = (ast.get_docstring(parsed(f"{TOP}.{name}")) or "").partition("\n")[0].rstrip(".")
+    sentence = (ast.get_docstring(parsed(f"aelab.{name}")) or "").partition("\n")[0].rstrip(".")
     lines = _wrapped(sentence, int(width / 5.4))
     words = "".join(
         f'<text x="{x + width / 2:.0f}" y="{y + 27 + 11 * i:.0f}" font-size="10" fill="#555" '

@@ -1,16 +1,6 @@
-"""Reconstruct a folder of pictures: `python scripts/reconstruct.py run=outputs/... images=FOLDER`."""
+"""`aelab reconstruct` without an installation: `python scripts/reconstruct.py --help`."""
 
-from omegaconf import DictConfig
-
-from aelab.config.compose import command
-
-
-@command("reconstruct")
-def main(config: DictConfig) -> None:
-    from aelab.cli.reconstruct import main as reconstruct
-
-    reconstruct(config)
-
+from aelab.cli.console import run
 
 if __name__ == "__main__":
-    main()
+    run("reconstruct")

@@ -1,18 +1,6 @@
-"""Train a recorded run again and compare: `python scripts/reproduce.py run=outputs/...`; see `--help`."""
+"""`aelab reproduce` without an installation: `python scripts/reproduce.py --help`."""
 
-from omegaconf import DictConfig
-
-from aelab.config.compose import command
-
-
-@command("reproduce")
-def main(config: DictConfig) -> None:
-    from aelab.reproduction.reproduce import (
-        main as reproduce,  # torch only after the configuration has been composed
-    )
-
-    reproduce(config)
-
+from aelab.cli.console import run
 
 if __name__ == "__main__":
-    main()
+    run("reproduce")

@@ -1,16 +1,6 @@
-"""Train one autoencoder: `python scripts/train.py variant=vae data=mnist`; `--help` lists the choices."""
+"""`aelab train` without an installation: `python scripts/train.py --help`."""
 
-from omegaconf import DictConfig
-
-from aelab.config.compose import command
-
-
-@command("train")
-def main(config: DictConfig) -> None:
-    from aelab.cli.train import main as train  # torch only after the configuration has been composed
-
-    train(config)
-
+from aelab.cli.console import run
 
 if __name__ == "__main__":
-    main()
+    run("train")

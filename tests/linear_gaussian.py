@@ -2,9 +2,11 @@
 a prior of its own mean and scales (Tipping and Bishop 1999)."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from aelab.models import Autoencoder
@@ -17,46 +19,48 @@ SIZE, LATENT, NOISE = 5, 2, 0.6
 
 
 class Affine(Posterior):
-    def __init__(self, latent):
-        super().__init__(latent)
+    def __init__(self, latent: int) -> None:
+        super().__init__((latent,))
         self.slope = nn.Parameter(torch.zeros(latent, SIZE))
         self.shift = nn.Parameter(torch.zeros(latent))
         self.log_variance = nn.Parameter(torch.zeros(latent))
 
-    def forward(self, h, step=0):
+    def forward(self, h: Tensor, step: int = 0) -> Gaussian:
         loc = h @ self.slope.T + self.shift
         return Gaussian(loc, self.log_variance.expand(loc.shape))
 
 
 class Decoder(nn.Module):
-    def __init__(self, latent):
+    def __init__(self, latent: int) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.zeros(SIZE, latent)), nn.Parameter(torch.zeros(SIZE))
 
-    def forward(self, z, context=None):
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return z @ self.weight.T + self.bias
 
 
 class Encoder(nn.Module):
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return x
 
 
 class Noise(Likelihood):
-    def forward(self, params):
+    def forward(self, params: Tensor) -> Gaussian:
         return Gaussian(params, params.new_full((), 2 * math.log(NOISE)))
 
 
 class Learned(Prior):
-    def __init__(self, latent):
+    def __init__(self, latent: int) -> None:
         super().__init__()
         self.loc, self.log_variance = nn.Parameter(torch.zeros(latent)), nn.Parameter(torch.zeros(latent))
 
-    def forward(self, context, encode):
+    def forward(self, context: Tensor | None, model: Autoencoder) -> Gaussian:
         return Gaussian(self.loc, self.log_variance)
 
 
-def linear_gaussian(exact=False, structure=Autoencoder, **options):
+def linear_gaussian(
+    exact: bool = False, structure: Callable[..., Autoencoder] = Autoencoder, **options: Any
+) -> tuple[Autoencoder, MultivariateNormal]:
     """The model, and the distribution of x that it defines; exact: its posterior, else one that is off."""
     draw = {"generator": torch.Generator().manual_seed(0), "dtype": torch.float64}
     model = structure(

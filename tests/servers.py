@@ -3,11 +3,14 @@
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format, *args):
+    """A server of files that prints nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
@@ -16,14 +19,14 @@ class Listener(Quiet):
 
     heard: ClassVar[list[tuple[str, str | None]]] = []
 
-    def answer(self):
+    def answer(self) -> None:
         self.heard.append((self.path, self.headers.get("Authorization")))
         self.send_error(500)
 
     do_GET = do_POST = do_PATCH = answer  # noqa: N815
 
 
-def start(folder, handler=Quiet):
+def start(folder: Path, handler: type[Quiet] = Quiet) -> ThreadingHTTPServer:
     """A server of the files of a folder."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

@@ -85,8 +85,18 @@ def test_a_comparison_loads_neither_torch_nor_a_tracker():
     assert not packages(names, everywhere=False) & ({"torch", "pytorch_lightning"} | HEAVY)
 
 
+def test_what_a_configuration_names_is_made_in_one_place():
+    assert [name for name in MODULES if "hydra.utils" in imports(name)] == []
+
+
 def test_the_configuration_is_composed_before_torch_is_loaded():
-    assert not packages(loaded("aelab.config.compose"), everywhere=False) & {"torch", "pytorch_lightning"}
+    assert not packages(loaded("aelab.cli.command"), everywhere=False) & {"torch", "pytorch_lightning"}
+
+
+def test_the_commands_are_known_before_hydra_is_loaded():
+    modules = fresh("import sys, aelab.cli.console; print(*sys.modules)")
+    assert "aelab.cli.console" in modules
+    assert not {name.split(".")[0] for name in modules} & {"torch", "yaml", "rich", *FRAMEWORKS, *HEAVY}
 
 
 @pytest.mark.parametrize("name", MODULES)

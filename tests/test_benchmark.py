@@ -1,10 +1,12 @@
 """What scripts/benchmark.py refuses, and that a measurement of any composition ends in a verdict."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "scripts/benchmark.py"
@@ -23,7 +25,7 @@ def benchmark(*arguments):
     ],
 )
 def test_what_cannot_be_measured_is_refused(override, reason):
-    done = benchmark(override)
+    done = forks.run(SCRIPT, override, env=os.environ)
     assert done.returncode == 2
     assert reason in done.stderr
 

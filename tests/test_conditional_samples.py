@@ -5,7 +5,7 @@ import torch
 from sklearn.neural_network import MLPClassifier
 
 from aelab.config.compose import compose
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.records import Batch
 from aelab.runs.build import build
 from aelab.training.checkpoints import load
@@ -17,7 +17,7 @@ def test_samples_carry_their_label(train, real_data):
     mnist = ["data=mnist", f"data.root={real_data('mnist')}", "logger=[]"]
     variant = ["variant=flow_prior_vae", "condition=label", "values=dynamic"]
     run = train(*variant, *mnist, base=["trainer.max_epochs=12", "threads=1"])
-    parts = build(settings_of(run.config))
+    parts = build(recorded_settings(run.config))
     parts.training.load_state_dict(load(run.checkpoints / "best.ckpt")["state_dict"])
     classifier, accuracy = digit_classifier(mnist)
     assert accuracy > 0.96

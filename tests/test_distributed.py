@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
 
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.loggers.jsonl import rows
 from aelab.runs.build import build, make_trainer
 from aelab.runs.folder import RunFolder, Status
@@ -23,7 +22,7 @@ UNEVEN = ["data.validation=283", "data.eval_batch_size=100", "values=dynamic"]
 
 
 def command(folder: Path, *overrides: str) -> list[str]:
-    return [sys.executable, str(ROOT / "scripts/train.py"), *DDP, *overrides, f"outputs={folder}"]
+    return [str(ROOT / "scripts/train.py"), *DDP, *overrides, f"outputs={folder}"]
 
 
 # Buffers that training moves, parameters that a step may leave out, gradients of gradients, hooks on codes.
@@ -35,14 +34,15 @@ VARIANTS = ["vae", "optimal_sigma_vae", "vamp_vae", "hvae", "dreg_iwae", "joint_
     params=[v if v == "vae" else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS],
 )
 def finished(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    script_environment: dict[str, str],
 ) -> tuple[RunFolder, list[dict]]:
     """A run of two processes, and what each of them saw."""
     folder = tmp_path_factory.mktemp("ddp")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
     probe = ["+callbacks.probe._target_=probe.Probe", f"+callbacks.probe.folder={folder}"]
     line = command(folder, *UNEVEN, *probe, f"variant={request.param}", "trainer.max_epochs=2")
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+    done = forks.run(*line, env=script_environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = folder.rglob("record.json")
     seen = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
@@ -69,7 +69,7 @@ def test_numbers_equal_those_of_one_process(finished, stage):
     measured = [
         row for row in rows(run.metrics) if f"{stage}/elbo" in row and row["step"] == best["global_step"]
     ]
-    config = settings_of(run.config)
+    config = recorded_settings(run.config)
     config.trainer.update({"strategy": "auto", "devices": 1})
     parts = build(config)
     parts.training.load_state_dict(best["state_dict"])
@@ -82,30 +82,28 @@ def test_numbers_equal_those_of_one_process(finished, stage):
 
 
 @pytest.mark.slow
-def test_sigterm_to_the_first_process_ends_both_and_the_run_resumes_to_the_same_bits(tmp_path):
+def test_sigterm_to_the_first_process_ends_both_and_the_run_resumes_to_the_same_bits(
+    tmp_path, script_environment
+):
     # Long enough that the signal meets the training also on a machine that is busy with other tests.
     overrides = ["trainer.max_epochs=12", "data.batch_size=16", "trainer.log_every_n_steps=5"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
 
     def run(line: list[str]) -> int:
-        return subprocess.run(line, env=environment, capture_output=True, timeout=300).returncode
+        return forks.run(*line, env=script_environment).returncode
 
     assert run(command(tmp_path / "whole", *overrides)) == 0
-    process = subprocess.Popen(
-        command(tmp_path / "killed", *overrides), env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = forks.start(*command(tmp_path / "killed", *overrides), env=script_environment)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size for path in tmp_path.glob("killed/**/metrics.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=120) == 143
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(120).returncode == 143
     whole, killed = (
         RunFolder.open(next((tmp_path / name).rglob("record.json")).parent) for name in ("whole", "killed")
     )
     assert killed.status is Status.KILLED
-    assert run([sys.executable, str(ROOT / "scripts/train.py"), f"resume={killed.path}"]) == 0
+    assert run([str(ROOT / "scripts/train.py"), f"resume={killed.path}"]) == 0
     assert killed.metrics.read_bytes() == whole.metrics.read_bytes()
     ends = [load(resume_points(r.checkpoints)[0])["state_dict"] for r in (whole, killed)]
     assert all(v.equal(ends[1][k]) for k, v in ends[0].items())

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from aelab.config.compose import compose, conf_dir
+from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError
+from aelab.core.paths import conf_dir
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

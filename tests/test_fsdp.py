@@ -1,9 +1,8 @@
 """Weights in shards over two processes: the same bits as whole ones, in checkpoints that anybody can read."""
 
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 from small import SMALL
 
@@ -24,9 +23,7 @@ TWO = [
 
 
 def run(environment: dict[str, str], *overrides: str) -> None:
-    done = subprocess.run(
-        [sys.executable, TRAIN, *overrides], env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = forks.run(TRAIN, *overrides, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import markdown
 import pytest
 
-from aelab.config.compose import compose, conf_dir
+from aelab.config.compose import compose
+from aelab.core.paths import conf_dir
 
 HOOKS = Path(__file__).parents[1] / "docs" / "hooks"
 

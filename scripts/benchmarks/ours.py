@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -14,10 +13,10 @@ from aelab.config.compose import compose
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.core.signals import Signals
 from aelab.data.splits import Observations, Splits
-from aelab.loggers import new_run_id
 from aelab.runs.build import Parts, build, make_trainer
-from aelab.runs.fit import fit
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run
+from aelab.runs.prepare import begin
+from aelab.runs.train import fit
 from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, Composition, pixels, timed, timed_trainer, warmup
 
 CPU = torch.device("cpu")
@@ -127,6 +126,5 @@ def train_logged(case: Composition, steps: int, span: Callback) -> None:
     training: Any = parts.training
     training.configure_callbacks = lambda: [span]
     with TemporaryDirectory() as root:
-        folder = RunFolder.create(Path(root), config.name)
-        folder.update(run_id=new_run_id())
-        fit(config, parts, folder, None, Signals())
+        config.outputs = root
+        fit(begin(Run.planned(config), parts), parts, Signals())

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(path: "str | Path", device: "str | None" = "cpu") -> "Trained":
+def load(path: "str | Path", device: "str | None" = "cpu", conf: "str | Path | None" = None) -> "Trained":
     """The trained model of a run's folder, as `aelab.runs.trained.load`."""
     from aelab.runs.trained import load as load_trained
 
-    return load_trained(path, device)
+    return load_trained(path, device, conf)

@@ -8,7 +8,7 @@ import torch
 import aelab
 from aelab.cli.export import main
 from aelab.config.compose import compose
-from aelab.config.construct import construct
+from aelab.config.construct import construct_recorded
 from aelab.core.errors import AelabError
 
 
@@ -65,8 +65,8 @@ def test_weights_carry_what_makes_a_model_of_them(run, tmp_path):
     with safetensors.safe_open(path, "pt") as file:
         metadata, weights = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     original = aelab.load(run.path)
-    assert metadata["fingerprint"] == original.fingerprint
-    model = construct(json.loads(metadata["configuration"])["model"])
+    assert metadata["fingerprint"] == original.run.fingerprint
+    model = construct_recorded(json.loads(metadata["configuration"])["model"], "model")
     model.load_state_dict(weights)
     assert all(torch.equal(w, weights[name]) for name, w in original.model.state_dict().items())
 
@@ -76,7 +76,7 @@ def test_weights_carry_what_makes_a_model_of_them(run, tmp_path):
     [
         ("hvae", ["format=torch_export"], "follows a gradient"),
         ("hyperspherical_vae", ["format=torch_export"], "encoder of 'hyperspherical_vae_digits' cannot be"),
-        ("vae condition=image", ["format=torch_export"], "decoder is shown a part of the image"),
+        ("vae condition=image", ["format=torch_export"], "decoder is shown a part of the observation"),
         ("vae", ["format=pickle"], "choose onnx"),
         ("vae", ["part=prior"], "choose all"),
         ("vae", ["format=safetensors", "part=encoder"], "part=all"),

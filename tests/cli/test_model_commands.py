@@ -16,10 +16,10 @@ from aelab.cli.encode import main as encode
 from aelab.cli.reconstruct import main as reconstruct
 from aelab.cli.sample import main as sample
 from aelab.config.compose import compose
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError
 from aelab.core.files import draft, safe_names
 from aelab.runs.data import data_of
+from aelab.runs.folder import Run
 
 HOSTILE = [
     "<script>.png",
@@ -110,7 +110,7 @@ def test_codes_of_a_split_are_told_what_the_model_is_told(told, tmp_path, split)
     for place, run in enumerate(told):
         encode(configured("encode", run, tmp_path / f"{place}.npz", f"split={split}"))
         found, model = np.load(tmp_path / f"{place}.npz"), aelab.load(run.path)
-        (batch,) = data_of(run, trusted_settings(run.config)).batches(split, 500)
+        (batch,) = data_of(Run.open(run.path)).batches(split, 500)
         condition = {"attributes": batch.attributes} if place else {"y": batch.y}
         posterior = model.posterior(batch.x, **condition)
         torch.testing.assert_close(torch.from_numpy(found["codes"]), posterior.mean)
@@ -227,7 +227,7 @@ def test_what_an_earlier_call_left_is_not_mixed_with_the_new(run, tmp_path):
 def test_codes_of_a_folder_do_not_depend_on_how_it_is_read(train_once, pictures, tmp_path, monkeypatch):
     run = train_once("values=dynamic")
     expected = aelab.load(run.path).encode([Image.open(path) for path in files_in(pictures)])
-    monkeypatch.setattr("aelab.cli.pictures.BLOCK", 4)
+    monkeypatch.setattr("aelab.data.kinds.pixels.BLOCK", 4)
     monkeypatch.setattr("aelab.cli.encode.BLOCK", 4)
     encode(configured("encode", run, tmp_path / "codes.npz", f"input={pictures}"))
     found = np.load(tmp_path / "codes.npz")
@@ -237,7 +237,7 @@ def test_codes_of_a_folder_do_not_depend_on_how_it_is_read(train_once, pictures,
 
 WAIT = """
 import signal, sys, time
-from aelab.runs.drafts import draft
+from aelab.core.files import draft
 with draft(sys.argv[1]) as folder:
     folder.mkdir()
     (folder / "half.png").touch()

@@ -9,8 +9,8 @@ from aelab.cluster.devices import processes, uses_gpus, world_size
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError, ResumeError
 from aelab.core.signals import Signals
-from aelab.runs.folder import Status
-from aelab.runs.train import resume, start
+from aelab.runs import train as training
+from aelab.runs.folder import Run, Status
 
 
 def trainer(asked, accelerator="cpu", nodes=1):
@@ -57,7 +57,7 @@ def test_more_gpus_than_there_are(eight):
 @pytest.mark.parametrize("override", ["trainer.devices=0", "trainer.devices=-3", "trainer.num_nodes=0"])
 def test_they_are_refused_before_a_folder_exists(tmp_path, override):
     with Signals() as signals, pytest.raises(ConfigurationError):
-        start(compose([*SMALL, override, f"outputs={tmp_path}"]), signals)
+        training.train(compose([*SMALL, override, f"outputs={tmp_path}"]), signals)
     assert not list(tmp_path.iterdir())
 
 
@@ -65,4 +65,4 @@ def test_a_run_is_continued_by_as_many_processes(train):
     run = train()
     run.update(status=Status.KILLED, processes=8)
     with Signals() as signals, pytest.raises(ResumeError, match="trained by 8 processes"):
-        resume(run.path, signals)
+        training.resume(Run.reopen(run.path), signals)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 from aelab.runs.folder import RunFolder, Status
@@ -22,15 +23,12 @@ NODES = ["trainer.devices=1", "trainer.num_nodes=2"]
 
 def run(environments: list[dict[str, str]], script_environment: dict[str, str], *command: str) -> list:
     """Start a command once in each environment; each process's (exit code, output)."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, *command], env={**script_environment, "WANDB_MODE": "offline", **more},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
+    started = [
+        forks.start(*command, env={**script_environment, "WANDB_MODE": "offline", **more})
         for more in environments
-    ]  # fmt: skip
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
+    ]
+    done = [script.wait(120) for script in started]
+    return [(process.returncode, process.stdout + process.stderr) for process in done]
 
 
 def free_port() -> int:
@@ -41,7 +39,7 @@ def free_port() -> int:
 
 def only_run(root: Path) -> RunFolder:
     (record,) = root.rglob("record.json")
-    assert not (root / ".meetings").exists()
+    assert not (root / ".rendezvous").exists()
     return RunFolder.open(record.parent)
 
 

@@ -1,4 +1,4 @@
-"""Where a process stands among those started alike, and how they agree on one run."""
+"""Which of those started alike a process is, and how they agree on one run."""
 
 import json
 import threading
@@ -7,8 +7,8 @@ import time
 import pytest
 from omegaconf import OmegaConf
 
-from aelab.cluster.ranks import Place, is_slurm_step, place_of
-from aelab.cluster.rendezvous import Meeting
+from aelab.cluster.ranks import World, is_slurm_step, world_of
+from aelab.cluster.rendezvous import Rendezvous
 from aelab.core.errors import ConfigurationError, RunError
 
 TORCHRUN = {
@@ -23,8 +23,8 @@ def trainer(devices=2, nodes=2):
     return OmegaConf.create({"accelerator": "cpu", "devices": devices, "num_nodes": nodes})
 
 
-def meeting(folder, rank, size=3, patience=20.0):
-    return Meeting(Place(rank, size, "group"), folder, patience)
+def rendezvous(folder, rank, size=3, patience=20.0):
+    return Rendezvous(World(rank, size, "group"), folder, patience)
 
 
 @pytest.mark.parametrize(
@@ -36,30 +36,30 @@ def meeting(folder, rank, size=3, patience=20.0):
         ({**ADDRESS, "NODE_RANK": "1", "LOCAL_RANK": "0"}, 2, 4),
     ],
 )
-def test_a_process_knows_its_place(given, rank, size):
-    place = place_of(trainer(), given)
-    assert (place.rank, place.size) == (rank, size)
+def test_a_process_knows_its_world(given, rank, size):
+    world = world_of(trainer(), given)
+    assert (world.rank, world.size) == (rank, size)
 
 
 def test_groups_are_told_apart():
     others = [{**TORCHRUN, "MASTER_PORT": "2"}, {**TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "1"}, STEP]
     others += [{**STEP, "SLURM_STEP_ID": "1"}, {**STEP, "SLURM_RESTART_COUNT": "1"}]
-    groups = {place_of(trainer(), given).group for given in [TORCHRUN, *others]}
+    groups = {world_of(trainer(), given).group for given in [TORCHRUN, *others]}
     assert len(groups) == 6
-    assert place_of(trainer(), {**TORCHRUN, "RANK": "0"}).group == place_of(trainer(), TORCHRUN).group
+    assert world_of(trainer(), {**TORCHRUN, "RANK": "0"}).group == world_of(trainer(), TORCHRUN).group
 
 
 def test_a_group_names_a_file():
-    assert "/" not in place_of(trainer(), {**TORCHRUN, "TORCHELASTIC_RUN_ID": "../up"}).group
+    assert "/" not in world_of(trainer(), {**TORCHRUN, "TORCHELASTIC_RUN_ID": "../up"}).group
 
 
-def test_a_process_alone_has_no_place():
-    assert place_of(trainer(nodes=1), {}) is None
+def test_a_process_alone_has_no_world():
+    assert world_of(trainer(nodes=1), {}) is None
     # A batch script's own process has the job's tasks in its environment, and is none of them.
     batch = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "8", "SLURM_PROCID": "0"}
-    assert place_of(trainer(devices=1, nodes=1), batch) is None
+    assert world_of(trainer(devices=1, nodes=1), batch) is None
     assert not is_slurm_step(batch)
-    assert place_of(trainer(nodes=1), {**STEP, "SLURM_STEP_NUM_TASKS": "1"}) is None
+    assert world_of(trainer(nodes=1), {**STEP, "SLURM_STEP_NUM_TASKS": "1"}) is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_process_alone_has_no_place():
 )
 def test_processes_that_are_not_those_asked_for_are_refused(given, devices, nodes, words):
     with pytest.raises(ConfigurationError, match=words):
-        place_of(trainer(devices, nodes), given)
+        world_of(trainer(devices, nodes), given)
 
 
 def together(folder, lead):
@@ -84,7 +84,7 @@ def together(folder, lead):
 
     def join(rank):
         try:
-            heard[rank] = meeting(folder, rank).join()
+            heard[rank] = rendezvous(folder, rank).join()
         except RunError as error:
             heard[rank] = str(error)
 
@@ -92,7 +92,7 @@ def together(folder, lead):
     for other in others:
         other.start()
     try:
-        lead(meeting(folder, 0))
+        lead(rendezvous(folder, 0))
     finally:
         for other in others:
             other.join()
@@ -100,7 +100,7 @@ def together(folder, lead):
 
 
 def test_all_hear_of_the_same_run_and_nothing_is_left(tmp_path):
-    heard = together(tmp_path / "meet", lambda first: first.tell(run="r", checkpoint=None))
+    heard = together(tmp_path / "meet", lambda first: first.announce(run="r", checkpoint=None))
     assert [heard[rank]["run"] for rank in (1, 2)] == ["r", "r"]
     assert list(tmp_path.iterdir()) == []
 
@@ -110,11 +110,11 @@ def test_what_an_earlier_group_left_is_not_believed(tmp_path):
     for rank in (1, 2):
         (tmp_path / f"group.rank-{rank}.json").write_text(json.dumps({"word": "old"}))
     heard = {}
-    first = threading.Thread(target=lambda: meeting(tmp_path, 0).tell(run="new"))
+    first = threading.Thread(target=lambda: rendezvous(tmp_path, 0).announce(run="new"))
     first.start()
     time.sleep(0.5)  # it answers the old questions
     others = [
-        threading.Thread(target=lambda r=r: heard.update({r: meeting(tmp_path, r).join()})) for r in (1, 2)
+        threading.Thread(target=lambda r=r: heard.update({r: rendezvous(tmp_path, r).join()})) for r in (1, 2)
     ]
     for other in others:
         other.start()
@@ -141,7 +141,7 @@ def test_a_run_that_is_done_already_is_told(tmp_path):
 
 def test_nobody_waits_for_ever(tmp_path):
     with pytest.raises(RunError, match=r"process 1 of 3 waited 0\.3 s"):
-        meeting(tmp_path / "meet", 1, patience=0.3).join()
+        rendezvous(tmp_path / "meet", 1, patience=0.3).join()
     with pytest.raises(RunError, match=r"of 3 processes, 1, 2 did not come"):
-        meeting(tmp_path / "meet", 0, patience=0.3).tell(run="r")
+        rendezvous(tmp_path / "meet", 0, patience=0.3).announce(run="r")
     assert list(tmp_path.iterdir()) == []

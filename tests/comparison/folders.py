@@ -1,6 +1,8 @@
 """Run folders made of hand, as small as a comparison reads them."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -33,7 +35,8 @@ RECORD = {
 }
 
 
-def merged(base, changes):
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The base with changes, those within dictionaries too."""
     found = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(found.get(key), dict)
@@ -41,7 +44,9 @@ def merged(base, changes):
     return found
 
 
-def make_run(path, seed=0, elbo=-100.0, settings=None, **record):
+def make_run(
+    path: Path, seed: int = 0, elbo: float = -100.0, settings: dict[str, Any] | None = None, **record: Any
+) -> Path:
     """A finished run with test metrics; record and settings are merged into what is usual."""
     path.mkdir(parents=True)
     numbers = {"metrics": {"test/elbo": elbo, "test/mse": 0.01 + seed / 1000}}

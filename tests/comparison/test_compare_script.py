@@ -72,10 +72,10 @@ def test_every_image_of_an_epoch_counts_also_those_of_a_short_batch(train):
 
 
 def training_images(folder):
-    from aelab.config.recorded import settings_of
+    from aelab.config.recorded import recorded_settings
     from aelab.runs.build import build
 
-    return len(build(settings_of(folder.config)).data.observations("train"))
+    return len(build(recorded_settings(folder.config)).data.observations("train"))
 
 
 def test_wandb_keeps_the_tables(tmp_path):

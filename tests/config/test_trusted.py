@@ -16,9 +16,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from small import only, rewrite
 
-from aelab.config.compose import choices, compose, conf_dir
+from aelab.config.compose import compose
+from aelab.config.folders import choices
 from aelab.config.trusted import parts, published_mirrors, trusted_settings
 from aelab.core.errors import AelabError, RunError
+from aelab.core.paths import conf_dir
 from aelab.runs.data import placed
 from aelab.runs.folder import RunFolder
 from aelab.training.checkpoints import sealed
@@ -37,7 +39,7 @@ CALLS = {
     "hydra.utils.get_method": {"path": "trap.fire"},
     "aelab.runs.train.resume": {"path": "CANARY", "signals": None},
     "aelab.evaluation.evaluate.torch.load": {"f": "BOMB", "weights_only": False},
-    "aelab.config.compose.os.system": {"command": "touch CANARY"},
+    "aelab.cli.command.os.system": {"command": "touch CANARY"},
     "aelab.models.Autoencoder.__init__": {},
     "aelab.models.autoencoder.__globals__": {},
     "aelab.models.likelihoods.Bernoulli ": {},

@@ -15,7 +15,8 @@ from aelab.core.schedules import (
     Milestones,
     OfTraining,
     Stages,
-    constant,
+    Switch,
+    scheduled,
 )
 
 steps = st.integers(0, 10_000)
@@ -26,6 +27,7 @@ schedules = st.one_of(
     st.builds(Linear, lengths, values, values),
     st.builds(Cosine, lengths, values, values, st.integers(0, 100)),
     st.builds(Cyclic, lengths, st.integers(1, 6), st.floats(0.01, 1), values, values),
+    st.builds(Switch, lengths, values, values),
     st.builds(Milestones, st.lists(steps, max_size=4), st.floats(0.1, 1)),
     st.builds(Exponential, lengths, st.floats(0.1, 1)),
     st.builds(Stages, lengths, st.integers(1, 9), st.floats(1.1, 4), st.floats(0.1, 1)),
@@ -164,6 +166,62 @@ def test_stages_that_cannot_be_are_refused(options):
 
 @given(schedules, values, steps)
 def test_a_number_is_a_schedule_and_a_schedule_stays_itself(schedule, value, step):
-    assert constant(schedule) is schedule
-    assert constant(value)(step) == value
-    assert isinstance(constant(3)(step), float)
+    assert scheduled(schedule) is schedule
+    assert scheduled(value)(step) == value
+    assert isinstance(scheduled(3)(step), float)
+
+
+WRITTEN = {
+    "ramp": (["ramp", 2, 5, 0.5], partial(Linear, start=2, end=5), 0.5),
+    "ramp over all": (["ramp", 2, 5], partial(Linear, start=2, end=5), 1.0),
+    "cosine": (["cosine", 1, 0.1, 0.8], partial(Cosine, start=1, end=0.1), 0.8),
+    "cycle": (["cycle", 0, 1, 3, 0.25], partial(Cyclic, cycles=3, rise=0.25), 1.0),
+    "switch": (["switch", 0, 1, 0.3], partial(Switch, start=0, end=1), 0.3),
+}
+
+
+@pytest.mark.parametrize(("line", "schedule", "share"), WRITTEN.values(), ids=WRITTEN)
+@given(length=lengths, step=steps)
+def test_a_line_of_a_configuration_is_the_schedule_over_a_share_of_the_training(
+    line, schedule, share, length, step
+):
+    found = scheduled(line)
+    assert found(step) == schedule(steps=1)(0)
+    found.plan(length)
+    assert found(step) == schedule(steps=max(1, round(share * length)))(step)
+
+
+@given(lengths, values, values)
+def test_a_switch_has_two_values(length, start, end):
+    schedule = Switch(length, start, end)
+    assert [schedule(0), schedule(length - 1), schedule(length), schedule(2 * length)] == [
+        start,
+        start,
+        end,
+        end,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["rmap", 0, 1], r"\[rmap, 0, 1\] is neither .* one of ramp, cosine, cycle, switch"),
+        (["ramp", 0], r"\[ramp, 0\]: it is written \[ramp, start, end, share\] \(missing .*end"),
+        (["switch", 0, 1], r"written \[switch, start, end, share\] \(missing .*share"),
+        (["ramp", 0, 1, 0.5, 7], "too many"),
+        (["ramp", 0, "one"], r"\[ramp, 0, one\]: it is written .*, with numbers"),
+        (["ramp", 0, True], "with numbers"),
+        (["ramp", 0, 1, 2.0], "share=2.0"),
+        (["cycle", 0, 1, 0], "at least 1 cycle"),
+        ([], r"\[\] is neither"),
+        ([["ramp"], 1], "is neither"),
+        ("ramp", "'ramp' is neither"),
+        (None, "None is neither"),
+        (math.nan, "nan is neither"),
+        ({"ramp": [0, 1]}, "is neither a number nor a schedule"),
+    ],
+)
+def test_what_is_neither_a_number_nor_a_schedule_is_refused_in_a_sentence(line, sentence):
+    with pytest.raises(ConfigurationError, match=sentence) as refused:
+        scheduled(line).plan(10)
+    assert len(str(refused.value).splitlines()) == 1

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,14 @@ class Published:
 
 
 @pytest.fixture
-def to_idx():
+def to_idx() -> Callable[[np.ndarray], bytes]:
+    """The IDX form of an array."""
     return idx_bytes
 
 
 @pytest.fixture
-def published():
+def published() -> Published:
+    """Forty images to train on and ten to test."""
     draw = np.random.default_rng(0)
     arrays = {}
     for split, count in (("train", 40), ("test", 10)):
@@ -69,7 +72,7 @@ def published():
 
 
 @pytest.fixture
-def numbered():
+def numbered() -> Callable[..., Observations]:
     """Images whose first pixels spell their own number, so that a batch tells where it comes from."""
 
     def build(count: int, labels: bool = True) -> Observations:
@@ -82,7 +85,7 @@ def numbered():
 
 
 @pytest.fixture
-def serve():
+def serve() -> Iterator[Callable[..., str]]:
     """Serve the files of a folder until the test ends; the URL."""
     servers = []
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from PIL import Image
 
+from aelab.config.construct import construct
 from aelab.core.errors import DataError
 from aelab.data.sources.idx import Idx
 
@@ -25,7 +25,7 @@ def build(tmp_path):
 
     def module(*overrides):
         with initialize_config_dir(str(tmp_path), version_base="1.3"):
-            return instantiate(compose("root", list(overrides)).data)
+            return construct(compose("root", list(overrides)).data, "data")
 
     return module
 

@@ -219,9 +219,10 @@ def test_another_shape_is_refused_with_the_one_that_works():
 def test_labels_beyond_the_classes_are_refused():
     with pytest.raises(DataError, match=r"test split: labels are 0 to 9, data\.classes=9 allows 0 to 8"):
         module(train=images(50, classes=9), classes=9).setup()
-    negative = replace(images(50), y=torch.arange(-1, 49) % 10 - 1)
-    with pytest.raises(DataError, match="labels are -1 to 8"):
+    negative = replace(images(50), y=torch.arange(-1, 49) % 10 - 2)
+    with pytest.raises(DataError, match="labels are -2 to 7"):
         module(train=negative).setup()
+    module(train=replace(images(50), y=negative.y + 1)).setup()  # -1: unknown
 
 
 def test_missing_labels_are_refused_where_classes_are_declared():

@@ -8,6 +8,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
@@ -61,12 +62,7 @@ def values(found):
 
 
 def evaluated(environment, cache, *arguments):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        env={**environment, "AELAB_DATA": str(cache), "PYTHONPATH": str(ROOT / "tests")},
-        capture_output=True,
-        text=True,
-    )
+    return forks.run(SCRIPT, *arguments, env={**environment, "AELAB_DATA": str(cache)})
 
 
 def test_a_user_evaluates_a_run_and_finds_all_that_is_named(copy, script_environment, evaluation_cache):

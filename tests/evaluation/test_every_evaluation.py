@@ -5,7 +5,7 @@ import math
 import pytest
 from small import PARTS
 
-from aelab.config.compose import choices
+from aelab.config.folders import choices
 
 FACTORS = ["data=dsprites", "data.source.count=900", "data.validation=50"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.evaluation import features
 from aelab.evaluation.features import Inception, feature_space
-from aelab.runs.build import make
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 def data_of(*overrides):
-    data = make(compose(overrides).data)
+    data = construct(compose(overrides).data, "data")
     data.prepare_data()
     data.setup()
     return data

@@ -8,6 +8,7 @@ import torch
 from known import CPU, Pixels, Shown, Vectors, subject
 from linear_gaussian import linear_gaussian
 
+from aelab.core.records import Sizes
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.generation import Generation
 from aelab.evaluation.likelihood import Likelihood
@@ -140,7 +141,7 @@ def test_a_decoder_that_ignores_its_codes_is_an_alarm(found):
 
 def test_labels_are_read_off_samples_of_models_that_are_told_them_alone(found):
     part = Generation(count=200, train=400)
-    told = found(part, subject(decoder=Shown(told=True), conditioner=OneHot(4)))
+    told = found(part, subject(decoder=Shown(told=True), conditioner=OneHot(Sizes(classes=4))))
     accuracy = told.estimates["generation/label_accuracy"]
     assert accuracy.value > 0.9
     assert accuracy.count == 200

@@ -11,10 +11,9 @@ from servers import Listener, start
 from small import only, rewrite
 
 from aelab.config.compose import compose
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, RunError
 from aelab.evaluation.publish import trackers_of
-from aelab.runs.folder import RunFolder, Status
+from aelab.runs.folder import Run, RunFolder, Status
 
 SHORT = only("reconstruction")
 
@@ -40,6 +39,14 @@ def listener(tmp_path, monkeypatch):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """A database of MLflow's that holds nothing yet: to make its tables takes two seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
 
 
 def logged(folder, **changes):
@@ -77,22 +84,20 @@ def test_a_server_that_the_folder_names_hears_nothing_until_the_user_names_it(
     ],
 )
 def test_no_tracker_with_an_address_of_the_folder_s_is_made(copy, key, value, capsys):
-    settings = trusted_settings(logged(copy, **{key: value}).config)
-    assert trackers_of(copy, settings, chosen()) == []
+    run = Run.open(logged(copy, **{key: value}).path)
+    assert trackers_of(run, chosen()) == []
     (line,) = capsys.readouterr().err.splitlines()
     assert "is not told" in line
     if isinstance(value, str):
-        assert len(trackers_of(copy, settings, chosen(f"logger.{key.replace('__', '.')}={value}"))) == 1
+        assert len(trackers_of(run, chosen(f"logger.{key.replace('__', '.')}={value}"))) == 1
 
 
 def test_other_options_are_the_recorded_ones_where_the_command_line_is_silent(copy):
-    settings = trusted_settings(
-        logged(copy, wandb__mode="disabled", wandb__tags=["a"], wandb__folder="/x").config
-    )
-    (tracker,) = trackers_of(copy, settings, chosen())
+    run = Run.open(logged(copy, wandb__mode="disabled", wandb__tags=["a"], wandb__folder="/x").path)
+    (tracker,) = trackers_of(run, chosen())
     assert (tracker._mode, tracker._filing["tags"]) == ("disabled", ["a"])
     assert tracker.save_dir == str(copy.trackers)
-    (tracker,) = trackers_of(copy, settings, chosen("logger.wandb.mode=offline"))
+    (tracker,) = trackers_of(run, chosen("logger.wandb.mode=offline"))
     assert tracker._mode == "offline"
 
 
@@ -107,11 +112,10 @@ def test_loggers_that_are_none_are_refused(copy, evaluate, node):
 
 
 def test_an_mlflow_database_that_keeps_its_pictures_elsewhere_is_left_alone(
-    copy, evaluate, listener, tmp_path, caplog
+    copy, evaluate, listener, tmp_path, caplog, tables
 ):
-    uri = f"sqlite:///{copy.trackers / 'mlflow' / 'mlflow.db'}"
     (copy.trackers / "mlflow").mkdir()
-    client = mlflow.MlflowClient(uri)
+    client = mlflow.MlflowClient(f"sqlite:///{shutil.copy(tables, copy.trackers / 'mlflow')}")
     experiment = client.create_experiment("aelab", (tmp_path / "outside").as_uri())
     client.create_run(experiment, tags={"aelab.run_id": copy.read()["run_id"]})
     logged(copy, mlflow__experiment="aelab")
@@ -143,7 +147,9 @@ def test_the_pictures_of_a_run_s_own_database_lie_beside_it(copy, evaluate, list
         ("failed", "x", "FAILED"),
     ],
 )
-def test_the_verdict_on_a_run_stays_what_it_was(copy, evaluate, listener, status, code, verdict):
+def test_the_verdict_on_a_run_stays_what_it_was(copy, evaluate, listener, tables, status, code, verdict):
+    (copy.trackers / "mlflow").mkdir()
+    shutil.copy(tables, copy.trackers / "mlflow")
     logged(copy, mlflow__experiment="aelab").update(status=status, exit_code=code, steps="many")
     evaluate(copy, *SHORT)
     client = mlflow.MlflowClient(f"sqlite:///{copy.trackers / 'mlflow' / 'mlflow.db'}")

@@ -1,10 +1,9 @@
 """What cannot be evaluated is refused in one sentence, and nothing half-written stays behind."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -215,8 +214,7 @@ def test_a_folder_where_a_figure_goes(refused, copy):
 
 
 def test_a_user_reads_one_line_and_the_exit_status_is_1(tmp_path, script_environment):
-    command = [sys.executable, SCRIPT, f"run={tmp_path}"]
-    done = subprocess.run(command, env=script_environment, capture_output=True, text=True)
+    done = forks.run(SCRIPT, f"run={tmp_path}", env=script_environment)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path} is no run folder")

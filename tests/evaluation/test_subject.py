@@ -7,7 +7,9 @@ from known import CPU, SHAPE, Arrays, Pixels, Shown, subject
 from torch import nn
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError, InapplicableError
+from aelab.core.records import Sizes
 from aelab.data import kinds
 from aelab.data.module import DataModule
 from aelab.data.splits import Observations, Splits
@@ -25,7 +27,6 @@ from aelab.models.conditions import OneHot, VisibleQuadrants
 from aelab.models.likelihoods import Bernoulli
 from aelab.models.networks.corruption import Masking
 from aelab.models.priors import StandardNormal
-from aelab.runs.build import make
 
 BOUND = Likelihood(samples=2, images=50, codes=50)
 
@@ -101,13 +102,13 @@ def test_codes_are_computed_once_and_are_the_same_for_fewer_images():
 
 
 def test_what_an_encoder_is_told_is_not_asked_of_its_codes(found):
-    told = subject(decoder=Shown(told=True), conditioner=OneHot(4))
+    told = subject(decoder=Shown(told=True), conditioner=OneHot(Sizes(classes=4)))
     with pytest.raises(InapplicableError, match="told the label"):
         found(Representation(draws=2, tsne=False), told)
     findings = found(Interpretability(pairs=2, images=200), told)
     assert "told the label" in findings.left_out["interpretability/carriers"]
     of = attributed()
-    of.model.conditioner = OneHot(4)
+    of.model.conditioner = OneHot(Sizes(classes=4))
     with pytest.raises(InapplicableError, match="told the label"):
         found(Disentanglement(), of)
 
@@ -115,8 +116,9 @@ def test_what_an_encoder_is_told_is_not_asked_of_its_codes(found):
 def visible(hidden_error=0.0):
     """A model that is told the left half, and makes of the right half what its code says."""
     model = Autoencoder(
-        nn.Flatten(), Pixels(log_variance=-30.0), Shown(), subject().model.likelihood, StandardNormal(4),
-        conditioner=VisibleQuadrants(SHAPE, ("top_left", "bottom_left"), (3,)),
+        nn.Flatten(), Pixels(log_variance=-30.0), Shown(), subject().model.likelihood,
+        prior=StandardNormal(Sizes(latent=4)),
+        conditioner=VisibleQuadrants(Sizes(SHAPE), ("top_left", "bottom_left"), (3,)),
     )  # fmt: skip
     model.encoder = Told()
     data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, Grey(), 0)
@@ -178,7 +180,7 @@ def test_two_feature_spaces_for_one_part_are_refused():
 
 def test_checksums_tell_which_images_are_which_split():
     def checksums(*overrides):
-        data = make(compose(["data=dsprites", *overrides]).data)
+        data = construct(compose(["data=dsprites", *overrides]).data, "data")
         return data.source.load().checksums
 
     first = checksums("data.source.count=50")

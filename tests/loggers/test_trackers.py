@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
@@ -24,6 +23,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.loggers import Csv, MLflow, TensorBoard, Wandb, new_run_id
 from aelab.loggers.jsonl import JsonLines, rows
@@ -452,7 +452,7 @@ def test_other_ranks_touch_nothing(kind, tmp_path, picture, monkeypatch):
 def test_each_configuration_makes_a_partial_tracker(name, tmp_path):
     path = CONF / f"{name}.yaml"
     assert path.read_text().splitlines()[0] == f"# @package logger.{name}"
-    make = instantiate(compose([f"logger={name}"]).logger[name])
+    make = construct(compose([f"logger={name}"]).logger[name], name)
     assert isinstance(make, partial)
     assert make(folder=tmp_path, name="run", run_id="one").version == "one"
     with pytest.raises(TypeError, match="misspelt"):

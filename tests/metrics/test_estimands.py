@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import undecoded
 from torch import distributions as td
 from torch import nn
 from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.regression import MeanSquaredError
 
-from aelab.core.records import Trace
+from aelab.core.records import Batch, Trace
 from aelab.data.kinds import Pixels
 from aelab.metrics.estimands import (
     EVIDENCE,
@@ -51,13 +52,13 @@ def traces(sizes=(COUNT,), samples=2, likelihood="bernoulli", prior="standard", 
     }
     for part in torch.arange(COUNT).split(list(sizes)):
         yield Trace(
-            x=x[part],
+            batch=Batch(x[part]),
             corrupted=x[part],
             context=None,
             posterior=PointMass(loc[part]) if point else Gaussian(loc[part], log_variance[part]),
             prior=priors[prior],
             z=z[:, part],
-            likelihood=densities[likelihood](params[:, part]),
+            decode=partial(densities[likelihood], params[:, part]),
         )
 
 
@@ -131,13 +132,13 @@ def test_a_uniform_density_costs_the_eight_bits_of_a_grey_level():
     x = torch.rand(5, *EVENT)
     standard = torch.zeros(5, LATENT)
     trace = Trace(
-        x=x,
+        batch=Batch(x),
         corrupted=x,
         context=None,
         posterior=Gaussian(standard, standard),
         prior=StandardGaussian(x.new_zeros(LATENT)),
         z=standard[None],
-        likelihood=ContinuousBernoulli()(torch.zeros(1, 5, *EVENT)),
+        decode=lambda: ContinuousBernoulli()(torch.zeros(1, 5, *EVENT)),
     )
     values = measured(evidences(), [trace])
     assert values["bits_per_dim"] == pytest.approx(8, abs=1e-5)
@@ -191,7 +192,7 @@ def test_perfect_images_have_a_hundred_decibels():
 def test_active_units_are_the_dimensions_whose_mean_varies(active, shift):
     mean = torch.where(torch.tensor(active), 0.11, 0.09) * torch.tensor([[-1.0], [1.0]]).repeat(50, 1)
     x = torch.zeros(100, 1)
-    trace = Trace(x, x, None, PointMass(mean.double() + shift), None, mean[None], Bernoulli(x[None]))
+    trace = Trace(Batch(x), x, None, PointMass(mean.double() + shift), None, mean[None], undecoded)
     assert measured(ActiveUnits(len(active)), [trace]) == {"active_units": sum(active)}
 
 

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -8,10 +9,16 @@ from hypothesis import strategies as st
 from linear_gaussian import linear_gaussian
 from torch.testing import assert_close
 
+from aelab.core.errors import InapplicableError
 from aelab.core.records import Batch, Trace
-from aelab.metrics.importance import log_evidence
+from aelab.metrics.importance import importance_sampled, log_evidence
+from aelab.models import autoencoder
 from aelab.models.distributions import Gaussian, StandardGaussian
 from aelab.models.evidence import log_weights
+from aelab.models.likelihoods import Bernoulli
+from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
+from aelab.models.posteriors import Deterministic, DiagonalGaussian, Flow, Planar
+from aelab.models.priors import StandardNormal
 
 few = settings(max_examples=20, deadline=None)
 
@@ -19,7 +26,7 @@ few = settings(max_examples=20, deadline=None)
 def passes_of(trace, model, sizes):
     """The codes of a trace, dealt out."""
     for z in trace.z.split(sizes):
-        yield replace(trace, z=z, likelihood=model.likelihood_of(trace.x, z, trace.context))
+        yield replace(trace, z=z, decode=partial(model.likelihood_of, trace.x, z, trace.context))
 
 
 def traced(samples, exact=False, count=5):
@@ -76,7 +83,7 @@ def weighted(log_w):
     x = torch.zeros(log_w.shape[1], 1)
     normal = StandardGaussian(torch.zeros(2))
     same = Gaussian(torch.zeros(len(x), 2), torch.zeros(len(x), 2))
-    return Trace(x, x, None, same, normal, torch.randn(*log_w.shape, 2), Given())
+    return Trace(Batch(x), x, None, same, normal, torch.randn(*log_w.shape, 2), Given)
 
 
 def test_one_code_that_outweighs_all_others_is_one_code():
@@ -96,3 +103,17 @@ def test_weights_beyond_the_range_of_numbers_are_summed(level):
     assert found.item() == pytest.approx(expected, abs=2e-3)
     total = 1 + math.e + math.e**2
     assert effective.item() == pytest.approx(total**2 / (1 + math.e**2 + math.e**4), rel=2e-3)
+
+
+def test_what_has_no_evidence_lower_bound_is_not_weighed():
+    """Also a flow, which knows the density of its codes, without a prior of them."""
+    encoder, decoder = partial(MLPEncoder, widths=[4]), partial(MLPDecoder, widths=[4])
+    for posterior, prior in (
+        (partial(Flow, step=Planar), None),
+        (DiagonalGaussian, None),
+        (Deterministic, StandardNormal),
+    ):
+        parts = {"posterior": posterior, "prior": prior, "encoder": encoder, "decoder": decoder}
+        model = autoencoder((1, 3, 3), 2, None, likelihood=Bernoulli(), **parts)
+        with pytest.raises(InapplicableError, match="no evidence lower bound"):
+            importance_sampled(model, Batch(torch.rand(2, 1, 3, 3)), 5)

@@ -11,7 +11,7 @@ from torch import distributions as td
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError, InapplicableError
-from aelab.core.records import Trace
+from aelab.core.records import Batch, Trace
 from aelab.metrics import rate as module
 from aelab.metrics.rate import kl_per_dimension, rate_parts
 from aelab.models.distributions import (
@@ -37,7 +37,7 @@ def traced(posterior, prior, z=None):
     if z is None:
         torch.manual_seed(123)  # not the seed of the parameters
         z = posterior.rsample((1,))
-    return Trace(x, x, None, posterior, prior, z, Bernoulli(x[None]))
+    return Trace(Batch(x), x, None, posterior, prior, z, lambda: Bernoulli(x[None]))
 
 
 def gaussian(loc, log_variance, part=slice(None)):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +9,7 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Batch, Trace
+from aelab.core.records import Batch
 from aelab.models.distributions import Gaussian, PointMass
 from aelab.models.evidence import log_joint, log_mean, log_weights, required_prior
 
@@ -27,13 +29,13 @@ def test_the_joint_is_that_of_torch():
     assert_close(log_joint(trace), cost + prior.log_prob(trace.z))
 
 
-def test_weights_are_held_against_the_posterior_or_another():
+def test_weights_are_held_against_what_the_codes_were_drawn_from():
     trace, _, log_p = traced(exact=True)
     assert_close(log_weights(trace), log_p.expand(3, 5))
     wide = Gaussian(trace.posterior.loc, trace.posterior.log_variance + 1)
     difference = trace.posterior.log_prob(trace.z) - wide.log_prob(trace.z)
     assert difference.abs().min() > 1e-3
-    assert_close(log_weights(trace, wide), log_p + difference)
+    assert_close(log_weights(replace(trace, log_q=wide.log_prob(trace.z))), log_p + difference)
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.floats(-2000, 2000))
@@ -57,11 +59,10 @@ def test_groups_that_do_not_divide_the_codes_are_refused(samples, groups):
 
 def test_a_prior_and_a_density_are_required():
     trace, _, _ = traced()
-    x, z = trace.x, trace.z
     assert required_prior(trace, "a test") is trace.prior
-    point = PointMass(z[0])
+    point = PointMass(trace.z[0])
     for q, p in ((trace.posterior, None), (point, trace.prior), (point, None)):
-        lacking = Trace(x, x, None, q, p, z, trace.likelihood)
+        lacking = replace(trace, posterior=q, prior=p)
         with pytest.raises(ConfigurationError, match="a test needs a posterior with a density"):
             required_prior(lacking, "a test")
         with pytest.raises(ConfigurationError, match="density"):

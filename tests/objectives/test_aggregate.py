@@ -1,18 +1,20 @@
 """Terms of the aggregate posterior, held against closed forms and naive implementations."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import undecoded
 from torch.distributions import Categorical as Weights
 from torch.distributions import Independent, MixtureSameFamily, Normal
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Trace
+from aelab.core.records import Batch, Trace
 from aelab.models.distributions import Gaussian, PointMass, StandardGaussian
 from aelab.objectives.aggregate import (
     DIPI,
@@ -43,7 +45,7 @@ def trace(posterior, prior=None, z=None):
     count, latent = len(posterior.mean), posterior.mean.shape[-1]
     x = torch.zeros(count, 1)
     z = posterior.rsample((1,)) if z is None else z
-    return Trace(x, x, None, posterior, prior or standard(latent), z, None)
+    return Trace(Batch(x), x, None, posterior, prior or standard(latent), z, undecoded)
 
 
 def gaussian(loc, log_variance):
@@ -298,4 +300,4 @@ def test_a_lone_observation_at_the_end_of_an_epoch_is_compared_with_nothing():
 def test_the_discrepancy_needs_a_prior():
     made = trace(PointMass(draw(5, 2)))
     with pytest.raises(ConfigurationError, match="prior=standard_normal"):
-        MMD()(Trace(made.x, made.x, None, made.posterior, None, made.z, None), MODEL)
+        MMD()(replace(made, prior=None), MODEL)

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_gaussian import NOISE, linear_gaussian
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.models import autoencoder
@@ -130,7 +130,7 @@ def test_the_rate_is_averaged_over_the_batch():
 
 
 def test_ciwae_is_the_convex_combination_of_the_two_bounds():
-    objective = instantiate(compose(["variant=ciwae"]).objective, _convert_="all")
+    objective = construct(compose(["variant=ciwae"]).objective, "objective")
     trace, model, _ = traced(samples=objective.samples)
     beta = objective.weights(0)["kl"]
     assert 0 < beta < 1
@@ -141,7 +141,7 @@ def test_ciwae_is_the_convex_combination_of_the_two_bounds():
 
 
 def test_miwae_is_composed_as_a_mean_of_bounds():
-    objective = instantiate(compose(["variant=miwae"]).objective, _convert_="all")
+    objective = construct(compose(["variant=miwae"]).objective, "objective")
     trace, model, _ = traced(samples=objective.samples)
     parts = [part.exp().mean(0).log() for part in weights(trace).chunk(4)]
     assert_close(objective(trace, model)["bound"], -torch.stack(parts).mean())
@@ -257,7 +257,7 @@ def replicates(exact=False, samples=4, count=20_000):
         return model.likelihood(torch.einsum("bdl,sbl->sbd", leaves["weight"], z) + bias)
 
     z = q.rsample((samples,))
-    trace = Trace(x, x, None, q, p, z, likelihood_of(x, z))
+    trace = Trace(Batch(x), x, None, q, p, z, lambda: likelihood_of(x, z))
     return Replicates(trace, SimpleNamespace(likelihood_of=likelihood_of, bias=bias), leaves)
 
 

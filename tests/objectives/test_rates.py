@@ -2,15 +2,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import undecoded
 from torch.distributions import Normal, OneHotCategorical, kl_divergence
 from torch.testing import assert_close
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Trace
+from aelab.core.records import Batch, Trace
 from aelab.core.schedules import Linear
 from aelab.models.distributions import Gaussian, Joint, OneHot, PointMass, StandardGaussian
 from aelab.objectives.base import Objective
@@ -31,7 +32,7 @@ def trace(posterior=None, prior=None, step=0):
     posterior = posterior or Gaussian(loc, log_variance)
     prior = prior or StandardGaussian(torch.zeros(LATENT).double())
     x = torch.zeros(COUNT, 1)
-    return Trace(x, x, None, posterior, prior, posterior.rsample((2,)), None, step)
+    return Trace(Batch(x), x, None, posterior, prior, posterior.rsample((2,)), undecoded, step=step)
 
 
 def each(made):
@@ -110,7 +111,7 @@ def test_a_part_of_a_joint_code_has_a_capacity_of_its_own(part, names):
 
 
 def test_the_variant_of_dupont_holds_each_part_at_its_own_capacity():
-    terms = instantiate(compose(["variant=joint_vae"]).objective, _convert_="all").terms
+    terms = construct(compose(["variant=joint_vae"]).objective, "objective").terms
     for name in ("continuous", "discrete"):
         terms[name].capacity.plan(12_500)  # steps, of which it rises in eight tenths
     for step in (0, 4_000, 20_000):

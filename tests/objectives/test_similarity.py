@@ -8,8 +8,8 @@ from torch.testing import assert_close
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Trace
-from aelab.models.distributions import Bernoulli
+from aelab.core.records import Batch, Trace
+from aelab.models.distributions import Bernoulli, PointMass
 from aelab.objectives.similarity import MSSSIM, ms_ssim
 
 few = settings(max_examples=15, deadline=None)
@@ -61,7 +61,8 @@ def test_an_image_is_alike_to_itself_alone_and_similarity_is_symmetric(height, w
 
 
 def trace(logits, x):
-    return Trace(x, x, None, None, None, None, Bernoulli(logits, 3))
+    point = PointMass(torch.zeros(len(x), 1))
+    return Trace(Batch(x), x, None, point, None, point.value[None], lambda: Bernoulli(logits, 3))
 
 
 def test_the_term_is_the_dissimilarity_of_each_codes_mean_averaged():

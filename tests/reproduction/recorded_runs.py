@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from small import SMALL
@@ -16,13 +17,14 @@ from aelab.runs.folder import RunFolder
 ROOT = Path(__file__).parents[2]
 
 
-def git(where, *arguments, feed=None):
+def git(where: Path, *arguments: str, feed: bytes | None = None) -> bytes:
+    """What a git command prints in a folder."""
     who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
     call = ["git", *who, *arguments]
     return subprocess.run(call, cwd=where, input=feed, capture_output=True, check=True).stdout
 
 
-def make_repository(top):
+def make_repository(top: Path) -> Path:
     """One commit of all that trains."""
     hidden = shutil.ignore_patterns("__pycache__")
     for name in ("src", "conf"):
@@ -33,31 +35,34 @@ def make_repository(top):
     return top
 
 
-def make_run(repository, outputs, *overrides):
+def make_run(repository: Path, outputs: Path, *overrides: str) -> RunFolder:
+    """A run that the code of a repository has trained."""
     outputs.mkdir(parents=True, exist_ok=True)
     settings = compose([*SMALL, *overrides])
     return retrain(CodeTree(repository / "src", repository / "conf"), settings, 1, outputs)
 
 
-def copy(run, path):
+def copy(run: RunFolder, path: Path) -> RunFolder:
+    """The same run elsewhere."""
     return RunFolder(Path(shutil.copytree(run.path, path)))
 
 
-def alter(run, **fields):
+def alter(run: RunFolder, **fields: Any) -> RunFolder:
     """Change the record, as a forger would."""
     run.record.write_text(json.dumps(run.read() | fields))
     return run
 
 
-def configure(run, key, value):
+def configure(run: RunFolder, key: str, value: Any) -> RunFolder:
+    """Change one option of the configuration, as a forger would."""
     config = OmegaConf.load(run.config)
     OmegaConf.update(config, key, value)
     OmegaConf.save(config, run.config)
     return run
 
 
-def reproduce(*overrides):
-    """The exit code."""
+def reproduce(*overrides: str) -> int:
+    """Run scripts/reproduce.py in this process; the exit code."""
     quoted = [o if "=" in o else f"run='{o}'" for o in overrides]
     try:
         main(compose(quoted, "reproduce"))
@@ -66,6 +71,7 @@ def reproduce(*overrides):
     return 0
 
 
-def report(outputs):
+def report(outputs: Path) -> dict[str, Any]:
+    """The only report of a reproduction."""
     (path,) = outputs.glob("*/reproduction.json")
     return json.loads(path.read_text())

@@ -11,6 +11,7 @@ from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.reproduction import reproduce as flow
 from aelab.reproduction.checkout import clean_checkout, diffstat, repository_with
 from aelab.reproduction.recorded_run import read_recorded_run
+from aelab.reproduction.retraining import TRAINING_PROCESS
 from aelab.runs.find import runs_of
 from aelab.runs.folder import RunFolder
 
@@ -21,6 +22,8 @@ def repository(tmp_path_factory):
     top = tmp_path_factory.mktemp("repository")
     shutil.copytree(ROOT / "conf", top / "conf")
     (top / "file").write_text("one\n")
+    (top / "src" / TRAINING_PROCESS).parent.mkdir(parents=True)
+    shutil.copy(ROOT / "src" / TRAINING_PROCESS, top / "src" / TRAINING_PROCESS)
     git(top, "init", "--quiet")
     git(top, "add", ".")
     git(top, "commit", "--quiet", "--message", "one")
@@ -87,6 +90,23 @@ def why(repository, untrained, tmp_path):
 )
 def test_a_record_that_cannot_be_followed_is_refused(run, why, fields, sentence):
     assert sentence in why(alter(run, **fields))
+
+
+def test_code_of_an_earlier_layout_is_not_run(run, repository, why, capsys):
+    """Its own commit reproduces it: of all others none knows how it is started."""
+    git(repository, "rm", "--quiet", f"src/{TRAINING_PROCESS}")
+    git(repository, "commit", "--quiet", "--message", "earlier")
+    commit = git(repository, "rev-parse", "HEAD").decode().strip()
+    alter(run, git={"commit": commit})
+    sentence = (
+        f"is of an earlier layout of aelab, which this one cannot run: train it again, or check out {commit}"
+    )
+    try:
+        assert sentence in why(run)
+        assert reproduce(f"run='{run.path}'", f"repository={repository}", "check=true") == 1
+        assert sentence in " ".join(capsys.readouterr().out.split())
+    finally:
+        git(repository, "reset", "--quiet", "--hard", "HEAD~1")
 
 
 def test_other_data_are_refused_before_any_training(run, why):

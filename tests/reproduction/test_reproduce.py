@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def tree(top):
 
 def harmless(repository):
     """A patch that leaves every bit as it is."""
-    return patch_of(repository, "seeds.py", lambda text: f"{text}\n# nothing\n")
+    return patch_of(repository, "core/seeds.py", lambda text: f"{text}\n# nothing\n")
 
 
 def patch_of(repository, name, change):
@@ -83,7 +84,7 @@ def test_recorded_changes_need_an_opt_in_and_are_then_applied(repository, run, t
     options = [f"repository={repository}", f"outputs={tmp_path / 'outputs'}"]
     assert reproduce(str(target.path), *options) == 1
     shown = capfd.readouterr().out
-    assert "src/aelab/seeds.py" in shown
+    assert "src/aelab/core/seeds.py" in shown
     assert "trust_patch=true" in shown
     assert not list(tmp_path.glob("outputs/*/*/*/record.json"))
     assert reproduce(str(target.path), *options, "trust_patch=true") == 0
@@ -94,7 +95,9 @@ def test_recorded_changes_need_an_opt_in_and_are_then_applied(repository, run, t
 def test_other_code_ends_different_and_says_in_what(repository, run, tmp_path, capfd):
     target = copy(run, tmp_path / "run")
     target.patch.write_bytes(
-        patch_of(repository, "seeds.py", lambda text: text.replace("{seed}/{stage}", "{seed}/other/{stage}"))
+        patch_of(
+            repository, "core/seeds.py", lambda text: text.replace("{seed}/{stage}", "{seed}/other/{stage}")
+        )
     )
     outputs = tmp_path / "outputs"
     options = [f"repository={repository}", f"outputs={outputs}", "trust_patch=true"]
@@ -171,3 +174,13 @@ def test_a_signal_leaves_neither_tree_nor_process(repository, run, tmp_path, scr
     assert json.loads(record.read_text())["status"] == "killed"
     with pytest.raises(ProcessLookupError):
         os.kill(json.loads(record.read_text())["process"]["pid"], 0)
+
+
+@pytest.mark.slow
+def test_a_run_that_started_from_another_is_reproduced_without_it(repository, run, tmp_path):
+    first = copy(run, tmp_path / "first")
+    options = [f"start.run={first.path}", "start.parts=[likelihood,decoder]", "start.frozen=[decoder]"]
+    second = make_run(repository, tmp_path / "second", *(o for o in options))
+    shutil.rmtree(first.path)
+    assert reproduce(str(second.path), f"repository={repository}", f"outputs={tmp_path}/again") == 0
+    assert report(tmp_path / "again")["verdict"] == "bit-equal"

@@ -8,10 +8,9 @@ import pytest
 from omegaconf import OmegaConf
 from small import only
 
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.runs.find import peers_of
-from aelab.runs.folder import RunFolder, Status
+from aelab.runs.folder import Run, RunFolder, Status
 from aelab.training.checkpoints import resume_points
 
 ALIGNED = ("representation/cka_between_seeds", "disentanglement/udr")
@@ -40,7 +39,7 @@ def beside(seeds, tmp_path):
 
 
 def names(run, given=None):
-    return {peer.path.name for peer in peers_of(run, trusted_settings(run.config), given)}
+    return {peer.folder.path.name for peer in peers_of(Run.open(run.path), given)}
 
 
 def test_peers_stand_beside_the_run_and_differ_in_their_seed_alone(seeds, train_once):
@@ -64,7 +63,7 @@ def test_the_same_seed_is_no_peer(beside, seeds):
     run, again, _ = beside(seeds[0], seeds[0], seeds[1])
     assert again.path.name not in names(run)
     with pytest.raises(ConfigurationError, match="no peer"):
-        names(run, [again])
+        names(run, [again.path])
 
 
 def test_other_data_under_the_same_name_make_no_peer(train, tmp_path):

@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 from PIL import Image
@@ -18,9 +17,9 @@ from aelab.core.errors import ConfigurationError, DataError, NonFiniteError, Res
 from aelab.core.signals import Signals, Terminated
 from aelab.loggers.jsonl import rows
 from aelab.metrics.estimands import ELBO
+from aelab.runs import train as training
 from aelab.runs.build import build
-from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import resume, start
+from aelab.runs.folder import Run, RunFolder, Status
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load, resume_points
 
@@ -184,7 +183,7 @@ def test_what_cannot_work_is_refused_before_a_run_exists(train, tmp_path, overri
 def test_an_unwritable_output_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="file"):
-        start(compose([*SMALL, f"outputs={tmp_path}/file/outputs"]), Signals())
+        training.train(compose([*SMALL, f"outputs={tmp_path}/file/outputs"]), Signals())
 
 
 def test_a_tracker_that_dies_does_not_end_the_run(train, caplog):
@@ -196,7 +195,7 @@ def test_a_tracker_that_dies_does_not_end_the_run(train, caplog):
 def test_a_finished_run_is_left_alone(train, capsys):
     run = train()
     before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.is_file()}
-    assert resume(run.path, Signals()) == run.read()["metrics"]
+    assert training.resume(Run.reopen(run.path), Signals()) == run.read()["metrics"]
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.is_file()} == before
     assert "nothing to do" in capsys.readouterr().out
 
@@ -214,7 +213,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(train, capsys):
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    resume(killed(run).path, Signals())
+    training.resume(Run.reopen(killed(run).path), Signals())
     assert f"{newest.name} is damaged" in capsys.readouterr().err
     assert run.metrics.read_bytes() == whole[0]
     assert all(torch.equal(v, weights(run)[k]) for k, v in whole[1].items())
@@ -225,7 +224,7 @@ def test_a_run_without_a_usable_checkpoint_says_so(train):
     for path in resume_points(run.checkpoints):
         path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ResumeError, match=r"no usable checkpoint \(1 damaged\)"):
-        resume(run.path, Signals())
+        training.resume(Run.reopen(run.path), Signals())
 
 
 @pytest.mark.parametrize("difference", ["objective.terms.kl.weight=2", "latent=3"])
@@ -237,7 +236,7 @@ def test_another_runs_checkpoint_is_refused_before_it_is_loaded(train, differenc
     stranger = resume_points(other.checkpoints)[0]
     (one.checkpoints / stranger.name).write_bytes(stranger.read_bytes())
     with pytest.raises(ResumeError, match="another configuration"):
-        resume(one.path, Signals())
+        training.resume(Run.reopen(one.path), Signals())
 
 
 @pytest.mark.parametrize("content", [{}, {"callbacks": [1]}, {"callbacks": {"ResumePoints": None}}])
@@ -246,31 +245,28 @@ def test_a_checkpoint_of_no_training_is_refused(train, content):
     for path in resume_points(run.checkpoints):
         AtomicCheckpointIO().save_checkpoint(content, path)
     with pytest.raises(ResumeError, match="another configuration"):
-        resume(run.path, Signals())
+        training.resume(Run.reopen(run.path), Signals())
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="no run folder"):
-        resume(tmp_path, Signals())
+        training.resume(Run.reopen(tmp_path), Signals())
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_a_checkpoint_and_its_exit_code(tmp_path, script_environment, signum, code):
     overrides = [*SMALL, "trainer.max_epochs=100000", f"outputs={tmp_path}", "pictures.every_n_epochs=100000"]
-    command = [sys.executable, str(ROOT / "scripts/train.py"), *overrides]
-    process = subprocess.Popen(
-        command, env=script_environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
+    script = forks.start(ROOT / "scripts/train.py", *overrides, env=script_environment)
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("best.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.kill(process.pid, signum)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == code
+    os.kill(script.pid, signum)
+    done = script.wait(60)
+    assert done.returncode == code
     (record,) = tmp_path.rglob("record.json")
     run = RunFolder.open(record.parent)
     assert (run.status, run.read()["exit_code"]) == (Status.KILLED, code)
-    assert f"resume={run.path}" in errors.decode()
+    assert f"resume={run.path}" in done.stderr
     assert load(resume_points(run.checkpoints)[0])["global_step"] > 0
 
 
@@ -308,14 +304,14 @@ def test_a_moved_run_resumes_to_the_same_end(train, tmp_path):
     newest = resume_points(moved.checkpoints)[0]
     newest.unlink()
     before = moved.read()["metrics"]
-    assert resume(moved.path, Signals()) == before
+    assert training.resume(Run.reopen(moved.path), Signals()) == before
 
 
 @pytest.mark.parametrize(
     ("damage", "kind", "sentence"),
     [
-        (lambda run: run.config.unlink(), ResumeError, "cannot be read"),
-        (lambda run: run.config.write_text("a: [b"), ResumeError, "cannot be read"),
+        (lambda run: run.config.unlink(), RunError, "cannot be read"),
+        (lambda run: run.config.write_text("a: [b"), RunError, "cannot be read"),
         (lambda run: run.record.write_text("{"), RunError, "damaged"),
     ],
 )
@@ -323,7 +319,7 @@ def test_a_damaged_run_folder_says_what_is_wrong(train, damage, kind, sentence):
     run = killed(train())
     damage(run)
     with pytest.raises(kind, match=sentence):
-        resume(run.path, Signals())
+        training.resume(Run.reopen(run.path), Signals())
 
 
 def test_a_rate_schedule_ends_with_the_steps_where_epochs_have_no_end(train):

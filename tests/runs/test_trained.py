@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 from small import only, rewrite
 
 import aelab
-from aelab.config.compose import choices, compose
-from aelab.config.construct import construct
-from aelab.config.trusted import trusted_settings
+from aelab.config.compose import compose
+from aelab.config.construct import construct_recorded
+from aelab.config.folders import choices
 from aelab.core.errors import (
     AelabError,
     ConfigurationError,
@@ -25,7 +26,7 @@ from aelab.core.errors import (
 from aelab.core.seeds import step_seed
 from aelab.data.values import Threshold
 from aelab.figures.images import as_images
-from aelab.runs.build import build, make
+from aelab.runs.build import build
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_a_run_is_found_by_any_form_of_its_path(run, vae, monkeypatch):
     monkeypatch.setenv("HOME", str(run.path.parent))
     monkeypatch.chdir(run.path.parent)
     for form in (run.path.name, f"{run.path}/", f"~/{run.path.name}", Path("~") / run.path.name):
-        assert aelab.load(form).folder == run.path
+        assert aelab.load(form).run.folder.path == run.path
 
 
 def test_neither_lightning_nor_hydra_is_imported(run):
@@ -100,9 +101,9 @@ def test_a_model_is_made_as_hydra_makes_it(variant):
         [f"variant={variant}", "data=mnist", *(["condition=label"] if variant == "cvae" else [])]
     )
     torch.manual_seed(0)
-    ours = construct(OmegaConf.to_container(config.model))
+    ours = construct_recorded(config.model, "model")
     torch.manual_seed(0)
-    theirs = make(config.model)
+    theirs = instantiate(config.model, _convert_="all")
     assert str(ours) == str(theirs)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     for name, weights in theirs.state_dict().items():
@@ -111,20 +112,23 @@ def test_a_model_is_made_as_hydra_makes_it(variant):
 
 def test_a_part_that_refuses_its_arguments_says_where():
     with pytest.raises(AelabError, match=r"scale.*\(in model.likelihood\)"):
-        construct({"likelihood": {"_target_": "aelab.models.likelihoods.Gaussian", "scale": 0}})
+        construct_recorded(
+            {"likelihood": {"_target_": "aelab.models.likelihoods.Gaussian", "scale": 0}}, "model"
+        )
 
 
 @pytest.mark.parametrize("node", [{"_target_": "os.system"}, {"_target_": "torch.nn.ReLU", "_args_": [1]}])
 def test_nothing_else_is_made(node):
-    with pytest.raises(RunError, match="nothing is built"):
-        construct({"part": [node]})
+    with pytest.raises(RunError, match=r"is no part that conf/ lists|to no part"):
+        construct_recorded({"part": [node]}, "model")
 
 
 @pytest.mark.parametrize("choice", ["grey", "dynamic"])
 def test_the_numbers_are_those_of_an_evaluation(train, evaluate, choice):
     run = train(f"values={choice}")
     found = evaluate(run, *only("reconstruction", "likelihood"))["estimates"]
-    model, settings = aelab.load(run.path), trusted_settings(run.config)
+    model = aelab.load(run.path)
+    settings = model.run.settings
     data = build(settings).data
     (batch,) = data.batches("test", 500)
     outputs = model.reconstruct(batch.x, drawn=True, seed=step_seed(settings.seed, "test"))
@@ -169,7 +173,7 @@ def test_codes_of_another_precision_are_decoded(vae):
 
 
 def test_a_run_is_known_by_its_fingerprint(run, vae):
-    assert vae.fingerprint == run.read()["fingerprint"]
+    assert vae.run.fingerprint == run.read()["fingerprint"]
 
 
 def test_each_of_a_pair_and_of_a_block_has_its_own_label(labelled):

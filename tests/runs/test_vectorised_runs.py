@@ -6,13 +6,13 @@ from small import SMALL, only
 
 from aelab.config.compose import compose
 from aelab.config.identity import fingerprint
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import ConfigurationError, NonFiniteError, ResumeError
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
 from aelab.runs.train import resume
-from aelab.runs.vectorised import start
+from aelab.runs.vectorised import train_members
 from aelab.training.checkpoints import load
 
 LOGGED = ["trainer.log_every_n_steps=2", "trainer.max_epochs=2"]
@@ -28,7 +28,7 @@ CONV = [
 def together(tmp_path):
     def run(*overrides, base=SMALL):
         with Signals() as signals:
-            return start(
+            return train_members(
                 compose([*base, "trainer=vectorised", *overrides, f"outputs={tmp_path}/together"]), signals
             )
 
@@ -83,7 +83,7 @@ def test_each_member_ends_as_it_would_alone(together, train, shared, differ):
     for member, option in zip(members, differ, strict=True):
         alone = train(*LOGGED, *shared, option)
         assert_alike(member, alone)
-        assert fingerprint(settings_of(member.config)) == fingerprint(settings_of(alone.config))
+        assert fingerprint(recorded_settings(member.config)) == fingerprint(recorded_settings(alone.config))
 
 
 def test_convolutions_too(together, train):
@@ -94,7 +94,7 @@ def test_convolutions_too(together, train):
 
 def test_every_combination_is_a_member(together):
     members = together("trainer.members.seed=[3,4]", "trainer.members.optimizer.lr=[0.001,0.002]")
-    chosen = [(c.seed, c.optimizer.lr) for c in map(settings_of, members)]
+    chosen = [(c.seed, c.optimizer.lr) for c in (recorded_settings(m.config) for m in members)]
     assert chosen == [(3, 0.001), (3, 0.002), (4, 0.001), (4, 0.002)]
     assert [m.read()["vectorised"] for m in members] == [{"member": i, "of": 4} for i in range(4)]
     assert [m.read()["status"] for m in members] == ["finished"] * 4
@@ -126,7 +126,7 @@ def test_a_member_cannot_be_resumed_but_says_so(together):
     member, _ = together("trainer.members.seed=[0,1]")
     member.update(status="killed")
     with Signals() as signals, pytest.raises(ResumeError, match="start the run anew"):
-        resume(member.path, signals)
+        resume(Run.reopen(member.path), signals)
 
 
 @pytest.mark.parametrize(

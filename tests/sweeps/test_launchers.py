@@ -163,6 +163,7 @@ def test_an_error_of_the_sweep_s_own_ends_its_trials(tmp_path):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_joblib_saves_its_trials_at_ctrl_c_and_the_same_command_continues(runs, tmp_path, script_environment):
     command = [sys.executable, str(SCRIPT), "-m", *SMALL, *LONG, "seed=0,1", "launcher=joblib"]
     command += ["sweep.workers=2", f"outputs={tmp_path / 'outputs'}"]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
 from aelab.runs.folder import Status
@@ -113,7 +113,7 @@ def test_a_dry_run_prints_commands_and_writes_nothing(sweep, tmp_path):
         (["sweep.objectives=val/elbo"], "must be a mapping, as {val/elbo: maximize}"),
         (["seed=0,1", "sweep.over=[0,1]"], "must be a mapping, as {seed: [0, 1]}"),
         (["seed=0,1", "sweep.study=../elsewhere"], "names a folder"),
-        (["seed=0,1", "sweep/pruner=median", "sweep.pruner.n_startup_trials=-1"], "sweep=grid"),
+        (["seed=0,1", "sweep/pruner=median", "sweep.pruner.n_startup_trials=-1"], "(in sweep.pruner)"),
         (["sweep=tpe"], "nothing to vary"),
         (["sweep=tpe", "latent=interval(9,2)"], "above high"),
         (["latent=interval(2,9)"], "cannot try every value"),
@@ -156,7 +156,8 @@ def test_a_trial_that_was_taken_back_from_another_machine_goes_on(sweep, runs):
     sent = []
     channel = SimpleNamespace(send=sent.append)
     with Signals() as signals:
-        run_trial(Assignment(channel, {}, (str(run.path),), False, False), settings_of(run.config), signals)
+        assignment = Assignment(channel, {}, (str(run.path),), False, False)
+        run_trial(assignment, recorded_settings(run.config), signals)
     assert isinstance(sent[-1], TrialCompleted)
     assert run.status is Status.FINISHED
     assert run.metrics.read_bytes() == whole

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from aelab.core.errors import RunError
+from aelab.core.files import scratch
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import is_whole, load, resume_points, sealed, usable
 
@@ -93,11 +94,11 @@ def test_a_checkpoint_can_be_read_by_whom_the_umask_allows(path):
 def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file_or_the_new(tmp_path):
     path, wait, seen = tmp_path / "last.ckpt", random.Random(0), set()
     save(path, {"n": -1, "w": torch.full((200_000,), -1)})
-    for _ in range(12):
+    for attempt in range(12):
         child = os.fork()
         if not child:
             try:
-                for n in count():
+                for n in count(1000 * attempt):
                     save(path, {"n": n, "w": torch.full((200_000,), n)})
             finally:
                 os._exit(1)
@@ -195,8 +196,9 @@ def test_resume_points_come_newest_first_and_damaged_ones_are_passed_over(tmp_pa
     for epoch, batch in positions:
         save(tmp_path / f"resume-{epoch:05d}-{batch:07d}.ckpt", {"position": (epoch, batch)})
     save(tmp_path / "best.ckpt")
-    (tmp_path / "resume-unfinished.partial").write_bytes(b"")
-    points = resume_points(tmp_path)
+    with scratch(tmp_path) as unfinished:
+        save(unfinished / "resume-00011-0000000.ckpt")
+        points = resume_points(tmp_path)
     assert [load(point)["position"] for point in points] == sorted(positions, reverse=True)
     points[0].write_bytes(points[0].read_bytes()[:100])
     assert list(usable(points)) == points[1:]

@@ -1,6 +1,6 @@
 """One comparison from its configuration to its tables: on the terminal, in files, and in trackers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,11 @@ from aelab.comparison.compare import compare
 from aelab.comparison.csv_sheets import csv_text, groups_sheet, metrics_sheet, runs_sheet, uniform
 from aelab.comparison.latex import latex
 from aelab.comparison.tables import page, show
+from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
+from aelab.core.files import atomic
 from aelab.core.paths import from_user
-from aelab.core.terminal import console, from_here
+from aelab.core.terminal import console, from_here, result
 
 if TYPE_CHECKING:
     from aelab.loggers import Wandb
@@ -33,6 +35,8 @@ def main(config: DictConfig) -> None:
 
         files["report.html"] = render(comparison)
     _write(folder, files)
+    sheets = {"metrics": metrics_sheet, "groups": groups_sheet, "runs": runs_sheet}
+    result(folder=str(folder), **{name: _rows(sheet(comparison)) for name, sheet in sheets.items()})
     out = console()
     show(comparison, options["alpha"], out)
     for name in files:
@@ -40,6 +44,12 @@ def main(config: DictConfig) -> None:
     for tracker in tracked:
         if hint := tell(tracker, comparison):
             out.print(f"tracker   {hint}")
+
+
+def _rows(sheet: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    """The rows of a sheet by the names of its columns."""
+    head, *rows = sheet
+    return [dict(zip(map(str, head), row, strict=True)) for row in rows]
 
 
 def compared(options: Mapping[str, Any]) -> Comparison:
@@ -72,10 +82,9 @@ def trackers(folder: Path, loggers: Mapping[str, Any]) -> "list[Wandb]":
     if not loggers:
         return []
     from aelab.loggers import Wandb, new_run_id
-    from aelab.runs.build import make  # torch, which a comparison does without
 
     identity = {"folder": folder, "name": f"comparison {folder.name}", "run_id": new_run_id()}
-    made = {name: make(node)(**identity) for name, node in loggers.items()}
+    made = {name: construct(node, f"logger.{name}")(**identity) for name, node in loggers.items()}
     if others := [name for name, tracker in made.items() if not isinstance(tracker, Wandb)]:
         raise ConfigurationError(f"logger={others[0]} shows no tables: choose logger=wandb, or none")
     return list(made.values())
@@ -105,12 +114,11 @@ def _directions(given: Any) -> dict[str, bool | None]:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """All files, or none: each is complete before the folder is there under its name."""
-    draft = folder.with_name(f".{folder.name}.draft")
+    """All files, or none."""
     try:
-        draft.mkdir(parents=True)
-        for name, text in files.items():
-            (draft / name).write_bytes(text.encode(errors="replace"))
-        draft.replace(folder)
+        with atomic(folder) as new:
+            new.mkdir()
+            for name, text in files.items():
+                (new / name).write_bytes(text.encode(errors="replace"))
     except OSError as error:
         raise ConfigurationError(f"folder={folder} cannot be written ({error.strerror})") from error

@@ -39,15 +39,11 @@ def main(config: DictConfig) -> None:
 
 def _of_split(model: Trained, config: DictConfig) -> Iterator[Columns]:
     """Of observations as training saw them, with their labels where they have some."""
-    from aelab.config.trusted import trusted_settings
     from aelab.runs.data import data_of
-    from aelab.runs.folder import RunFolder
 
-    folder, conditioner = RunFolder(model.folder), model.model.conditioner
+    conditioner = model.model.conditioner
     field = None if conditioner is None or sees_observation(conditioner) else conditioner.field
-    for batch in data_of(folder, trusted_settings(folder.config), config.data.root).batches(
-        config.split, BLOCK
-    ):
+    for batch in data_of(model.run, config.data.root).batches(config.split, BLOCK):
         told = {} if field is None else {field: getattr(batch, field)}
         posterior = model.posterior(model.values.restore(batch.x), **told)
         labels = {} if batch.y is None else {"labels": batch.y.cpu().numpy()}

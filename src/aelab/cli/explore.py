@@ -7,11 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from aelab.cli.explorer.explorer import Explorer
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import ConfigurationError
 from aelab.evaluation.subject import Subject
 from aelab.runs.data import data_of
-from aelab.runs.folder import RunFolder
 from aelab.runs.trained import load
 
 
@@ -28,7 +26,7 @@ def main(config: DictConfig) -> None:
     except ImportError as error:
         raise ConfigurationError("exploring needs gradio: pip install --editable '.[ui]'") from error
     paths = [config.run, *([] if config.other is None else [config.other])]
-    explorers = [explorer_of(RunFolder.open(Path(path)), config) for path in paths]
+    explorers = [explorer_of(Path(path), config) for path in paths]
     _check_same_data(explorers)
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     blocks = page(explorers)
@@ -55,12 +53,13 @@ def _check_same_data(explorers: Sequence[Explorer]) -> None:
         )
 
 
-def explorer_of(folder: RunFolder, config: DictConfig) -> Explorer:
+def explorer_of(path: Path, config: DictConfig) -> Explorer:
     """A run's model, with its test images."""
-    settings, trained = trusted_settings(folder.config), load(folder.path, config.device)
-    data = data_of(folder, settings, config.data.root)
-    name = f"{settings.name}, {folder.path.name}"
-    return Explorer(Subject(trained.model, data, name, int(settings.seed), trained.device), trained)
+    trained = load(path, config.device)
+    run = trained.run
+    data = data_of(run, config.data.root)
+    name = f"{run.settings.name}, {run.folder.path.name}"
+    return Explorer(Subject(trained.model, data, name, int(run.settings.seed), trained.device), trained)
 
 
 def free_port(host: str, port: int) -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from aelab.config.construct import construct
+from aelab.config.construct import construct_recorded
 from aelab.core.errors import AelabError, ConfigurationError, InapplicableError
 from aelab.core.files import draft
 from aelab.core.records import Batch
@@ -37,9 +37,7 @@ class Encode(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        context = self.model.context(_batch(self.model, x, told))
-        prior = None if self.model.prior is None else self.model.prior(context, self.model)
-        return self.model.infer(x, context, prior=prior).mean
+        return self.model.posterior_of(x, self.model.context(_batch(self.model, x, told))).mean
 
 
 class Decode(nn.Module):
@@ -79,13 +77,14 @@ def save_weights(model: Trained, path: Path) -> None:
     metadata; read back and compared."""
     safetensors = _library("safetensors.torch")
     weights = {name: value.cpu().clone() for name, value in model.model.state_dict().items()}
+    settings = OmegaConf.to_container(model.run.settings)
     metadata = {
-        "configuration": json.dumps(model.settings),
-        "fingerprint": model.fingerprint,
+        "configuration": json.dumps(settings),
+        "fingerprint": model.run.fingerprint,
         "values": json.dumps(model.values.state()),
     }
     safetensors.save_file(weights, path, metadata)
-    twin = construct(model.settings["model"]).eval()
+    twin = construct_recorded(model.run.settings.model, "model").eval()
     twin.load_state_dict(safetensors.load_file(path))
     inputs = _examples(model, "decoder", COMPARED)
     with torch.no_grad():
@@ -102,6 +101,8 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
             "the encoder follows a gradient (structure=hamiltonian), which no graph can: choose "
             "part=decoder, or format=safetensors"
         )
+    if model.model.encoder is None and part == "encoder":
+        raise InapplicableError("the model has no encoder (posterior=none): choose part=decoder")
     if sees_observation(model.model.conditioner) and part == "decoder":
         raise InapplicableError("the decoder is shown a part of the observation: choose part=encoder")
     graph = (Encode if part == "encoder" else Decode)(model.model)
@@ -118,7 +119,7 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
     except Exception as error:  # what tracing cannot follow ends in a dozen kinds
         reason = sentence(error)[:200]
         raise InapplicableError(
-            f"the {part} of {model.settings['name']!r} cannot be written as {form} ({reason}): choose "
+            f"the {part} of {model.run.settings.name!r} cannot be written as {form} ({reason}): choose "
             "another part, or format=safetensors"
         ) from error
 

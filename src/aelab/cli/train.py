@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -10,20 +10,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from aelab.cluster import slurm
-from aelab.cluster.ranks import place_of
-from aelab.cluster.rendezvous import Meeting
+from aelab.cluster.ranks import world_of
+from aelab.cluster.rendezvous import Rendezvous
 from aelab.config.compose import tells_of_sweeps
-from aelab.config.identity import fingerprint
-from aelab.config.recorded import settings_of
-from aelab.core.errors import ConfigurationError, ResumeError
+from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
 from aelab.core.signals import Signals
+from aelab.runs.find import runs_like
 from aelab.runs.fit import CHECKPOINT, RUN, quieten
-from aelab.runs.folder import RunFolder
-from aelab.runs.train import resume, start, take_part
+from aelab.runs.folder import Run
+from aelab.runs.train import resume, take_part, train
 from aelab.training.checkpoints import resume_points, usable
 
-MEETINGS = ".meetings"  # below `outputs`
+RENDEZVOUS = ".rendezvous"  # below `outputs`
 
 
 def main(config: DictConfig) -> None:
@@ -31,49 +30,49 @@ def main(config: DictConfig) -> None:
     quieten()
     with _requeued(), Signals() as signals:
         if RUN in os.environ:
-            take_part(os.environ[RUN], os.environ.get(CHECKPOINT), signals)
-            return
-        job = HydraConfig.get()
-        if job.mode is RunMode.MULTIRUN:
+            take_part(Run.reopen(Path(os.environ[RUN])), os.environ.get(CHECKPOINT), signals)
+        elif HydraConfig.get().mode is RunMode.MULTIRUN:
             from aelab.sweeps.trial import current_assignment, run_trial
 
             run_trial(current_assignment(), config, signals)
-            return
-        _check_no_sweep(job.overrides.task)
-        if config.resume:
-            _check_alone(job.overrides.task)
-        meeting = _meeting_of(config)
-        if meeting is not None and meeting.place.rank:
-            told = meeting.join()
-            if told["run"] is not None:
-                take_part(told["run"], told["checkpoint"], signals)
-            return
-        with meeting.held() if meeting is not None else nullcontext():
-            _lead(config, signals, meeting)
+        else:
+            _check_overrides(config, HydraConfig.get().overrides.task)
+            _with_others(config, signals)
 
 
-def _lead(config: DictConfig, signals: Signals, meeting: Meeting | None) -> None:
-    """The training that a configuration asks for, as its first process or its only one."""
-    if config.resume:
-        resume(Path(config.resume), signals, meeting=meeting)
+def _with_others(config: DictConfig, signals: Signals) -> None:
+    """The training as one of the processes that were started with this command, or as the only one."""
+    run = Run.reopen(Path(config.resume)) if config.resume else None
+    rendezvous = _rendezvous(config, run)
+    if rendezvous is None:
+        _lead(config, run, signals, None)
+    elif rendezvous.world.rank == 0:
+        with rendezvous.held():
+            _lead(config, run, signals, rendezvous)
+    elif (joined := rendezvous.join())["run"] is not None:
+        take_part(Run.reopen(Path(joined["run"])), joined["checkpoint"], signals)
+
+
+def _lead(config: DictConfig, run: Run | None, signals: Signals, rendezvous: Rendezvous | None) -> None:
+    """The training as its first process; run: what is to be continued."""
+    run = run or _requeued_run(config)
+    if run is not None:
+        resume(run, signals, rendezvous=rendezvous)
     elif "members" in config.trainer:
-        from aelab.runs.vectorised import start as start_together
+        from aelab.runs.vectorised import train_members
 
-        start_together(config, signals)
-    elif (begun := _begun(config)) is not None:
-        resume(begun, signals, meeting=meeting)
+        train_members(config, signals)
     else:
-        start(config, signals, meeting=meeting)
+        train(config, signals, rendezvous=rendezvous)
 
 
-def _meeting_of(config: DictConfig) -> Meeting | None:
+def _rendezvous(config: DictConfig, run: Run | None) -> Rendezvous | None:
     """Where the processes meet that were started with this command; None for one that was started alone."""
-    if not config.resume:
-        place, outputs = place_of(config.trainer), from_user(config.outputs)
-    else:
-        folder = RunFolder.open(Path(config.resume))
-        place, outputs = place_of(settings_of(folder.config).trainer), folder.path.parent
-    return None if place is None else Meeting(place, outputs / MEETINGS)
+    settings, outputs = (
+        (config, from_user(config.outputs)) if run is None else (run.settings, run.folder.path.parent)
+    )
+    world = world_of(settings.trainer)
+    return None if world is None else Rendezvous(world, outputs / RENDEZVOUS)
 
 
 def _requeued() -> AbstractContextManager[None]:
@@ -82,27 +81,21 @@ def _requeued() -> AbstractContextManager[None]:
     return nullcontext() if is_part else slurm.requeued()
 
 
-def _begun(config: DictConfig) -> Path | None:
+def _requeued_run(config: DictConfig) -> Run | None:
     """The run of this configuration that this Slurm job was at before it was requeued."""
     if not slurm.restarts():
         return None
-    mark, job = fingerprint(config), slurm.job()
-    for run in RunFolder.named(from_user(config.outputs), str(config.name)):
-        with suppress(ResumeError):
-            record = run.read()
-            ours = record.get("fingerprint") == mark and (record.get("process") or {}).get("job") == job
-            if ours and next(usable(resume_points(run.checkpoints)), None):
-                return run.path
+    for run in runs_like(Run.planned(config)):
+        process = run.folder.read().get("process") or {}
+        if process.get("job") == slurm.job() and next(usable(resume_points(run.folder.checkpoints)), None):
+            return run
     return None
 
 
-def _check_alone(overrides: Sequence[str]) -> None:
-    extra = [o for o in overrides if not o.startswith("resume=")]
-    if extra:
-        raise ConfigurationError(f"resume= continues a run as it was recorded: leave out {' '.join(extra)}")
-
-
-def _check_no_sweep(overrides: Sequence[str]) -> None:
-    ignored = [o for o in overrides if tells_of_sweeps(o)]
-    if ignored:
+def _check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
+    """ConfigurationError for options of a sweep where there is none, and for any beside `resume`."""
+    if ignored := [o for o in overrides if tells_of_sweeps(o)]:
         raise ConfigurationError(f"{' '.join(ignored)} is for several trainings: add -m")
+    extra = [o for o in overrides if not o.startswith("resume=")]
+    if config.resume and extra:
+        raise ConfigurationError(f"resume= continues a run as it was recorded: leave out {' '.join(extra)}")

@@ -30,10 +30,11 @@ VARIABLES = (*ADDRESS, "RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_S
 
 
 @dataclass(frozen=True)
-class Place:
-    """The place of a process among those that were started alike.
+class World:
+    """The processes that were started alike, as one of them sees them.
 
-    rank: from 0.  size: how many there are.  group: a name that all of them know and no other group has.
+    rank: of this one, from 0.  size: how many there are.
+    group: a name that all of them know and no other group has.
     """
 
     rank: int
@@ -41,34 +42,34 @@ class Place:
     group: str
 
 
-def place_of(trainer: DictConfig, given: Mapping[str, str] = os.environ) -> Place | None:
-    """The place of this process by the environment that its starter gave it; None where it was started alone.
+def world_of(trainer: DictConfig, given: Mapping[str, str] = os.environ) -> World | None:
+    """The world of this process by the environment that its starter gave it; None where it was started alone.
 
     trainer: the node of that name.
 
     Raises ConfigurationError where the devices and nodes of `trainer` are not the processes that there are.
     """
     if "TORCHELASTIC_RUN_ID" in given:
-        place = Place(int(given["RANK"]), int(given["WORLD_SIZE"]), _name("torchrun", TORCHRUN, given))
+        world = World(int(given["RANK"]), int(given["WORLD_SIZE"]), _name("torchrun", TORCHRUN, given))
         starter = "torchrun"
     elif is_slurm_step(given):
-        place = Place(int(given["SLURM_PROCID"]), _tasks(given), _name("slurm", SLURM, given))
+        world = World(int(given["SLURM_PROCID"]), _tasks(given), _name("slurm", SLURM, given))
         starter = "srun"
     elif "LOCAL_RANK" in given or trainer.num_nodes > 1:
         return _by_address(trainer, given)
     else:
         return None
     asked, nodes = world_size(trainer), trainer.num_nodes
-    if asked != place.size:
+    if asked != world.size:
         raise ConfigurationError(
-            f"{starter} started {place.size} processes, and trainer.devices={trainer.devices} on "
+            f"{starter} started {world.size} processes, and trainer.devices={trainer.devices} on "
             f"trainer.num_nodes={nodes} makes {asked}: give trainer=ddp, and a device to each process"
         )
-    return place if place.size > 1 else None
+    return world if world.size > 1 else None
 
 
 def cluster_environment() -> ClusterEnvironment:
-    """Lightning's source of the ranks, chosen as `place_of` chooses.
+    """Lightning's source of the ranks, chosen as `world_of` chooses.
 
     Slurm's handlers of signals stay off: our own handler saves a resume point at the one that Slurm sends.
     """
@@ -80,7 +81,7 @@ def cluster_environment() -> ClusterEnvironment:
 
 
 class Slurm(SLURMEnvironment):
-    """Slurm's tasks as ranks; Lightning refuses those of a plain `srun -n`, which `place_of` has counted."""
+    """Slurm's tasks as ranks; Lightning refuses those of a plain `srun -n`, which `world_of` has counted."""
 
     @staticmethod
     def _validate_srun_variables() -> None:
@@ -104,8 +105,8 @@ def forget_ranks() -> None:
         os.environ.pop(name, None)
 
 
-def _by_address(trainer: DictConfig, given: Mapping[str, str]) -> Place | None:
-    """The place by the variables that Lightning reads where nobody else starts its processes."""
+def _by_address(trainer: DictConfig, given: Mapping[str, str]) -> World | None:
+    """The world by the variables that Lightning reads where nobody else starts its processes."""
     missing = [name for name in (*ADDRESS, "NODE_RANK") if name not in given]
     if trainer.num_nodes == 1:
         missing = [name for name in missing if name != "NODE_RANK"]
@@ -128,7 +129,7 @@ def _by_address(trainer: DictConfig, given: Mapping[str, str]) -> Place | None:
             f"the environment makes this process {rank} of {total}, and trainer.devices={trainer.devices} on "
             f"trainer.num_nodes={nodes} makes {nodes * each}: give the same to both"
         )
-    return Place(rank, size, group) if size > 1 else None
+    return World(rank, size, group) if size > 1 else None
 
 
 def _tasks(given: Mapping[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""How processes that were started alike agree on one run: the first makes it, and tells the others.
+"""How processes that were started alike agree on one run: the first makes it, and names it to the others.
 
 They meet at files below `outputs`, which all machines see. Each of the others asks by a file with a word of
 its own, and takes only an answer that repeats that word: what an earlier group left behind is never believed.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aelab.cluster.ranks import Place
+from aelab.cluster.ranks import World
 from aelab.core.errors import AelabError, RunError
 from aelab.core.files import write_json
 
@@ -22,50 +22,50 @@ FAREWELL = 20.0  # seconds for the others to hear that there is no run
 
 
 @dataclass
-class Meeting:
-    """One process's part in a meeting.
+class Rendezvous:
+    """One process's part in a rendezvous.
 
     folder: where all of them look.  patience: seconds to wait for others, whose machines may be slow to start
     and whose first process may be fetching its data.
     """
 
-    place: Place
+    world: World
     folder: Path
     patience: float = 600.0
-    _told: bool = field(default=False, init=False)
+    _announced: bool = field(default=False, init=False)
 
     def join(self) -> dict[str, Any]:
         """What the first process says of the run; `run` is None where nothing is left to train.
 
         Raises RunError where it refuses to train, or says nothing in time.
         """
-        word, ours = secrets.token_hex(8), self._question(self.place.rank)
+        word, ours = secrets.token_hex(8), self._question(self.world.rank)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(ours, {"word": word})
         try:
             for _ in self._looks(self.patience):
                 answer = _read(self._answer)
-                if answer.get("heard", {}).get(str(self.place.rank)) == word:
+                if answer.get("heard", {}).get(str(self.world.rank)) == word:
                     return _accepted(answer)
         finally:
             ours.unlink(missing_ok=True)
         raise RunError(
-            f"process {self.place.rank} of {self.place.size} waited {self.patience:g} s in {self.folder} "
+            f"process {self.world.rank} of {self.world.size} waited {self.patience:g} s in {self.folder} "
             "for the first one: start all with the same command, where all see the same outputs"
         )
 
-    def tell(self, patience: float | None = None, **facts: Any) -> None:
-        """Tell all others `facts`; returns when each of them has heard.
+    def announce(self, patience: float | None = None, **facts: Any) -> None:
+        """Give all others `facts`; returns when each of them has heard.
 
         Raises RunError where one does not ask in time.
         """
-        self._told = True
-        silent, heard = set(range(1, self.place.size)), dict[int, str]()
+        self._announced = True
+        silent, heard = set(range(1, self.world.size)), dict[int, str]()
         self.folder.mkdir(parents=True, exist_ok=True)
         patience = self.patience if patience is None else patience
         try:
             for _ in self._looks(patience):
-                asking = {r: _read(self._question(r)).get("word") for r in range(1, self.place.size)}
+                asking = {r: _read(self._question(r)).get("word") for r in range(1, self.world.size)}
                 silent -= {rank for rank in heard if asking[rank] is None}  # it has taken its question away
                 if not silent:
                     return
@@ -79,7 +79,7 @@ class Meeting:
                 self.folder.rmdir()
         absent = ", ".join(map(str, sorted(silent)))
         raise RunError(
-            f"of {self.place.size} processes, {absent} did not come to {self.folder} in {patience:g} s: "
+            f"of {self.world.size} processes, {absent} did not come to {self.folder} in {patience:g} s: "
             "start all with the same command, where all see the same outputs"
         )
 
@@ -95,16 +95,16 @@ class Meeting:
         self._dismiss(run=None)
 
     def _dismiss(self, **facts: Any) -> None:
-        if not self._told:
+        if not self._announced:
             with suppress(RunError):  # the others have been ended, or were never started
-                self.tell(FAREWELL, **facts)
+                self.announce(FAREWELL, **facts)
 
     @property
     def _answer(self) -> Path:
-        return self.folder / f"{self.place.group}.json"
+        return self.folder / f"{self.world.group}.json"
 
     def _question(self, rank: int) -> Path:
-        return self.folder / f"{self.place.group}.rank-{rank}.json"
+        return self.folder / f"{self.world.group}.rank-{rank}.json"
 
     def _looks(self, seconds: float) -> Iterator[None]:
         end = time.monotonic() + seconds

@@ -12,12 +12,11 @@ Repeat = tuple[int, int]
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run's folder, as plain values.
+    """The contents of one run's folder, as plain values.
 
-    settings: the configuration minus seed, fold and what decides nothing, by dotted key.
+    settings: the configuration without seed, fold and what does not affect results, by dotted key.
     values: finite numbers by name, "test/elbo" of record.json or "SUITE/part/estimate" of evaluation.json.
-    quantities: what each of the values is, as the folder says. error: why it did not finish, None where it
-    did.
+    quantities: the facts of each value. error: why the run did not finish; None where it did.
     curves: (step, value) by the name of a logged metric, of metrics.jsonl.
     fold: of the training images that were left to validation, where there are several; else 0.
     pictures: files by stable names, as "reconstructions", "samples", "traversals".

@@ -46,17 +46,17 @@ def dropped(runs: Sequence[RunSummary], asked: Sequence[str] | None) -> Iterator
 
 
 def _quantity(name: str, runs: Sequence[RunSummary], directions: Mapping[str, bool | None]) -> Quantity:
-    """What the runs say a number is, in the direction that is given for it."""
-    said = [run.quantities[name] for run in runs if name in run.quantities] or [Quantity(name, "")]
+    """The facts of a number by its runs, in the direction that is given for it."""
+    found = [run.quantities[name] for run in runs if name in run.quantities] or [Quantity(name, "")]
     for key in (name, _last(name)):
         if key in directions:
-            return replace(said[0], higher_is_better=directions[key])
-    if len({quantity.higher_is_better for quantity in said}) > 1:
+            return replace(found[0], higher_is_better=directions[key])
+    if len({quantity.higher_is_better for quantity in found}) > 1:
         raise ConfigurationError(
             f"the runs disagree on whether more of {name} is better: say it, as by "
             f"higher_is_better={{{_last(name)}: true}}"
         )
-    return said[0]
+    return found[0]
 
 
 def _default(runs: Sequence[RunSummary], known: Sequence[str]) -> list[str]:

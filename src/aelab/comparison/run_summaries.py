@@ -11,8 +11,8 @@ import yaml
 
 from aelab.comparison.base import RunSummary
 from aelab.comparison.curves import Curves
-from aelab.config.identity import deciding
-from aelab.config.trusted import NEEDED
+from aelab.config.identity import without_seed
+from aelab.config.recorded import NEEDED, check_layout
 from aelab.core.checks import is_number
 from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.quantity import Quantity
@@ -23,7 +23,6 @@ from aelab.runs.folder import RunFolder, Status
 # libyaml reads a configuration in a tenth of the time; either makes plain values alone.
 Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LARGEST, MOST_SETTINGS = 20_000_000, 5_000  # bytes of a file and keys of a configuration that a run may have
-UNIMPORTANT = ("_partial_", "_convert_")
 
 
 class Loader(Safe):
@@ -75,7 +74,7 @@ def read_run(path: Path) -> RunSummary:
     """
     folder = RunFolder(path)
     record, config = _record(folder), _configuration(folder)
-    settings = dict(_leaves(without_secrets(deciding(config)), ""))
+    settings = dict(_leaves(without_secrets(without_seed(config)), ""))
     values, quantities = _values(folder, record)
     status = folder.status
     return RunSummary(
@@ -132,6 +131,7 @@ def _configuration(folder: RunFolder) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as damage:
         raise RunError(f"{path} is damaged ({printable(sentence(damage))})") from damage
     _check_size(config, path)
+    check_layout(config, path)
     nodes = isinstance(config, dict) and [config.get(node) for node in ("data", "model", "training")]
     if not nodes or not config.keys() >= NEEDED.keys() or not all(isinstance(node, dict) for node in nodes):
         raise RunError(f"{path} holds no configuration of a run")
@@ -156,7 +156,7 @@ def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{key}.")
-        elif key not in UNIMPORTANT:
+        elif key != "_partial_":
             yield f"{prefix}{key}", value
 
 
@@ -173,7 +173,7 @@ def _error(status: Status, record: Mapping[str, Any]) -> str | None:
 
 
 def _values(folder: RunFolder, record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Quantity]]:
-    """Finite numbers of the test split and of all suites, by name, and what they are."""
+    """The finite numbers of the test split and of all suites, by name, with their facts."""
     facts = _inner(record, "quantities")
     found = {name: (value, _inner(facts, name)) for name, value in _inner(record, "metrics").items()}
     suites = _json(folder.evaluations) if folder.evaluations.exists() else {}
@@ -194,7 +194,7 @@ def _inner(node: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _quantity(name: str, facts: Mapping[str, Any]) -> Quantity:
-    """What a record says of a number; a direction that is none is passed over."""
+    """The facts of a number in a record; a direction that is none is left out."""
     higher = facts.get("higher_is_better")
     return Quantity(
         name,

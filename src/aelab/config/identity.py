@@ -1,4 +1,4 @@
-"""Which options of a configuration decide something."""
+"""What makes two configurations the same, and what makes them the same but for their seed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,28 +12,25 @@ ELSEWHERE = ("outputs", "resume", "logger", "tags", "pictures")
 EXECUTION = ("resume_points", "threads")
 
 
-def without_seed(settings: DictConfig) -> dict[str, Any]:
-    """All of a configuration that decides what is learned, apart from the run's seed."""
-    plain: Any = OmegaConf.to_container(settings)
-    return deciding(plain)
+def fingerprint(config: DictConfig) -> str:
+    """The hash of all that decides a training's bits: configurations that share it are the same."""
+    deciding = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    deciding["start"] = _without_place(config.start)
+    return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
 
 
-def deciding(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a configuration that was read as plain containers."""
+def without_seed(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides what is learned, apart from the seed, as plain containers.
+
+    Configurations for which it is equal are the same but for their seed.
+    """
+    plain: Any = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
     kept = {key: value for key, value in plain.items() if key not in (*ELSEWHERE, *EXECUTION, "seed")}
     for node in ("data", "training"):
-        kept[node] = {k: v for k, v in kept[node].items() if k not in ("seed", "root")}
-    return {**kept, "data": without_idle_folds(kept["data"])}
+        kept[node] = {key: value for key, value in kept[node].items() if key not in ("seed", "root")}
+    return {**kept, "start": _without_place(kept["start"])}
 
 
-def without_idle_folds(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The node `data` as runs have it that are older than folds, where none are asked for."""
-    idle = data.get("folds") is None
-    return {key: value for key, value in data.items() if not idle or key not in ("folds", "fold")}
-
-
-def fingerprint(config: DictConfig) -> str:
-    """A hash of all that decides a training's bits."""
-    deciding = {k: v for k, v in config.items() if k not in ELSEWHERE}
-    deciding["data"] = without_idle_folds(config.data)
-    return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
+def _without_place(start: Mapping[str, Any]) -> dict[str, Any]:
+    """The node `start` without where the weights lie, which it names by their digest."""
+    return {key: value for key, value in start.items() if key != "run"}

@@ -1,6 +1,6 @@
 """What can go wrong by a user's hand: each error is one sentence that says what, where and what would work.
 
-`scripts/` print these without a traceback and exit with status 1; any other exception is a defect of ours
+Commands print these without a traceback and exit with status 1; any other exception is a defect of ours
 and keeps its traceback.
 """
 

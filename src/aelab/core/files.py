@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,83 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
 from aelab.core.signals import Signals
 
+SCRATCH = ".aelab-"  # how the names of folders begin in which something is being written
 OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json", ".npz")
 
 
 @contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, which is made where it is missing; removed at the end, unless by a kill."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A path of the same suffix, where the caller writes a file or makes a folder, which then becomes `path`.
+
+    A reader, and a process killed at any point, sees what was there before or all of the new: it is flushed
+    to the disk and renamed. An error of the caller's leaves `path` as it was.
+    """
+    with scratch(path.parent) as folder:
+        made = folder / f"new{path.suffix}"
+        yield made
+        for file in made.rglob("*") if made.is_dir() else [made]:
+            if file.is_file():
+                _flush(file)
+        made.replace(path)
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with atomic(path) as new:
+        new.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text in UTF-8 whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, fields: Mapping[str, Any]) -> None:
+    """Write a JSON object whole or not at all; NaN and infinities become null."""
+    write_text(path, json_text(fields) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """Plain containers as JSON; NaN and infinities become null."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """`value` with everything that JSON cannot hold, and that a record may hold, replaced."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder that no other process writes to."""
+    for left in folder.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
 def draft(to: str, overwrite: bool = False) -> Iterator[Path]:
-    """A path beside `to`, at which the caller writes a file or makes a folder; then it is moved to `to`.
+    """A path at which the caller writes a file or makes a folder, which is then moved to `to`, whole.
 
     A file replaces a file, and a folder a folder of such files alone, whole: what an
     earlier call left beside the new files would be taken for theirs. SIGTERM and Ctrl-C end it as errors do.
@@ -30,30 +101,24 @@ def draft(to: str, overwrite: bool = False) -> Iterator[Path]:
     target = from_user(to).absolute()
     if not overwrite and (target.exists() or target.is_symlink()):
         raise ConfigurationError(f"to={to!r} is there already: choose another place, or overwrite=true")
-    with Signals() as signals:
-        scratch = _scratch(target.parent, to)
+    with Signals() as signals, ExitStack() as stack:
         try:
-            yield scratch / target.name
-            signals.deferred = True  # half of a replacement would be neither the old nor the new
-            _put(scratch / target.name, target, to)
+            new = stack.enter_context(atomic(target))
+        except OSError as error:
+            raise ConfigurationError(
+                f"to={to!r} cannot be written ({error.strerror}): choose another"
+            ) from error
+        try:
+            yield new
         finally:
-            signals.deferred = True
-            shutil.rmtree(scratch, ignore_errors=True)
+            signals.deferred = True  # half of a replacement would be neither the old nor the new
+        _make_room(new, target, to)
 
 
-def _scratch(parent: Path, to: str) -> Path:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".aelab-", dir=parent))
-    except OSError as error:
-        raise ConfigurationError(f"to={to!r} cannot be written ({error.strerror}): choose another") from error
-
-
-def _put(made: Path, target: Path, to: str) -> None:
-    if made.is_dir() != target.is_dir() and target.exists():
-        raise ConfigurationError(
-            f"to={to!r} is {'no' if made.is_dir() else 'a'} folder: choose another place"
-        )
+def _make_room(new: Path, target: Path, to: str) -> None:
+    """Take away the folder that a new one replaces."""
+    if new.is_dir() != target.is_dir() and target.exists():
+        raise ConfigurationError(f"to={to!r} is {'no' if new.is_dir() else 'a'} folder: choose another place")
     if target.is_dir():
         foreign = sorted(path.name for path in target.iterdir() if path.suffix not in OURS or path.is_dir())
         if foreign:
@@ -61,7 +126,6 @@ def _put(made: Path, target: Path, to: str) -> None:
                 f"to={to!r} holds other things too, as {foreign[0]!r}, which would go: choose another"
             )
         shutil.rmtree(target)
-    made.replace(target)
 
 
 def safe_names(names: Iterable[str], suffix: str, reserved: Iterable[str] = ()) -> list[str]:
@@ -79,29 +143,6 @@ def _claimed(name: str, suffix: str, taken: set[str]) -> str:
         attempt += 1
     taken.add(candidate.casefold())  # some file systems tell no capitals
     return candidate
-
-
-def write_json(path: Path, fields: Mapping[str, Any]) -> None:
-    """Write a JSON object whole or not at all; NaN and infinities become null."""
-    text = json.dumps(_plain(fields), indent=2, allow_nan=False)
-    draft = path.parent / f".{path.name}.{os.getpid()}"
-    draft.unlink(missing_ok=True)  # a link, or what a process of the same number left
-    with draft.open("x", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def _plain(value: Any) -> Any:
-    """`value` with everything that JSON cannot hold, and that a record may hold, replaced."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def claimed(parent: Path) -> Path:

@@ -10,6 +10,10 @@ from torch.distributions import Distribution
 
 from aelab.core.errors import InapplicableError
 
+NO_ENCODER = (
+    "the model has no encoder (posterior=none), and so no codes of observations: choose one with a posterior"
+)
+
 
 class Batch(NamedTuple):
     """A batch of observations.
@@ -85,7 +89,7 @@ class Trace:
     def q(self) -> Distribution:
         """The posterior; InapplicableError for a model that has none."""
         if self.posterior is None:
-            raise InapplicableError("the model has no encoder, and so no codes of observations")
+            raise InapplicableError(NO_ENCODER)
         return self.posterior
 
     @cached_property

@@ -1,13 +1,17 @@
 """Schedules: functions of the optimisation step, for loss weights and for the learning rate.
 
-They hold no state, so a run continued at any step sees the values that it would have seen.
+They hold no state, so a run continued at any step sees the values that it would have seen. Where a number may
+be a schedule, a configuration writes one in a line, by its name and its numbers: `weight: [ramp, 0, 1, 0.3]`.
 """
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from aelab.core.checks import is_number
 from aelab.core.errors import ConfigurationError
 
 
@@ -90,6 +94,21 @@ class Cyclic(Schedule):
 
 
 @dataclass(frozen=True)
+class Switch(Schedule):
+    """`start` for `steps` steps, `end` afterwards."""
+
+    steps: int
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps, 0)
+
+    def __call__(self, step: int) -> float:
+        return self.start if step < self.steps else self.end
+
+
+@dataclass(frozen=True)
 class Milestones(Schedule):
     """`factor` to the power of the number of milestones passed."""
 
@@ -156,6 +175,56 @@ class OfTraining(Schedule):
         return self.schedule(steps=1)(0) if self.planned is None else self.planned(step)
 
 
-def constant(value: float | Schedule) -> Schedule:
-    """A number as a schedule; a schedule as it is."""
-    return value if isinstance(value, Schedule) else Constant(float(value))
+def ramp(start: float, end: float, share: float = 1.0) -> Schedule:
+    """[ramp, start, end, share]: a straight line over a share of the training, `end` afterwards."""
+    return OfTraining(partial(Linear, start=start, end=end), share)
+
+
+def cosine(start: float, end: float, share: float = 1.0) -> Schedule:
+    """[cosine, start, end, share]: half a cosine over a share of the training, `end` afterwards."""
+    return OfTraining(partial(Cosine, start=start, end=end), share)
+
+
+def cycle(start: float, end: float, cycles: int = 4, rise: float = 0.5) -> Schedule:
+    """[cycle, start, end, cycles, rise]: ramps again and again, each up for the share `rise` of its time."""
+    return OfTraining(partial(Cyclic, cycles=cycles, rise=rise, start=start, end=end))
+
+
+def switch(start: float, end: float, share: float) -> Schedule:
+    """[switch, start, end, share]: `start` for a share of the training, `end` afterwards."""
+    return OfTraining(partial(Switch, start=start, end=end), share)
+
+
+WRITTEN: dict[str, Callable[..., Schedule]] = {make.__name__: make for make in (ramp, cosine, cycle, switch)}
+"""The schedules that a configuration writes in one line, by name."""
+
+
+def scheduled(value: float | Sequence[str | float] | Schedule) -> Schedule:
+    """A number, or a schedule as a configuration writes it, as a schedule; a schedule as it is.
+
+    Raises ConfigurationError for what is neither.
+    """
+    if isinstance(value, Schedule):
+        return value
+    if is_number(value):
+        return Constant(float(value))
+    name, *numbers = value if isinstance(value, list) and value else [None]
+    given = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else repr(value)
+    if not isinstance(name, str) or name not in WRITTEN:
+        raise ConfigurationError(
+            f"{given} is neither a number nor a schedule, as [ramp, 0, 1], whose name is one of "
+            f"{', '.join(WRITTEN)}"
+        )
+    make = WRITTEN[name]
+    try:
+        inspect.signature(make).bind(*numbers)
+    except TypeError as error:
+        raise ConfigurationError(f"{given}: it is written {_shape(make)} ({error})") from error
+    if not all(map(is_number, numbers)):
+        raise ConfigurationError(f"{given}: it is written {_shape(make)}, with numbers")
+    return make(*numbers)
+
+
+def _shape(make: Callable[..., Schedule]) -> str:
+    """How a schedule is written, as `[ramp, start, end, share]`."""
+    return f"[{', '.join([make.__name__, *inspect.signature(make).parameters])}]"

@@ -77,10 +77,10 @@ def _check_labels(found: Observations, classes: int | None, where: str) -> None:
     if found.y is None:
         raise DataError(f"{where}: has no labels, data.classes says {classes}; data.classes=null would work")
     low, high = int(found.y.min()), int(found.y.max())
-    if low < 0 or high >= classes:
+    if low < -1 or high >= classes:
         raise DataError(
-            f"{where}: labels are {low} to {high}, data.classes={classes} allows 0 to {classes - 1}; "
-            f"labels from 0 and data.classes={high + 1} would work"
+            f"{where}: labels are {low} to {high}, data.classes={classes} allows 0 to {classes - 1}, and -1 "
+            f"where one is unknown; labels from 0 and data.classes={high + 1} would work"
         )
 
 

@@ -8,12 +8,14 @@ be continued at any batch to the same bits.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from aelab.core.records import Batch
 from aelab.core.seeds import step_seed
+from aelab.data.labels import Labelled
 from aelab.data.splits import Observations
 from aelab.data.values import Values
 
@@ -73,10 +75,16 @@ class TrainLoader(Loader):
     """Shuffled afresh in each epoch; the last short batch is kept.
 
     The order is padded by wrapping round until every rank has equally many observations.
+
+    labelled: where its `share` is given, what each batch holds of observations with a label.
     """
 
     _epoch = 0
     _position = (0, 0)
+
+    def __init__(self, *parts: Any, labelled: Labelled = Labelled(), **options: Any) -> None:  # noqa: B008
+        super().__init__(*parts, **options)
+        self.labelled = labelled
 
     @property
     def sampler(self) -> "TrainLoader":
@@ -114,7 +122,12 @@ class TrainLoader(Loader):
         count = len(self.observations)
         generator = torch.Generator().manual_seed(step_seed(self.seed, "order", epoch))
         share = torch.arange(self.rank, _ceil(count, self.world_size) * self.world_size, self.world_size)
-        return torch.randperm(count, generator=generator)[share % count].to(self.observations.x.device)
+        if self.labelled.share is None or self.observations.y is None:
+            order = torch.randperm(count, generator=generator)
+        else:
+            known = self.observations.y.cpu()
+            order = self.labelled.order(known, generator, self.batch_size, self.world_size)
+        return order[share % len(order)].to(self.observations.x.device)
 
 
 class EvalLoader(Loader):

@@ -15,6 +15,7 @@ from aelab.data.declared import Declared
 from aelab.data.held_out import HeldOut
 from aelab.data.kinds import Kind
 from aelab.data.kinds.base import Bounds
+from aelab.data.labels import Labelled
 from aelab.data.loader import EvalLoader, TrainLoader
 from aelab.data.splits import Observations, Source
 from aelab.data.values import Values
@@ -37,6 +38,7 @@ class DataModule(LightningDataModule):
         None: the validation split that was published with it.
     folds, fold: instead, the equal parts that the source's training split is cut into, and which of them,
         from 0, is validation.
+    labelled, labelled_seed, labelled_share: of the training split; see `Labelled`.
     seed: the run's, for order and noise. split_seed: which are validation, the same in all runs.
 
     `position` is the (epoch, batch) at which training begins, set to continue a run.
@@ -61,6 +63,9 @@ class DataModule(LightningDataModule):
         attribute_names: Sequence[str] | None = None,
         folds: int | None = None,
         fold: int = 0,
+        labelled: int | None = None,
+        labelled_seed: int = 0,
+        labelled_share: float | None = None,
     ) -> None:
         super().__init__()
         if attribute_names is not None and len(attribute_names) != attributes:
@@ -79,6 +84,7 @@ class DataModule(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.held_out = HeldOut(validation, folds, fold, split_seed)
+        self.labelled = Labelled(labelled, labelled_seed, labelled_share, classes)
         self.seed = seed
         self.position = (0, 0)
         self.checksums: dict[str, str] = {}
@@ -106,6 +112,8 @@ class DataModule(LightningDataModule):
         published = None if splits.validation is None else self._prepared(splits.validation)
         whole = self._prepared(splits.train)
         train, val = self.held_out.cut(whole, published, str(self.name), self.kind.nouns)
+        train = self.labelled.hide(train)
+        self.labelled.check(train, self.batch_size)
         self.values.fit(train.x if train.rows is None else train.at(slice(None)).x)
         found = {"train": train, "val": val, "test": self._prepared(splits.test)}
         declared.check_bounds(found)
@@ -119,7 +127,8 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled batches of the training split, from `position` on."""
-        loader = TrainLoader(**self._parts("train"), batch_size=self.batch_size, **self._share())
+        parts = {**self._parts("train"), **self._share(), "labelled": self.labelled}
+        loader = TrainLoader(**parts, batch_size=self.batch_size)
         loader.start_at(*self.position)
         return loader
 
@@ -151,6 +160,11 @@ class DataModule(LightningDataModule):
         """What is stored of a split, with labels and attributes where they are known."""
         self.setup()
         return self._observations[split]
+
+    def known(self, split: str) -> Batch:
+        """What is known of all observations of a split, without themselves: x is empty."""
+        found = self.observations(split)
+        return Batch(found.x[:0], found.y, found.attributes)
 
     def expected(self) -> "DataModule":
         """The same splits before values are drawn: by `values.mean`, what a model's own means tend to."""

@@ -1,12 +1,10 @@
 """One evaluation: from a run's folder to what a suite of parts found, written into that folder."""
 
 import hashlib
-import shutil
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from aelab.config.trusted import trusted_settings
+from aelab.config.construct import construct
 from aelab.core.checks import at_least
 from aelab.core.errors import (
     AelabError,
@@ -23,14 +21,14 @@ from aelab.core.errors import (
     NonFiniteError,
     RunError,
 )
+from aelab.core.files import scratch
 from aelab.core.signals import Signals
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.publish import refuse_links, tell, trackers_of
 from aelab.evaluation.report import report_evaluation
 from aelab.evaluation.subject import Subject, subject_of
-from aelab.runs.build import make
 from aelab.runs.fit import quieten
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
 from aelab.runs.model import checkpoint_of
 from aelab.runs.provenance import hardware
 
@@ -47,17 +45,17 @@ def main(config: DictConfig) -> None:
     _check(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    folder, suite = RunFolder.open(Path(config.run)), str(config.suite.name)
-    parts = {name: make(node) for name, node in config.suite.parts.items() if node is not None}
-    settings = trusted_settings(folder.config)
+    run, suite = Run.open(Path(config.run)), str(config.suite.name)
+    folder, chosen = run.folder, {name: node for name, node in config.suite.parts.items() if node is not None}
+    parts = {name: construct(node, f"suite.parts.{name}") for name, node in chosen.items()}
     # What would end the evaluation badly is looked at before hours of work, not after them.
     _check_place(folder, suite)
     earlier = folder.suite(suite)
-    trackers = trackers_of(folder, settings, config.get("logger")) if config.trackers else []
-    subject = subject_of(folder, settings, config)
+    trackers = trackers_of(run, config.get("logger")) if config.trackers else []
+    subject = subject_of(run, config)
     known = {**circumstances(folder), "parts": OmegaConf.to_container(config.suite.parts)}
-    with _draft(folder, suite) as draft:
-        findings = evaluate(subject, parts, draft)
+    with _drafts(folder, suite) as drafts:
+        findings = evaluate(subject, parts, drafts)
         findings.move(folder.evaluation(suite))
     known["time"] = datetime.now(UTC).isoformat(timespec="seconds")
     folder.update_evaluations(**{suite: {**known, **findings.record()}})
@@ -86,22 +84,22 @@ def _check_place(folder: RunFolder, suite: str) -> None:
 
 
 @contextmanager
-def _draft(folder: RunFolder, suite: str) -> Iterator[Path]:
+def _drafts(folder: RunFolder, suite: str) -> Iterator[Path]:
     """A new folder beside that of the suite, so that figures and tables are replaced when all are there."""
     place = folder.evaluation(suite)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place.parent))
-    except OSError as error:
-        raise RunError(
-            f"{place} cannot be written ({error.strerror}): evaluate a copy of the run in a writable folder"
-        ) from error
-    with Signals() as signals:
+    with Signals() as signals, ExitStack() as stack:
         try:
-            yield draft
+            place.mkdir(parents=True, exist_ok=True)
+            drafts = stack.enter_context(scratch(place.parent))
+        except OSError as error:
+            raise RunError(
+                f"{place} cannot be written ({error.strerror}): evaluate a copy of the run in a writable "
+                "folder"
+            ) from error
+        try:
+            yield drafts
         finally:
             signals.deferred = True
-            shutil.rmtree(draft, ignore_errors=True)
 
 
 def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findings:

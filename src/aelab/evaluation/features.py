@@ -7,7 +7,6 @@ among evaluations by the same network, so its hash stands beside them; they are 
 
 import hashlib
 import io
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -163,10 +162,8 @@ def feature_space(data: DataModule, device: torch.device, path: str | Path | Non
             return _opened(kept, known, data, device)
         except AelabError as error:
             print(f"warning: the feature network is trained again: {error}", file=sys.stderr)
-    # Two evaluations may train it at once: each under a name of its own, and the later takes the place.
-    draft = kept.with_suffix(f".{secrets.token_hex(8)}.ckpt")
-    AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, draft)
-    draft.replace(kept)
+    # Two evaluations may train it at once, and the later takes the place.
+    AtomicCheckpointIO().save_checkpoint({**known, **_trained(data, device)}, kept)
     return _opened(kept, known, data, device)
 
 
@@ -208,7 +205,9 @@ def _reproducible() -> Iterator[None]:
 def _trained(data: DataModule, device: torch.device) -> dict[str, Any]:
     """Weights and accuracy of a network trained on the source's own training images."""
     images = data.source.load().train
-    task = "labels" if images.y is not None and data.classes else "rotations"
+    task = "labels" if images.y is not None and data.classes and (images.y >= 0).any() else "rotations"
+    if task == "labels" and images.y is not None and (images.y < 0).any():
+        images = images.take((images.y >= 0).nonzero()[:, 0])
     classes = int(data.classes or 0) if task == "labels" else ROTATIONS
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=generator)[:IMAGES]

@@ -11,6 +11,7 @@ from torch import Tensor
 from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.quantity import Quantity
+from aelab.core.records import NO_ENCODER
 from aelab.data.splits import subset
 from aelab.evaluation.features import FeatureSpace, Inception, RawValues, feature_space
 from aelab.evaluation.findings import Findings
@@ -56,8 +57,9 @@ class ExPostMixture:
     def undefined(self, subject: Subject) -> str:
         if subject.model.conditioner is not None:
             return "a mixture of all codes does not fit a conditional model"
-        posterior = next(subject.traces("test", 1)).posterior
-        if posterior is None or space(posterior) != "real":
+        if subject.model.encoder is None:
+            return NO_ENCODER
+        if space(next(subject.traces("test", 1)).q) != "real":
             return "a Gaussian mixture does not fit codes that are no real vectors"
         return ""
 

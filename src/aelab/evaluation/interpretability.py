@@ -81,7 +81,8 @@ class Interpretability:
         try:
             subject.check_untold()
             known = subject.factors("test", self.images) if subject.levels else {}
-            known = known or {"label": subject.labels("test", self.images)}
+            if not known:
+                codes, known["label"] = subject.labelled("test", self.images)
         except InapplicableError as error:
             findings.left_out["interpretability/carriers"] = str(error)
             return

@@ -58,7 +58,8 @@ class Likelihood:
         self._units(subject, findings)
 
     def _bound(self, subject: Subject, findings: Findings) -> None:
-        note = _note(next(subject.traces("test", BLOCK)))
+        of_prior = "of codes of the prior" if subject.model.encoder is None else ""
+        note = "; ".join(filter(None, [of_prior, _note(next(subject.traces("test", BLOCK)))]))
         for quantity in EVIDENCE:
             ours = RATE if quantity is KL else quantity
             if (values := subject.measured.get(quantity.name)) is not None:
@@ -121,7 +122,11 @@ class Likelihood:
 
     @torch.no_grad()
     def _units(self, subject: Subject, findings: Findings) -> None:
-        means = subject.codes("test")
+        try:
+            means = subject.codes("test")
+        except InapplicableError as error:
+            findings.undefine("likelihood", ["active_units", "kl_per_dimension"], str(error))
+            return
         findings.add("likelihood", _active(means))
         variance = means.var(0)
         dead = variance < max(STILL * variance.max(), ROUNDING)

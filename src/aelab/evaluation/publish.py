@@ -13,13 +13,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.config.compose import choices
+from aelab.config.construct import construct
+from aelab.config.folders import choices, file_of
 from aelab.core.errors import RunError
-from aelab.core.paths import conf_dir
 from aelab.evaluation.findings import Findings
 from aelab.loggers import Tracker
-from aelab.runs.build import make
-from aelab.runs.folder import RunFolder, Status
+from aelab.runs.folder import Run, RunFolder, Status
 
 ADDRESSES = {"project", "entity", "experiment", "tracking_uri"}
 # W&B links the log of its service into each run's own folder, and never writes to it there.
@@ -27,13 +26,14 @@ LOG_OF_WANDB = "trackers/wandb/*run-*/logs/debug-core.log"
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def trackers_of(folder: RunFolder, settings: DictConfig, ours: DictConfig | None) -> list[Tracker[Any]]:
+def trackers_of(run: Run, ours: DictConfig | None) -> list[Tracker[Any]]:
     """The run's trackers, not started yet; one with another address than ours is left out aloud.
 
     ours: the nodes of the group `logger`, with what the command line says.
     Raises RunError for a run id that is none, and for a link in `trackers/` that leads out of it.
     """
-    recorded = OmegaConf.to_container(settings).get("logger") or {}  # type: ignore[union-attr]
+    folder = run.folder
+    recorded = OmegaConf.to_container(run.settings).get("logger") or {}  # type: ignore[union-attr]
     if not isinstance(recorded, dict) or not all(isinstance(node, dict) for node in recorded.values()):
         raise RunError(f"the loggers of {folder.config} are none of a run's: evaluate it with trackers=false")
     if not recorded:
@@ -48,18 +48,20 @@ def trackers_of(folder: RunFolder, settings: DictConfig, ours: DictConfig | None
             f"{folder.record} has no run_id of letters and digits, by which trackers know the run: evaluate "
             "it with trackers=false"
         )
-    identity = {"folder": folder.path, "name": settings.name, "run_id": run_id}
+    identity = {"folder": folder.path, "name": run.settings.name, "run_id": run_id}
     chosen: dict[str, Any] = {} if ours is None else OmegaConf.to_container(ours)  # type: ignore[assignment]
-    return [make(node)(**identity) for node in _nodes(recorded, chosen)]
+    return [construct(node, f"logger.{name}")(**identity) for name, node in _nodes(recorded, chosen)]
 
 
-def _nodes(recorded: Mapping[str, dict[str, Any]], ours: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _nodes(
+    recorded: Mapping[str, dict[str, Any]], ours: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """What the command line says, else what is recorded; addresses and parts are ours alone."""
     for name, theirs in recorded.items():
         if name not in ours or name not in choices("logger"):
             print(f"warning: {name[:40]!r} is not told: it is none of logger={sorted(ours)}", file=sys.stderr)
             continue
-        default = {"logger": OmegaConf.load(conf_dir() / "logger" / f"{name}.yaml")}
+        default = {"logger": OmegaConf.load(file_of(f"logger/{name}"))}
         shipped: Any = OmegaConf.to_container(OmegaConf.create(default), resolve=True)
         differing = [key for key in ours[name] if key in ADDRESSES and theirs.get(key) != ours[name][key]]
         if differing:
@@ -71,10 +73,11 @@ def _nodes(recorded: Mapping[str, dict[str, Any]], ours: Mapping[str, Any]) -> I
             )
             continue
         kept = {key for key in theirs if not key.startswith("_") and key not in ADDRESSES}
-        yield {
+        merged = {
             key: theirs[key] if key in kept and value == shipped["logger"].get(key) else value
             for key, value in ours[name].items()
         }
+        yield name, merged
 
 
 def refuse_links(folder: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from aelab.core.terminal import result
 from aelab.evaluation.findings import Findings
 from aelab.metrics.estimate import Estimate
 from aelab.runs.folder import RunFolder
@@ -24,6 +25,7 @@ def report_evaluation(folder: RunFolder, suite: str, findings: Findings, hints: 
     lines = [f"alarm     {name}: {why}" for name, why in findings.alarms.items()]
     reasons = {why: [name for name, other in missing.items() if other == why] for why in missing.values()}
     lines += [f"without   {', '.join(names)}: {why}" for why, names in reasons.items()]
+    result(run=str(folder.path), suite=suite, **findings.record())
     print_table(table, folder, findings.figures, hints, lines)
 
 

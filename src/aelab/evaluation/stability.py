@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from aelab.core.checks import at_least
+from aelab.core.errors import InapplicableError
 from aelab.core.quantity import Quantity
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.representation import NO_PEERS
@@ -61,7 +62,11 @@ class Stability:
             "bfloat16": (lambda x: x, torch.autocast(kind, torch.bfloat16)),
         }
         for name, (disturb, context) in disturbances.items():
-            moved, worse = _movement(subject, self.images, disturb, context)
+            try:
+                moved, worse = _movement(subject, self.images, disturb, context)
+            except InapplicableError as why:
+                findings.undefine("stability", [f"code_shift_{name}", f"mse_increase_{name}"], str(why))
+                continue
             told = f"noise of {self.noise} on every value" if name == "input_noise" else "mixed precision"
             shift = Quantity(f"code_shift_{name}", "spreads of the codes", False)
             error = subject.data.kind.quantities[0]
@@ -110,8 +115,8 @@ def _movement(
         subject.fix_noise("disturbance", index)
         with context:
             moved = subject.model(batch, shown=shown)
-        before.append(plain.posterior.mean.flatten(1).float())
-        after.append(moved.posterior.mean.flatten(1).float())
+        before.append(plain.q.mean.flatten(1).float())
+        after.append(moved.q.mean.flatten(1).float())
         worse.append(errors(moved)[error] - errors(plain)[error])
     codes = torch.cat(before).double()
     spread = (codes - codes.mean(0)).square().sum(1).mean().sqrt().clamp_min(1e-12)

@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from aelab.cluster.devices import device_of
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, InapplicableError
 from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
@@ -24,7 +23,7 @@ from aelab.metrics.estimands import evidence
 from aelab.models import Autoencoder
 from aelab.runs.data import data_of
 from aelab.runs.find import peers_of, spaces_of
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run
 from aelab.runs.model import model_of
 from aelab.training.matmul import choose_matmul
 
@@ -90,7 +89,8 @@ class Subject:
         for index, batch in self.batches(split, count):
             self.fix_noise(stage or split, index)
             with torch.no_grad():
-                yield self.model(batch, shown=batch.x if clean else None)
+                trace = self.model(batch, shown=batch.x if clean else None)
+            yield trace  # out of that block, which a reader who stops early would leave open
 
     def fix_noise(self, stage: str, index: int = 0) -> None:
         """Make what is drawn next follow from the seed, the stage and the number of the block."""
@@ -128,11 +128,22 @@ class Subject:
             )
 
     def labels(self, split: str, count: int | None = None) -> np.ndarray:
-        """Their labels, (N,); InapplicableError where the data have none."""
+        """Their labels, (N,), -1 where one is unknown; InapplicableError where the data have none."""
         labels = self.data.observations(split).y
         if labels is None or not self.data.classes:
             raise InapplicableError(f"{self.data.name} has no labels (data.classes is null)")
         return labels[:count].cpu().numpy()
+
+    def labelled(self, split: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The codes (K, latent) and labels (K,) of the first `count` images whose label is known.
+
+        InapplicableError where none is.
+        """
+        labels = self.labels(split)
+        known = np.flatnonzero(labels >= 0)[:count]
+        if not len(known):
+            raise InapplicableError(f"no label of the {split} images of {self.data.name} is known")
+        return self.codes(split, int(known[-1]) + 1)[known], labels[known]
 
     def factors(self, split: str, count: int | None = None) -> dict[str, np.ndarray]:
         """Their generative factors, by name, as levels from 0 that mean the same in all splits: (N,) each.
@@ -213,22 +224,20 @@ class Subject:
         return bar
 
 
-def subject_of(folder: RunFolder, settings: DictConfig, config: DictConfig) -> Subject:
+def subject_of(run: Run, config: DictConfig) -> Subject:
     """The model with the weights that validation chose, the data of its run, and its peers."""
     device = device_of(config.device)
-    model = model_of(folder, settings).to(device)
+    model = model_of(run).to(device)
     choose_matmul(model, BLOCK)
-    data = data_of(folder, settings, config.data.root)
-    subject = Subject(model, data, str(settings.name), int(settings.seed), device)
-    return replace(subject, peers=tuple(_peers(folder, settings, subject, config)))
+    data = data_of(run, config.data.root)
+    subject = Subject(model, data, str(run.settings.name), int(run.settings.seed), device)
+    return replace(subject, peers=tuple(_peers(run, subject, config)))
 
 
-def _peers(
-    folder: RunFolder, settings: DictConfig, subject: Subject, config: DictConfig
-) -> Iterator[Subject]:
+def _peers(run: Run, subject: Subject, config: DictConfig) -> Iterator[Subject]:
     """Those that are given, or those that are found and can be read."""
-    given = None if config.peers is None else [RunFolder.open(Path(path)) for path in config.peers]
-    for peer in peers_of(folder, settings, given):
+    given = None if config.peers is None else [Path(path) for path in config.peers]
+    for peer in peers_of(run, given):
         try:
             yield _peer(peer, subject, config)
         except AelabError as error:
@@ -237,17 +246,17 @@ def _peers(
             print(f"warning: a run of another seed is left aside: {error}", file=sys.stderr)
 
 
-def _peer(folder: RunFolder, subject: Subject, config: DictConfig) -> Subject:
+def _peer(run: Run, subject: Subject, config: DictConfig) -> Subject:
     """A run of another seed, on the data and with the noise of the subject.
 
     It has estimates only where the very same parts made them: other options measure something else.
     """
     suite = str(config.suite.name)
-    found, parts = folder.suite(suite), OmegaConf.to_container(config.suite.parts)
+    found, parts = run.folder.suite(suite), OmegaConf.to_container(config.suite.parts)
     return replace(
         subject,
-        model=model_of(folder, trusted_settings(folder.config)).to(subject.device),
-        name=folder.path.name,
-        estimates=folder.estimates(suite) if found.get("parts") == parts else {},
+        model=model_of(run).to(subject.device),
+        name=run.folder.path.name,
+        estimates=run.folder.estimates(suite) if found.get("parts") == parts else {},
         spaces=spaces_of(found),
     )

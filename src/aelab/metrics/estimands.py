@@ -58,7 +58,8 @@ def evidence(trace: Trace, bits: float | None = None) -> dict[str, Tensor]:
     distortion: -E_q log p(x|z,c). kl: KL(q(z|x,c) || p(z|c)), the rate. elbo: -(distortion + kl).
     bits_per_dim: -elbo in bits for each value; a density is charged the `bits` that scaling the values takes
     away, as log2(256) from grey levels to [0, 1]; left out for real numbers, which have None. All but the
-    distortion are left out for a model without a prior or whose posterior has no density.
+    distortion are left out for a model without a prior or a posterior with a density; without a posterior
+    the distortion is that of codes of the prior.
 
     >>> from aelab.core.records import Batch
     >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian

@@ -11,8 +11,7 @@ from aelab.core.errors import InapplicableError
 from aelab.core.quantity import Quantity
 from aelab.core.records import Batch, Trace
 from aelab.models import Autoencoder
-from aelab.models.distributions import has_density
-from aelab.models.evidence import log_weights, proposed
+from aelab.models.evidence import has_weights, log_weights, proposed
 
 NLL = Quantity("nll", "nats per observation", False, of_likelihood=True)
 NLL_STANDARD_ERROR = Quantity("nll_standard_error", "nats per observation")
@@ -74,7 +73,7 @@ def _passes(
 ) -> Iterator[Trace]:
     """Codes of one and the same posterior: x is encoded once."""
     encoded = model(batch, step=step)
-    if encoded.log_q is None and (encoded.prior is None or not has_density(encoded.posterior)):
+    if not has_weights(encoded):
         raise InapplicableError(NO_BOUND)
     if memory is None:
         memory = MEMORY.get(batch.x.device.type, MEMORY_ELSEWHERE)

@@ -1,20 +1,20 @@
 """The autoencoder: slots for its parts, and one pass through them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
-import torch
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 
 from aelab.core.errors import ConfigurationError, InapplicableError
-from aelab.core.records import Batch, Sizes, Trace
+from aelab.core.records import NO_ENCODER, Batch, Sizes, Trace
 from aelab.models.conditions import Conditioner
 from aelab.models.distributions import rsample_and_log_prob
 from aelab.models.evidence import proposed
 from aelab.models.likelihoods import Likelihood
+from aelab.models.likelihoods.base import as_now
 from aelab.models.posteriors import Posterior, check_latent
 from aelab.models.priors import Prior
 
@@ -27,7 +27,8 @@ class Autoencoder(nn.Module):
     decoder: (z, context) -> params. likelihood: params -> p(x|z,c).
     prior: (context, model) -> p(z|c); None where the model has none, as a plain autoencoder.
     corruption: x -> what the encoder sees. conditioner: batch -> context.
-    latent: the size of a code, for a model without a posterior, which decides it elsewhere.
+    latent: the size of a code, of which the decoder reads `decoded` numbers, from the front; it is asked for
+        a model without a posterior alone, which decides it elsewhere.
 
     follows_gradient: whether inference itself differentiates the model, also at validation.
     separable: whether the posterior is a function of the encoder's parameters alone.
@@ -49,28 +50,32 @@ class Autoencoder(nn.Module):
         prior: Prior | None = None,
         corruption: nn.Module | None = None,
         conditioner: Conditioner | None = None,
-        latent: int | None = None,
+        latent: int = 0,
     ) -> None:
         super().__init__()
-        if posterior is None and (prior is None or corruption is not None):
+        if posterior is None and (prior is None or corruption is not None or not self.separable):
             raise ConfigurationError(
-                "a model without a posterior draws its codes from a prior and corrupts nothing: choose a "
-                "prior and corruption=none, or a posterior"
+                "a model without a posterior draws its codes from a prior and infers nothing: choose a prior "
+                "with corruption=none and structure=plain, or a posterior"
             )
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood = decoder, likelihood
         self.prior, self.corruption, self.conditioner = prior, corruption, conditioner
-        self._latent = latent
+        self.latent = check_latent(latent) if posterior is None else posterior.latent
+        self.decoded = self.latent if posterior is None else posterior.decoded
+        self.frozen: tuple[nn.Module, ...] = ()
 
-    @property
-    def latent(self) -> int:
-        """The size of a code."""
-        return self._latent or 0 if self.posterior is None else self.posterior.latent
+    def freeze(self, slots: Collection[str]) -> None:
+        """Keep the parts in these slots as they are: without gradients, and always in evaluation mode."""
+        self.frozen = tuple(getattr(self, slot) for slot in slots)
+        for part in self.frozen:
+            part.requires_grad_(False).eval()
 
-    @property
-    def decoded(self) -> int:
-        """How much of a code, from the front, the decoder reads."""
-        return self.latent if self.posterior is None else self.posterior.decoded
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def forward(self, batch: Batch, samples: int = 1, step: int = 0, shown: Tensor | None = None) -> Trace:
         """One pass with `samples` codes for each observation (S in `Trace`), at an optimisation step.
@@ -79,7 +84,7 @@ class Autoencoder(nn.Module):
         """
         context = self.context(batch)
         corrupted = self._corrupted(batch.x) if shown is None else shown
-        prior = None if self.prior is None else self.prior(context, self)
+        prior = self._prior(context)
         posterior = None if self.encoder is None else self.infer(corrupted, context, step, prior)
         z, codes, log_q = _codes(posterior, prior, samples, len(batch.x))
         return Trace(
@@ -99,6 +104,9 @@ class Autoencoder(nn.Module):
     def _corrupted(self, x: Tensor) -> Tensor:
         return x if self.corruption is None else self.corruption(x)
 
+    def _prior(self, context: Tensor | None) -> Distribution | None:
+        return None if self.prior is None else self.prior(context, self)
+
     def context(self, batch: Batch) -> Tensor | None:
         """What the model is told of each observation, c (B, C); None for an unconditional model."""
         return None if self.conditioner is None else self.conditioner(batch)
@@ -106,7 +114,7 @@ class Autoencoder(nn.Module):
     def encode(self, x: Tensor, context: Tensor | None = None, step: int = 0) -> Distribution:
         """x (B, *event) -> q(z|x,c), batch shape (B,); InapplicableError for a model without an encoder."""
         if self.encoder is None or self.posterior is None:
-            raise InapplicableError("the model has no encoder, and so no codes of observations")
+            raise InapplicableError(NO_ENCODER)
         return self.posterior(self.encoder(x, context), step)
 
     def infer(
@@ -114,6 +122,10 @@ class Autoencoder(nn.Module):
     ) -> Distribution:
         """`encode`, with the prior at hand: for structures whose inference reads the generative model."""
         return self.encode(x, context, step)
+
+    def posterior_of(self, x: Tensor, context: Tensor | None = None) -> Distribution:
+        """q(z|x,c) of x (B, *event) as it is, by whatever the model's inference reads; as `encode` else."""
+        return self.infer(x, context, prior=self._prior(context))
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """z (S, B, latent), context (B, C) -> p(x|z,c), batch shape (S, B)."""
@@ -139,7 +151,9 @@ class Autoencoder(nn.Module):
         return likelihood if self.conditioner is None else self.conditioner.reveal(likelihood, x)
 
     def sample(self, count: int, given: Batch | None = None) -> Tensor:
-        """Means of p(x|z,c) for `count` codes of the prior: (count, *event).
+        """Means of p(x|z,c) for `count` codes of the prior, or draws if the likelihood is `drawn`.
+
+        (count, *event).
 
         given: `count` observations whose labels, attributes or images a conditional model is told.
         Raises ConfigurationError for a model without a prior.
@@ -155,7 +169,7 @@ class Autoencoder(nn.Module):
         prior = self.prior(context, self)
         z = prior.sample(() if prior.batch_shape else (count,))[None]
         likelihood = self.decode(z, context) if given is None else self.likelihood_of(given.x, z, context)
-        return likelihood.mean[0]
+        return likelihood.sample()[0] if self.likelihood.drawn else likelihood.mean[0]
 
 
 def _codes(
@@ -168,18 +182,6 @@ def _codes(
         return codes[None], codes, None if log_q is None else log_q[None]
     z, log_q = proposed(posterior, prior, samples, count)
     return z, z.flatten(0, 1), log_q
-
-
-def as_now(make: Callable[[], Distribution], device: str) -> Callable[[], Distribution]:
-    """`make`, to be called later as if now: in this precision, and without gradients where there are none."""
-    if torch.is_autocast_enabled(device):
-        make = partial(_in_precision, make, device, torch.get_autocast_dtype(device))
-    return make if torch.is_grad_enabled() else torch.no_grad()(make)
-
-
-def _in_precision(make: Callable[[], Distribution], device: str, dtype: torch.dtype) -> Distribution:
-    with torch.autocast(device, dtype):
-        return make()
 
 
 def autoencoder(

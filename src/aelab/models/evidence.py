@@ -14,6 +14,11 @@ from aelab.core.records import Trace
 from aelab.models.distributions import has_density, rsample_and_log_prob
 
 
+def has_weights(trace: Trace) -> bool:
+    """Whether there is a prior, and a density of what the codes were drawn from."""
+    return trace.prior is not None and (trace.log_q is not None or has_density(trace.posterior))
+
+
 def log_weights(trace: Trace) -> Tensor:
     """log w of each code, (S, B) in nats; of codes drawn from the prior, log p(x|z,c)."""
     return log_joint(trace) - log_proposal(trace)
@@ -78,7 +83,7 @@ def required_posterior(trace: Trace, reader: str) -> Distribution:
 
 def required_prior(trace: Trace, reader: str) -> Distribution:
     """The trace's prior; ConfigurationError unless it and what codes were drawn from have densities."""
-    if trace.prior is None or not (trace.log_q is not None or has_density(trace.posterior)):
+    if trace.prior is None or not has_weights(trace):
         raise ConfigurationError(
             f"{reader} needs a posterior with a density and a prior: choose "
             "posterior=diagonal_gaussian with prior=standard_normal, or objective=reconstruction"

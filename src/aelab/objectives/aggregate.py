@@ -18,7 +18,7 @@ from aelab.core.records import Trace
 from aelab.core.schedules import Schedule
 from aelab.models import Autoencoder
 from aelab.models.distributions import Gaussian
-from aelab.models.evidence import required_prior
+from aelab.models.evidence import required_posterior, required_prior
 from aelab.objectives.base import Term
 from aelab.objectives.kernels import InverseMultiquadric
 
@@ -123,6 +123,7 @@ class MMD(Term):
         self.kernel = kernel or InverseMultiquadric()
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        required_posterior(trace, "the MMD")
         if trace.prior is None:
             raise ConfigurationError("the MMD compares codes with a prior: choose prior=standard_normal")
         codes = trace.z[0]

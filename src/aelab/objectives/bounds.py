@@ -24,6 +24,7 @@ class Reconstruction(Term):
     """-E_q log p(x|z,c), the distortion, averaged over codes and batch."""
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        required_posterior(trace, "a reconstruction")
         return distortion(trace.likelihood, trace.x)
 
 

@@ -5,7 +5,7 @@ from torch.distributions import Distribution, kl_divergence
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule, constant
+from aelab.core.schedules import Schedule, scheduled
 from aelab.models import Autoencoder
 from aelab.models.distributions import Gaussian, Joint, divergence
 from aelab.models.evidence import required_posterior, required_prior
@@ -22,7 +22,7 @@ class Capacity(Term):
         self, capacity: float | Schedule, weight: float | Schedule = 1.0, part: str | None = None
     ) -> None:
         super().__init__(weight)
-        self.capacity, self.part = constant(capacity), part
+        self.capacity, self.part = scheduled(capacity), part
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         prior = required_prior(trace, "the rate")
@@ -48,7 +48,7 @@ class FreeBits(Term):
 
     def __init__(self, floor: float | Schedule = 0.1, weight: float | Schedule = 1.0) -> None:
         super().__init__(weight)
-        self.floor = constant(floor)
+        self.floor = scheduled(floor)
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         q, p = required_posterior(trace, "the rate"), required_prior(trace, "the rate")

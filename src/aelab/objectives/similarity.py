@@ -10,6 +10,7 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
 from aelab.core.schedules import Schedule
 from aelab.models import Autoencoder
+from aelab.models.evidence import required_posterior
 from aelab.objectives.base import Term
 
 POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, from fine to coarse (Wang et al. 2003)
@@ -30,6 +31,7 @@ class MSSSIM(Term):
         self.scales = scales
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        required_posterior(trace, "a reconstruction")
         mean = trace.likelihood.mean
         return (
             1

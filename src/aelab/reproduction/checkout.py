@@ -41,6 +41,15 @@ def repository_with(commit: str, start: Path) -> Path:
     return top
 
 
+def has_file(repository: Path, commit: str, name: str) -> bool:
+    """Whether a commit of a repository has a file."""
+    try:
+        git(repository, "cat-file", "-e", f"{commit}:{name}", env=OFFLINE)
+    except ConfigurationError:
+        return False
+    return True
+
+
 @contextmanager
 def clean_checkout(repository: Path, commit: str, patch: bytes) -> Iterator[Path]:
     """A temporary checkout of a commit with a patch applied, removed at the end.

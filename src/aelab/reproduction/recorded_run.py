@@ -49,7 +49,7 @@ def read_recorded_run(path: Path) -> RecordedRun:
     if status != Status.FINISHED:
         raise RunError(
             f"{path} did not finish (its record says {printable(status)}), so there is no result to "
-            "compare with: finish it with scripts/train.py resume=FOLDER"
+            "compare with: finish it with aelab train resume=FOLDER"
         )
     git = _optional(folder, record, "git")
     packages = _object(folder, record, "packages")

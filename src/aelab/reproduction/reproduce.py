@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -13,23 +14,22 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 import aelab
-from aelab.config.identity import fingerprint
-from aelab.config.recorded import settings_of
 from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.files import claimed, write_json
 from aelab.core.paths import conf_dir, from_user
 from aelab.core.signals import Signals
-from aelab.reproduction.checkout import clean_checkout, diffstat, repository_with
+from aelab.core.terminal import result
+from aelab.reproduction.checkout import clean_checkout, diffstat, has_file, repository_with
 from aelab.reproduction.environment import Difference, Environment, check_machine, differences
 from aelab.reproduction.recorded_run import RecordedRun, environment_of, read_recorded_run
 from aelab.reproduction.report import Reproduction, print_line, show_environment, show_study, show_verdict
-from aelab.reproduction.retraining import CodeTree, retrain
+from aelab.reproduction.retraining import TRAINING_PROCESS, CodeTree, retrain
 from aelab.reproduction.verdict import Agreement, Tolerance, Verdict, check_comparable, compare
 from aelab.runs.data import opened, placed
 from aelab.runs.find import REPRODUCTION, runs_of
 from aelab.runs.fit import quieten
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
 from aelab.runs.model import fingerprint_in
 from aelab.runs.provenance import hardware, packages
 from aelab.training.checkpoints import load
@@ -64,12 +64,13 @@ def reproduce(paths: list[Path], config: DictConfig, tolerance: Tolerance) -> Ve
     if len(found) > 1:
         show_study(found)
     print_line("report", str(outputs / REPRODUCTION))
+    result(report=outputs / REPRODUCTION, **_document(found, tolerance))
     return Verdict.worst([item.agreement.verdict for item in found])
 
 
 def check(paths: list[Path], config: DictConfig) -> Verdict:
     """The worst verdict by the environments alone: nothing is trained or written, no recorded code is run."""
-    verdicts = []
+    verdicts, runs = [], []
     for path in paths:
         print_line("run", str(path))
         try:
@@ -79,13 +80,16 @@ def check(paths: list[Path], config: DictConfig) -> Verdict:
         except (AelabError, OSError) as error:
             print_line("check", f"{Verdict.IMPOSSIBLE.words}: {error}")
             verdicts.append(Verdict.IMPOSSIBLE)
+            runs.append({"run": path, "verdict": Verdict.IMPOSSIBLE.words, "why": [str(error)]})
             continue
         show_environment(differing)
         same = not any(item.matters for item in differing)
         verdicts.append(Verdict.BIT_EQUAL if same else Verdict.WITHIN)
+        runs.append({"run": path, "bits_may_differ": not same, "environment": list(map(asdict, differing))})
         print_line(
             "check", "the same bits are expected" if same else "a tolerance is needed: bits may differ"
         )
+    result(runs=runs)
     return Verdict.worst(verdicts)
 
 
@@ -100,10 +104,12 @@ def _outputs(parent: Path) -> Path:
 
 
 def _record(outputs: Path, found: list[Reproduction], tolerance: Tolerance) -> None:
-    runs = [item.record() for item in found]
+    write_json(outputs / REPRODUCTION, _document(found, tolerance))
+
+
+def _document(found: list[Reproduction], tolerance: Tolerance) -> dict[str, Any]:
     worst = Verdict.worst([item.agreement.verdict for item in found]).words if found else None
-    allowed = {"relative": tolerance.relative, "absolute": tolerance.absolute}
-    write_json(outputs / REPRODUCTION, {"verdict": worst, "tolerance": allowed, "runs": runs})
+    return {"verdict": worst, "tolerance": asdict(tolerance), "runs": [item.record() for item in found]}
 
 
 def _reproduced(path: Path, config: DictConfig, outputs: Path, tolerance: Tolerance) -> Reproduction:
@@ -119,7 +125,10 @@ def _trained(recorded: RecordedRun, config: DictConfig, outputs: Path, tolerance
     with _code_tree(recorded, config) as code:
         if recorded.commit is None:
             notes.append(f"no commit is recorded: the running aelab {recorded.version} was used")
-        settings = placed(trusted_settings(folder.config, code.conf), config.data.root, code.conf)
+        run = Run.open(folder.path, code.conf)
+        settings = placed(run.settings, config.data.root, code.conf)
+        if settings.start.run is not None:
+            settings.start.run = str(folder.path)  # it keeps what it started from
         check_machine(settings, recorded.environment.hardware)
         show_environment(expected := _differing(recorded, config))
         _check_data(expected)
@@ -131,7 +140,7 @@ def _trained(recorded: RecordedRun, config: DictConfig, outputs: Path, tolerance
     exact = not any(item.matters for item in differing)
     agreement = compare(folder, again, None if exact else tolerance)
     if agreement.why:
-        notes += _other_configuration(folder)
+        notes += _other_configuration(run)
     agreement = replace(agreement, notes=[*notes, *agreement.notes])
     return Reproduction(folder.path, agreement, differing, recorded.commit, again.path)
 
@@ -139,7 +148,13 @@ def _trained(recorded: RecordedRun, config: DictConfig, outputs: Path, tolerance
 def _repository(recorded: RecordedRun, config: DictConfig) -> Path | None:
     """The repository that has the recorded commit; None where the running code is the recorded one."""
     if recorded.commit is not None:
-        return repository_with(recorded.commit, from_user(config.repository or conf_dir()))
+        repository = repository_with(recorded.commit, from_user(config.repository or conf_dir()))
+        if not has_file(repository, recorded.commit, f"src/{TRAINING_PROCESS}"):
+            raise RunError(
+                f"{recorded.folder.path} is of an earlier layout of aelab, which this one cannot run: train "
+                f"it again, or check out {recorded.commit} and reproduce it there"
+            )
+        return repository
     if recorded.patch:
         raise RunError(f"{recorded.folder.path} has changes of the code, but no commit that they are of")
     if recorded.version != version("aelab"):
@@ -197,7 +212,8 @@ def _check_data(differing: list[Difference]) -> None:
         )
 
 
-def _other_configuration(folder: RunFolder) -> Iterator[str]:
+def _other_configuration(run: Run) -> Iterator[str]:
     """The note that the weights were made with another configuration than the folder's, if they were."""
-    if folder.best.is_file() and fingerprint_in(load(folder.best)) != fingerprint(settings_of(folder.config)):
-        yield f"{folder.config.name} was changed: {folder.best.name} was trained with another configuration"
+    config, best = run.folder.config, run.folder.best
+    if best.is_file() and fingerprint_in(load(best)) != run.fingerprint:
+        yield f"{config.name} was changed: {best.name} was trained with another configuration"

@@ -14,6 +14,7 @@ from aelab.runs.fit import CHECKPOINT, RUN
 from aelab.runs.folder import RunFolder
 
 RANK = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+TRAINING_PROCESS = "aelab/reproduction/training_process.py"
 PATIENCE = 60.0  # seconds that a training has for its last resume point once it is terminated
 
 
@@ -50,8 +51,8 @@ def retrain(code: CodeTree, settings: DictConfig, threads: int, outputs: Path) -
 
 
 def _run(arguments: list[str], code: CodeTree) -> int:
-    """The exit code of training_process.py, which a signal that ends this process ends too."""
-    script = Path(__file__).with_name("training_process.py")
+    """The exit code of the code's own training_process.py, which a signal that ends this process ends too."""
+    script = code.path / TRAINING_PROCESS
     child = subprocess.Popen([sys.executable, str(script), *arguments], env=_environment(code))
     try:
         return child.wait()

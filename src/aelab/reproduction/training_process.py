@@ -1,6 +1,6 @@
 """The process that trains a configuration by recorded code, whose `src` is the first on its path.
 
-`python training_process.py CONFIG THREADS SOURCE`. It uses only what all commits of the project have.
+`python training_process.py CONFIG THREADS SOURCE`. Each tree has its own, which may change with its rest.
 Lightning starts the further processes of a training by the same command.
 """
 
@@ -14,7 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 import aelab
 from aelab.core.errors import AelabError
 from aelab.core.signals import Signals
-from aelab.runs import fit, train
+from aelab.runs.fit import CHECKPOINT, RUN, quieten
+from aelab.runs.folder import Run
+from aelab.runs.train import take_part, train
 
 
 def main() -> None:
@@ -26,13 +28,13 @@ def main() -> None:
     assert isinstance(config, DictConfig)
     # What the recorded run found and its configuration may leave open.
     torch.set_num_threads(int(threads))
-    fit.quieten()
+    quieten()
     try:
         with Signals() as signals:
-            if fit.RUN in os.environ:
-                train.take_part(os.environ[fit.RUN], os.environ.get(fit.CHECKPOINT), signals)
+            if RUN in os.environ:
+                take_part(Run.reopen(Path(os.environ[RUN])), os.environ.get(CHECKPOINT), signals)
             else:
-                train.start(config, signals)
+                train(config, signals)
     except AelabError as error:
         sys.exit(f"error: {error}")
 

@@ -1,20 +1,18 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
-import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch.utils.flop_counter import FlopCounterMode
 
 from aelab.cluster.devices import check_accelerator, processes
-from aelab.core.errors import AelabError, ConfigurationError
+from aelab.config.construct import construct
+from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.core.text import sentence
 from aelab.data.kinds import Kind
@@ -22,7 +20,7 @@ from aelab.data.module import DataModule
 from aelab.data.preloaded import preload, with_preloaded
 from aelab.metrics.estimands import estimands
 from aelab.models import Autoencoder
-from aelab.models.distributions import check_same_space
+from aelab.runs.model import take_over
 from aelab.training.base import Training
 from aelab.training.callbacks.pictures import pictures
 from aelab.training.loop import EpochLoop
@@ -45,10 +43,12 @@ class Parts:
     flops_per_image: int | None
 
 
-def build(config: DictConfig, data: DataModule | None = None) -> Parts:
+def build(config: DictConfig, data: DataModule | None = None, resumes: bool = False) -> Parts:
     """Build the parts and try them on two validation observations; data: where these are in memory already.
 
-    Raises ConfigurationError or DataError where they do not fit together or with the data.
+    resumes: whether a checkpoint will give all weights, so that none are taken from `start.run`.
+    Raises ConfigurationError or DataError where they do not fit together or with the data, and RunError where
+    the weights that a training starts from are not there.
     """
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time alone
     if config.threads:
@@ -59,18 +59,22 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     if not 0 <= config.seed < 2**32:
         raise ConfigurationError(f"seed={config.seed}: a seed lies between 0 and {2**32 - 1}")
     seed_everything(config.seed, verbose=False)
-    model = make(config.model)
-    training = make(
+    model = construct(config.model, "model")
+    training = construct(
         config.training,
+        "training",
         model=model,
-        objective=make(config.objective),
-        optimizer=make(config.optimizer),
-        lr_schedule=make(config.lr_schedule),
+        objective=construct(config.objective, "objective"),
+        optimizer=construct(config.optimizer, "optimizer"),
+        lr_schedule=construct(config.lr_schedule, "lr_schedule"),
         measures=partial(estimands, model.latent, data.kind, data.values.bits),
     )
     prior = training.model.prior
     if prior is not None and prior.examples:
         prior.initialise(data.train_examples(prior.examples).x)
+    if not resumes:
+        take_over(training.model, config.start)
+    training.model.freeze(config.start.frozen)
     if training.model.follows_gradient and config.trainer.inference_mode:
         raise ConfigurationError(
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
@@ -80,19 +84,19 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     choose_matmul(training.model, data.batch_size)
     examples = data.val_examples(2)
     _check_support(training.model, data, examples)
-    two = _try(training, examples, config.monitor.metric)
+    two = _try(training, data, config.monitor.metric)
     _draw(training.model, data.kind, examples)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
 
 
 def data_module(config: DictConfig) -> DataModule:
     """The data module of a configuration, over its preloaded data where there are some."""
-    return with_preloaded(_plain(config.data), make(config.data))
+    return with_preloaded(_plain(config.data), construct(config.data, "data"))
 
 
 def preload_data(config: DictConfig) -> None:
     """Read a configuration's data once for it and all that read the same ones."""
-    preload(_plain(config.data), make(config.data))
+    preload(_plain(config.data), construct(config.data, "data"))
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
@@ -102,11 +106,13 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 def _check_shards(config: DictConfig, training: Training) -> None:
     """Refuse with `trainer=fsdp` what reads weights or gradients whole."""
-    means = [node._target_ for node in (config.get("callbacks") or {}).values()]
+    named = config.get("callbacks") or {}
+    callbacks = [construct(node, f"callbacks.{name}") for name, node in named.items()]
     refused = {
         "structure=hamiltonian": training.model.follows_gradient,
-        "callback=ema": any(name.endswith("EMAWeightAveraging") for name in means),
+        "callback=ema": any(isinstance(callback, WeightAveraging) for callback in callbacks),
         "objective/penalty": any(not term.reads_codes for term in training.objective.terms.values()),
+        "an objective with parameters of its own": len(training.groups()) > 1,
         "training.gradient_clip_val": training.clip,
         "training.compile": config.training.compile,
         "trainer.inference_mode": config.trainer.inference_mode,
@@ -142,20 +148,25 @@ def _draw(model: Autoencoder, kind: Kind, batch: Batch) -> None:
     model.train()
 
 
-def _try(training: Training, batch: Batch, monitor: str) -> int:
-    """Train, measure and optimise once; the floating-point operations of the training step."""
-    flops = _step(training, batch)
+def _try(training: Training, data: DataModule, monitor: str | None) -> int:
+    """Train, measure and optimise once on two observations; a training step's floating-point operations."""
+    if training.model.conditioner is not None:
+        for split in ("train", "val", "test"):
+            training.model.conditioner.check(data.known(split))
+    training.make_optimizers()
+    batch = data.val_examples(2)
+    flops = training.rehearse(batch)
     names = measured(training, batch)
-    if monitor not in names:
+    if monitor is not None and monitor not in names:
         raise ConfigurationError(
-            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(names)}"
+            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(names)}, or "
+            "null to keep the last weights"
         )
-    try:
-        training.make_optimizer(list(training.model.parameters()))
-        if training.make_lr_schedule:
+    if training.make_lr_schedule:
+        try:
             training.make_lr_schedule(steps=1)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{error} (in optimizer)") from error
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"{error} (in lr_schedule)") from error
     return flops
 
 
@@ -169,29 +180,6 @@ def measured(training: Training, batch: Batch) -> list[str]:
     return [f"val/{name}" for name in measure.compute()]
 
 
-@torch.enable_grad()
-def _step(training: Training, batch: Batch) -> int:
-    """One training step that leaves no trace but what it finds wrong, and its floating-point operations."""
-    model = training.model
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with FlopCounterMode(display=False) as counter:
-        trace = model(batch, training.objective.samples)
-        if trace.prior is not None:
-            check_same_space(trace.posterior, trace.prior)
-        training.objective.total(training.objective(trace, model), 0).backward()
-    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    if idle:
-        raise ConfigurationError(
-            f"nothing in the objective trains model.{', model.'.join(idle[:3])}: choose other parts, or an "
-            "objective that reads them"
-        )
-    training.zero_grad()
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
-    return counter.get_total_flops()
-
-
 def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
     """An image's part of a step on a whole batch, from the steps on two images and on four.
 
@@ -199,26 +187,16 @@ def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
     """
     four = data.val_examples(4)
     more = len(four.x) - 2
-    each = (_step(training, four) - two) // more if more > 0 else two // 2
+    each = (training.rehearse(four) - two) // more if more > 0 else two // 2
     return each + (two - 2 * each) // data.batch_size
 
 
-def make(node: Any, **arguments: Any) -> Any:
-    """Instantiate a node of the configuration with plain containers, which checkpoints can hold.
-
-    Raises ConfigurationError with the reason of the part that refused its arguments.
-    """
+def lightning_part(node: Any, key: str, **arguments: Any) -> Any:
+    """The object of a node, as `construct` makes it; ConfigurationError also for what Lightning refuses."""
     try:
-        return None if node is None else instantiate(node, _convert_="all", **arguments)
-    except InstantiationException as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        if not isinstance(cause, AelabError | ValueError | TypeError | MisconfigurationException):
-            raise cause from None  # a defect of the part: its own traceback tells most
-        where = re.search(r"full_key: (\S+)", str(error))
-        place = f" (in {where.group(1)})" if where else ""
-        raise ConfigurationError(f"{sentence(cause)}{place}") from cause
+        return construct(node, key, **arguments)
+    except MisconfigurationException as error:
+        raise ConfigurationError(" ".join([sentence(error), *error.__notes__])) from error
 
 
 def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
@@ -237,4 +215,4 @@ def make_trainer(config: DictConfig, **arguments: Any) -> Trainer:
         raise ConfigurationError(
             "nothing would be trained: trainer.max_epochs, max_steps and limit_train_batches must not be 0"
         )
-    return EpochLoop.install(make(chosen, enable_model_summary=False, **arguments))
+    return EpochLoop.install(lightning_part(chosen, "trainer", enable_model_summary=False, **arguments))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from aelab.config.construct import construct_recorded
 from aelab.config.trusted import published_mirrors
 from aelab.core.errors import DataError, RunError
 from aelab.core.paths import from_user
 from aelab.data.module import DataModule
-from aelab.runs.build import make
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run
 
 
 def placed(settings: DictConfig, root: str | None = None, conf: Path | None = None) -> DictConfig:
@@ -39,7 +39,7 @@ def opened(settings: DictConfig) -> DataModule:
 
     Raises DataError where they are missing or damaged, or `data` describes none.
     """
-    data = make(settings.data)
+    data = construct_recorded(settings.data, "data")
     if not isinstance(data, DataModule):
         raise DataError("config.yaml describes no data as its data: give a run as it was recorded")
     data.prepare_data()
@@ -47,19 +47,19 @@ def opened(settings: DictConfig) -> DataModule:
     return data
 
 
-def data_of(folder: RunFolder, settings: DictConfig, root: str | None = None) -> DataModule:
+def data_of(run: Run, root: str | None = None) -> DataModule:
     """The data of a run, at `root` if that is given.
 
     Raises RunError for others than it was trained on, and DataError as `placed` and `opened` do.
     """
-    data = opened(placed(settings, root))
-    known = folder.read().get("data", {})
+    data = opened(placed(run.settings, root))
+    known = run.folder.read().get("data", {})
     if not isinstance(known, dict):
-        raise RunError(f"{folder.record} has no data of a run under `data`: restore it")
+        raise RunError(f"{run.folder.record} has no data of a run under `data`: restore it")
     checksums = known.get("checksums", data.checksums)
     if checksums != data.checksums:
         raise RunError(
-            f"the data at hand are not those that {folder.path} was trained on (checksums {data.checksums}, "
-            f"recorded {checksums}): give the same with data.root=FOLDER"
+            f"the data at hand are not those that {run.folder.path} was trained on (checksums "
+            f"{data.checksums}, recorded {checksums}): give the same with data.root=FOLDER"
         )
     return data

@@ -2,17 +2,15 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from glob import glob
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from aelab.config.identity import without_seed
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.paths import from_user
-from aelab.runs.folder import RunFolder, Status
+from aelab.runs.folder import Run, RunFolder, Status
 
 REPRODUCTION = "reproduction.json"
 MARKS = frozenset({"record.json", "config.yaml"})
@@ -61,36 +59,52 @@ def _meant(name: str) -> list[Path]:
     return [run for folder in folders for run in list(runs_below(folder)) or [folder]] or [from_user(name)]
 
 
+def runs_like(planned: Run) -> Iterator[Run]:
+    """The runs of a planned run's configuration that are where it would be, the newest first."""
+    folders = RunFolder.named(planned.folder.path, str(planned.settings.name))
+    return (run for folder in folders if (run := run_like(planned, folder)) is not None)
+
+
+def run_like(planned: Run, folder: RunFolder) -> Run | None:
+    """The run in a folder, if it is of the planned one's configuration; None also where it cannot be read."""
+    with suppress(AelabError):
+        # The record says it first, which is quick, and the configuration, which a resume builds, is asked.
+        if folder.read().get("fingerprint") == planned.fingerprint:
+            run = Run.reopen(folder.path)
+            return run if run.fingerprint == planned.fingerprint else None
+    return None
+
+
 MOST = 4  # peers that are looked at
 
 
-def peers_of(
-    folder: RunFolder, settings: DictConfig, given: Sequence[RunFolder] | None = None
-) -> list[RunFolder]:
+def peers_of(run: Run, given: Sequence[Path] | None = None) -> list[Run]:
     """The runs that are given, else the finished ones beside this one of its configuration and another seed.
 
     Of each seed the newest, and four at most.
-    Raises ConfigurationError for a given run that differs in more than its seed.
+    Raises RunError for a given one that is no run, and ConfigurationError for one that differs in more than
+    its seed.
     """
-    ours, data = without_seed(settings), folder.read().get("data")
-    seeds, found = {settings.seed}, []
-    for candidate in _beside(folder) if given is None else given:
+    ours, data = without_seed(run.settings), run.folder.read().get("data")
+    seeds: set[int] = {run.settings.seed}
+    found: list[Run] = []
+    for path in _beside(run.folder) if given is None else given:
         try:
-            theirs = trusted_settings(candidate.config)
+            peer = Run.open(path)
         except AelabError:
             if given is not None:
                 raise
             continue
-        same_data = candidate.read().get("data") == data
-        alike = without_seed(theirs) == ours and same_data and theirs.seed not in seeds
+        same_data = peer.folder.read().get("data") == data
+        alike = without_seed(peer.settings) == ours and same_data and peer.settings.seed not in seeds
         if given is not None and not alike:
             raise ConfigurationError(
-                f"{candidate.path} is no peer of {folder.path}: its configuration and data must be the "
+                f"{peer.folder.path} is no peer of {run.folder.path}: its configuration and data must be the "
                 "same, and its seed another"
             )
         if alike:
-            seeds.add(theirs.seed)
-            found.append(candidate)
+            seeds.add(peer.settings.seed)
+            found.append(peer)
     return found if given is not None else found[:MOST]
 
 
@@ -101,14 +115,13 @@ def spaces_of(found: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(str(space["name"]) for space in each if isinstance(space, dict) and "name" in space)
 
 
-def _beside(folder: RunFolder) -> list[RunFolder]:
+def _beside(folder: RunFolder) -> list[Path]:
     """Finished runs in the same folder, the newest first."""
     paths = sorted((path.parent for path in folder.path.parent.glob("*/record.json")), reverse=True)
-    runs = (RunFolder(path) for path in paths if path != folder.path)
-    return [run for run in runs if _finished(run)]
+    return [path for path in paths if path != folder.path and _is_finished(RunFolder(path))]
 
 
-def _finished(run: RunFolder) -> bool:
+def _is_finished(run: RunFolder) -> bool:
     try:
         return run.status is Status.FINISHED
     except (AelabError, ValueError):

@@ -1,4 +1,4 @@
-"""One training by Lightning in a run's folder: announced, timed, tested, recorded, told to trackers."""
+"""What surrounds a training: its Trainer, and what is announced, timed, tested and recorded of it."""
 
 import logging
 import os
@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 
 from aelab.cluster import ranks
-from aelab.cluster.rendezvous import Meeting
-from aelab.config.identity import fingerprint
+from aelab.cluster.rendezvous import Rendezvous
+from aelab.config.construct import construct
 from aelab.core.signals import Signals, Terminated
 from aelab.data.module import DataModule
 from aelab.loggers import Tracker
 from aelab.loggers.jsonl import JsonLines
-from aelab.runs.build import Parts, make, make_trainer
-from aelab.runs.folder import RunFolder, Status
+from aelab.runs.build import Parts, lightning_part, make_trainer
+from aelab.runs.folder import Run, RunFolder, Status
 from aelab.runs.report import report
 from aelab.training.callbacks.pictures import Pictures
 from aelab.training.callbacks.progress import progress
@@ -37,33 +37,9 @@ from aelab.training.sharding import load_whole
 RUN, CHECKPOINT, PRUNES = "AELAB_RUN", "AELAB_CHECKPOINT", "AELAB_PRUNES"
 
 
-def fit(
-    config: DictConfig,
-    parts: Parts,
-    folder: RunFolder,
-    checkpoint: str | None,
-    signals: Signals,
-    callbacks: Sequence[Callback] = (),
-    meeting: Meeting | None = None,
-) -> dict[str, float]:
-    """Train from a resume point or from nothing, test the weights that validation chose, and record both.
-
-    meeting: where other processes wait to hear of the run; None: nobody waits.
-    """
-    trainer = trainer_of(config, folder, folder.read()["run_id"], signals, more=callbacks)
-    advice = f"continue with resume={folder.path}"
-    with status_of(folder, trainer, advice), _announced(folder, checkpoint, meeting), timed(folder, trainer):
-        show_settings(trainer, config)
-        trainer.fit(parts.training, datamodule=parts.data, ckpt_path=checkpoint)
-        metrics = test(trainer, parts, folder, samples_seen(trainer, parts.data))
-    if trainer.is_global_zero:
-        report_run(trainer, folder)
-    return metrics
-
-
-def show_settings(trainer: Trainer, config: DictConfig) -> None:
+def show_settings(trainer: Trainer, run: Run) -> None:
     """Hand the configuration to the trackers."""
-    settings: Any = OmegaConf.to_container(config)
+    settings: Any = OmegaConf.to_container(run.settings)
     for logger in trainer.loggers:
         logger.log_hyperparams(settings)
 
@@ -91,8 +67,7 @@ def report_run(trainer: Trainer, folder: RunFolder) -> None:
 
 
 def trainer_of(
-    config: DictConfig,
-    folder: RunFolder,
+    run: Run,
     run_id: str,
     signals: Signals,
     bar: Callback | None = None,
@@ -100,19 +75,23 @@ def trainer_of(
 ) -> Trainer:
     """The Trainer with its loggers and callbacks; nothing is written before it trains.
 
-    bar: what shows progress; None: what suits the terminal. more: callbacks beside the configuration's.
+    run_id: by which trackers know the run. bar: what shows progress; None: what suits the terminal.
+    more: callbacks beside the configuration's.
     """
+    config, folder = run.settings, run.folder
     identity = {"folder": folder.path, "name": config.name, "run_id": run_id}
     journal = JsonLines(**identity)
-    trackers = [make(node)(**identity) for node in (config.get("logger") or {}).values()]
+    trackers = [
+        construct(node, f"logger.{key}")(**identity) for key, node in (config.get("logger") or {}).items()
+    ]
     bar = bar or progress(sys.stdout.isatty())
     callbacks = [
         bar,
         *more,
         Pictures(folder.pictures, **config.pictures),
-        *(make(node) for node in (config.get("callbacks") or {}).values()),
+        *(lightning_part(node, f"callbacks.{key}") for key, node in (config.get("callbacks") or {}).items()),
         Best(folder.checkpoints, **config.monitor),
-        ResumePoints(folder.checkpoints, fingerprint(config), journal, signals, **config.resume_points),
+        ResumePoints(folder.checkpoints, run.fingerprint, journal, signals, **config.resume_points),
     ]
     return make_trainer(
         config,
@@ -129,14 +108,14 @@ def _trackers(trainer: Trainer) -> list[Tracker[Any]]:
 
 
 @contextmanager
-def _announced(folder: RunFolder, checkpoint: str | None, meeting: Meeting | None) -> Iterator[None]:
-    """Tell the processes that wait, and those that Lightning starts from here, which run they belong to."""
-    if meeting is not None:
-        meeting.tell(run=str(folder.path), checkpoint=checkpoint)
+def announced(folder: RunFolder, checkpoint: Path | None, rendezvous: Rendezvous | None) -> Iterator[None]:
+    """Name the run to the processes that wait for it, and to those that Lightning starts from here."""
+    if rendezvous is not None:
+        rendezvous.announce(run=str(folder.path), checkpoint=None if checkpoint is None else str(checkpoint))
     before = {name: os.environ.get(name) for name in (RUN, CHECKPOINT, *ranks.VARIABLES)}
     os.environ[RUN] = str(folder.path)
     if checkpoint is not None:
-        os.environ[CHECKPOINT] = checkpoint
+        os.environ[CHECKPOINT] = str(checkpoint)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""One run's folder: the source of truth, of which every tracker is only a view."""
+"""One run and its folder: the source of truth, of which every tracker is only a view."""
 
 import json
 import re
@@ -9,7 +9,12 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Self
 
+from omegaconf import DictConfig
+
 from aelab.cluster.processes import alive, this_process
+from aelab.config.identity import fingerprint
+from aelab.config.recorded import BEST, CONFIG, recorded_settings
+from aelab.config.trusted import trusted_settings
 from aelab.core.checks import is_number
 from aelab.core.errors import ConfigurationError, ResumeError, RunError
 from aelab.core.files import claimed, write_json
@@ -87,7 +92,7 @@ class RunFolder:
     @property
     def config(self) -> Path:
         """The composed configuration, resolved."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def record(self) -> Path:
@@ -117,7 +122,12 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """The checkpoint with the weights that validation chose."""
-        return self.checkpoints / "best.ckpt"
+        return self.path / BEST
+
+    @property
+    def start(self) -> Path:
+        """The checkpoint of another run whose weights this one started from, where it did."""
+        return self.checkpoints / "start.ckpt"
 
     @property
     def pictures(self) -> Path:
@@ -225,6 +235,41 @@ class RunFolder:
         if status == Status.RUNNING and not alive(process):
             return Status.KILLED
         return Status(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: its folder, its configuration, and the fingerprint of that.
+
+    folder: before the run begins, the one in which folders of its configuration are made.
+    settings: composed and resolved.
+    """
+
+    folder: RunFolder
+    settings: DictConfig
+    fingerprint: str
+
+    @classmethod
+    def planned(cls, settings: DictConfig) -> Self:
+        """A run of a configuration, before it has a folder of its own."""
+        return cls(RunFolder(from_user(settings.outputs)), settings, fingerprint(settings))
+
+    @classmethod
+    def open(cls, path: Path, conf: Path | None = None) -> Self:
+        """The run in a folder from anywhere, which is data and no code.
+
+        Raises RunError as `RunFolder.open` and `trusted_settings` do.
+        """
+        folder = RunFolder.open(path)
+        settings = trusted_settings(folder.config, conf)
+        return cls(folder, settings, fingerprint(settings))
+
+    @classmethod
+    def reopen(cls, path: Path) -> Self:
+        """The user's own run in a folder, to be trained on, which may name any parts; RunError for none."""
+        folder = RunFolder.open(path)
+        settings = recorded_settings(folder.config)
+        return cls(folder, settings, fingerprint(settings))
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from aelab.config.compose import recompose
 from aelab.core.checks import is_number
 from aelab.core.errors import ConfigurationError
-from aelab.runs.build import make
+from aelab.runs.build import lightning_part
 from aelab.training.loop import overrides
 
 MAY_DIFFER = ("seed", "optimizer", "lr_schedule", "objective", "model", "training.gradient_clip_val")
@@ -100,7 +100,7 @@ def _check_supported(config: DictConfig) -> None:
     if config.trainer.max_epochs is None or config.trainer.max_epochs < 1:
         raise ConfigurationError("trainer=vectorised needs to know its end: set trainer.max_epochs")
     for name, node in (config.get("callbacks") or {}).items():
-        if steps_in := list(_hooks(make(node))):
+        if steps_in := list(_hooks(lightning_part(node, f"callbacks.{name}"))):
             raise ConfigurationError(
                 f"callback={name} follows each member's own loop ({steps_in[0]}), which trainer=vectorised "
                 "has not: leave it out, or train the members one by one"

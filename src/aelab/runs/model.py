@@ -5,38 +5,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from torch import Tensor, nn
 
-from aelab.config.construct import construct
+from aelab.config.construct import construct_recorded
 from aelab.config.identity import fingerprint
-from aelab.core.errors import RunError
+from aelab.config.start import digest_of
+from aelab.config.trusted import trusted_settings
+from aelab.core.errors import ConfigurationError, RunError
 from aelab.models import Autoencoder
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
 from aelab.training.checkpoints import load, resume_points, usable
 
 RESUME_POINTS = "ResumePoints"  # the name under which Lightning keeps that callback's state
 
 
-def model_of(folder: RunFolder, settings: DictConfig) -> Autoencoder:
+def model_of(run: Run) -> Autoencoder:
     """The model of a run's configuration with the weights of its best checkpoint, in evaluation mode.
 
     Raises RunError without a usable checkpoint, or for one that belongs to another model.
     """
-    path = checkpoint_of(folder)
-    if path != folder.best:
-        print(f"warning: {folder.best} is missing or damaged: {path.name} is taken", file=sys.stderr)
+    path = checkpoint_of(run.folder)
+    if path != run.folder.best:
+        print(f"warning: {run.folder.best} is missing or damaged: {path.name} is taken", file=sys.stderr)
     checkpoint = load(path)
     try:
         state = checkpoint["state_dict"]
         weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
-        model = construct(OmegaConf.to_container(settings.model))
+        model = construct_recorded(run.settings.model, "model")
         model.load_state_dict(weights)
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise RunError(
-            f"{path} holds the weights of another model than {folder.config} describes: restore either"
+            f"{path} holds the weights of another model than {run.folder.config} describes: restore either"
         ) from error
-    if fingerprint_in(checkpoint) != fingerprint(settings) or not isinstance(model, Autoencoder):
-        raise RunError(f"{path} belongs to another configuration than {folder.config}: restore either")
+    if fingerprint_in(checkpoint) != run.fingerprint or not isinstance(model, Autoencoder):
+        raise RunError(f"{path} belongs to another configuration than {run.folder.config}: restore either")
     return model.eval().requires_grad_(False)
 
 
@@ -58,3 +61,45 @@ def fingerprint_in(checkpoint: Mapping[str, Any]) -> str | None:
         return checkpoint["callbacks"][RESUME_POINTS]["fingerprint"]
     except (LookupError, TypeError):
         return None
+
+
+def take_over(model: Autoencoder, start: DictConfig) -> None:
+    """Give the slots in `start.parts` the weights of `start.run`; nothing where that is None.
+
+    Raises RunError where these weights are not there, and ConfigurationError where they do not fit.
+    """
+    if start.run is None:
+        return
+    state: Mapping[str, Tensor] = load(weights_of(start))["state_dict"]
+    for slot in start.parts:
+        prefix = f"model.{slot}."
+        weights = {k.removeprefix(prefix): w for k, w in state.items() if k.startswith(prefix)}
+        _load(getattr(model, slot), weights, f"start.parts: the {slot} of {start.run}")
+
+
+def weights_of(start: DictConfig) -> Path:
+    """The file that `start.sha256` names: the best weights of `start.run`, or those that it started from.
+
+    Raises RunError where neither is that file, or the weights are of another configuration than the run's.
+    """
+    folder = RunFolder(Path(start.run))
+    found = next(
+        (p for p in (folder.best, folder.start) if p.is_file() and digest_of(p) == start.sha256), None
+    )
+    if found is None:
+        raise RunError(f"start.run={start.run} has no weights of start.sha256={start.sha256}: restore them")
+    if found == folder.best and fingerprint_in(load(found)) != fingerprint(trusted_settings(folder.config)):
+        raise RunError(f"{found} belongs to another configuration than {folder.config}: restore either")
+    return found
+
+
+def _load(part: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
+    ours = part.state_dict()
+    for name in (*ours, *weights):
+        here, there = (list(s[name].shape) if name in s else "missing" for s in (ours, weights))
+        if here != there:
+            raise ConfigurationError(
+                f"{what} has other weights than here ({name} is {there} there and {here} here): take over "
+                "the parts that decide on its sizes, too"
+            )
+    part.load_state_dict(dict(weights))

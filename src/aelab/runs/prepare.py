@@ -1,43 +1,52 @@
 """A run about to begin: tried, given a folder, and what its numbers depend on recorded."""
 
 import functools
+import shutil
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
 from aelab.cluster.devices import world_size
-from aelab.config.identity import fingerprint
 from aelab.core.errors import ConfigurationError
+from aelab.core.files import write_bytes, write_text
 from aelab.core.paths import conf_dir
 from aelab.core.signals import Signals
 from aelab.loggers import new_run_id
 from aelab.runs.build import Parts
 from aelab.runs.fit import trainer_of
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
+from aelab.runs.model import weights_of
 from aelab.runs.provenance import changes_patch, command, git_state, hardware, packages
 
 
-def rehearse(config: DictConfig, parts: Parts, signals: Signals) -> Trainer:
-    """Make the Trainer once without a run, so that what it refuses leaves no folder behind."""
-    trial = trainer_of(config, RunFolder(Path(config.outputs)), "", signals)
+def rehearse(run: Run, parts: Parts, signals: Signals) -> Trainer:
+    """Make the Trainer once before a run has its folder, so that what it refuses leaves none behind."""
+    trial = trainer_of(run, "", signals)
+    if any(stopping.monitor is None for stopping in trial.early_stopping_callbacks):
+        raise ConfigurationError(
+            "callback=early_stopping watches monitor.metric, which is null: give "
+            "callbacks.early_stopping.monitor, as val/mse"
+        )
     for callback in trial.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "check"):
             callback.check(parts.training.model, parts.data.val_examples(1))
     return trial
 
 
-def new_folder(config: DictConfig, known: Mapping[str, Any], patch: bytes) -> RunFolder:
-    """A folder for a run that is about to begin, with what is known of it."""
-    folder = RunFolder.create(Path(config.outputs), str(config.name))
-    OmegaConf.save(config, folder.config)
-    folder.patch.write_bytes(patch)
-    folder.update(**known)
-    return folder
+def begin(run: Run, parts: Parts, **more: Any) -> Run:
+    """The planned run in a folder of its own, with what is known of it, and more, in its record."""
+    known, patch = circumstances(run, parts), changes()
+    folder = RunFolder.create(run.folder.path, str(run.settings.name))
+    write_text(folder.config, OmegaConf.to_yaml(run.settings))
+    write_bytes(folder.patch, patch)
+    if run.settings.start.run is not None:  # the run is whole in itself, also to be reproduced
+        shutil.copyfile(weights_of(run.settings.start), folder.start)
+    folder.update(**known, **more)
+    return replace(run, folder=folder)
 
 
 # What a process has imported is the tree as it was when it began: so have the trials that it forks.
@@ -57,18 +66,18 @@ def changes() -> bytes:
         return b""
 
 
-def circumstances(config: DictConfig, parts: Parts) -> dict[str, Any]:
+def circumstances(run: Run, parts: Parts) -> dict[str, Any]:
     """What a run's numbers depend on, apart from its configuration."""
     return {
         "run_id": new_run_id(),
-        "seed": config.seed,
-        "fingerprint": fingerprint(config),
+        "seed": run.settings.seed,
+        "fingerprint": run.fingerprint,
         "command": command(),
         "git": tree(),
         "packages": packages(),
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
-        "processes": world_size(config.trainer),
+        "processes": world_size(run.settings.trainer),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "data": {"name": parts.data.name, "checksums": parts.data.checksums},
         "values": parts.data.values.state(),

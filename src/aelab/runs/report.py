@@ -5,8 +5,10 @@ from pathlib import Path
 
 from rich.table import Table
 
-from aelab.core.terminal import console, from_here
+from aelab.core.terminal import console, from_here, result
 from aelab.runs.folder import RunFolder
+
+RESULT = ("status", "seed", "parameters", "steps", "samples_seen", "seconds", "metrics")  # of a record
 
 
 def report(folder: RunFolder, hints: Sequence[str]) -> None:
@@ -17,6 +19,7 @@ def report(folder: RunFolder, hints: Sequence[str]) -> None:
     for name, value in record["metrics"].items():
         unit = record["quantities"].get(name, {}).get("unit", "")
         table.add_row(name.removeprefix("test/"), f"{value:.5g}", unit)
+    result(run=str(folder.path), **{key: record.get(key) for key in RESULT})
     pictures = [path for path in folder.pictures.glob("*.png") if not path.name.startswith("epoch_")]
     print_table(table, folder, pictures, hints)
 

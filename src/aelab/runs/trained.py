@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 from torch.distributions import Distribution
 
 from aelab.cluster.devices import device_of
-from aelab.config.construct import construct
-from aelab.config.identity import fingerprint
-from aelab.config.trusted import trusted_settings
+from aelab.config.construct import construct_recorded
+from aelab.config.folders import searched_first
 from aelab.core.errors import DataError, InapplicableError, RunError
 from aelab.core.records import Batch
 from aelab.core.seeds import drawn_from
@@ -26,35 +24,38 @@ from aelab.models import Autoencoder
 from aelab.models.conditions import Labels, Numbers, batch_of, sees_observation
 from aelab.models.distributions.divergence import space
 from aelab.models.distributions.spherical import spherical as on_the_arc
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run
 from aelab.runs.model import model_of
 
 BLOCK = 500  # observations that pass at once, whatever their number
 Given = Any  # observations as a user has them: what the run's `Kind` parses
 
 
-def load(path: str | Path, device: str | None = "cpu") -> "Trained":
+def load(path: str | Path, device: str | None = "cpu", conf: str | Path | None = None) -> "Trained":
     """The model of a run's folder with the weights that validation chose.
 
-    The folder is data, not code: see `trusted_settings`. device: None takes an accelerator, if there is one.
+    The folder is data, not code: see `Run.open`. device: None takes an accelerator, if there is one.
+    conf: a folder of configurations of your own, as `--config-dir`, whose parts are trusted beside ours.
     Raises RunError for a folder that is no run, was altered, or holds no whole weights, and
     ConfigurationError for a device that is not there.
     """
-    folder = RunFolder.open(Path(path))
-    config = trusted_settings(folder.config)
+    with searched_first([] if conf is None else [conf]):
+        return _loaded(Run.open(Path(path)), device)
+
+
+def _loaded(run: Run, device: str | None) -> "Trained":
     place = device_of(device)
-    model = model_of(folder, config).to(place)
-    settings: Any = OmegaConf.to_container(config)
+    model = model_of(run).to(place)
     try:
-        shape = tuple(map(int, settings["model"]["shape"]))
-        kind = construct(settings["data"]["kind"], "data.kind")
-        values = construct(settings["data"]["values"], "data.values")
-        kind.check(shape, settings["data"]["bounds"])
-        values.load(folder.read().get("values", {}))
+        shape = tuple(map(int, run.settings.model.shape))
+        kind = construct_recorded(run.settings.data.kind, "data.kind")
+        values = construct_recorded(run.settings.data["values"], "data.values")
+        kind.check(shape, run.settings.data.bounds)
+        values.load(run.folder.read().get("values", {}))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        what = f"{folder.config} or {folder.record.name} does not say what the model takes"
+        what = f"{run.folder.config} or {run.folder.record.name} does not say what the model takes"
         raise RunError(f"{what} ({error}): restore it") from error
-    return Trained(model, folder.path, settings, fingerprint(config), shape, kind, values, place)
+    return Trained(model, run, shape, kind, values, place)
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,13 +73,11 @@ class Trained:
     resize: fit PIL images of another size. Methods raise DataError for observations or conditions that the
     model cannot take, and InapplicableError for what it cannot do.
 
-    folder, settings, fingerprint: of the run. shape, kind: of an observation. values: what the model sees.
+    run: its folder, settings and fingerprint. shape, kind: of an observation. values: what the model sees.
     """
 
     model: Autoencoder
-    folder: Path
-    settings: dict[str, Any]
-    fingerprint: str
+    run: Run
     shape: tuple[int, ...]
     kind: Kind
     values: Values
@@ -86,7 +85,8 @@ class Trained:
 
     def __repr__(self) -> str:
         nouns = f"binarised {self.kind.nouns}" if self.binarised else self.kind.nouns
-        return f"Trained({self.settings['name']!r}, {nouns} of {sizes(self.shape)}, codes of {self.latent})"
+        name = self.run.settings.name
+        return f"Trained({name!r}, {nouns} of {sizes(self.shape)}, codes of {self.latent})"
 
     @property
     def latent(self) -> int:
@@ -260,10 +260,8 @@ class Trained:
         return batch.map(lambda value: value.to(self.device))
 
     def _posterior(self, batch: Batch) -> Distribution:
-        batch, model = self._on(batch), self.model
-        context = model.context(batch)
-        prior = None if model.prior is None else model.prior(context, model)
-        return model.infer(batch.x, context, prior=prior)
+        batch = self._on(batch)
+        return self.model.posterior_of(batch.x, self.model.context(batch))
 
     @torch.no_grad()
     def _encode(self, batch: Batch) -> Tensor:

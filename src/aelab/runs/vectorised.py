@@ -23,9 +23,9 @@ from aelab.core.signals import Signals
 from aelab.data.stacked import StackedLoader
 from aelab.runs.build import Parts, build
 from aelab.runs.fit import report_run, show_settings, status_of, test, trainer_of
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
 from aelab.runs.members import described, members_of
-from aelab.runs.prepare import changes, circumstances, new_folder, rehearse
+from aelab.runs.prepare import begin, rehearse
 from aelab.training.base import Training
 from aelab.training.loop import limited
 from aelab.training.vectorised.stacked_training import StackedTraining
@@ -40,16 +40,15 @@ class Member:
     shown: what tells it from the others. failure: why it was given up, and the others were not.
     """
 
-    config: DictConfig
+    run: Run
     parts: Parts
-    folder: RunFolder
     trainer: Trainer
     shown: str
     failure: AelabError | None = None
     status: AbstractContextManager[None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.status = status_of(self.folder, self.trainer, ADVICE)
+        self.status = status_of(self.run.folder, self.trainer, ADVICE)
         self.parts.training.trainer = self.trainer
         self.trainer.strategy.connect(self.parts.training)
 
@@ -85,7 +84,7 @@ class Member:
         self.status.__exit__(type(reason), reason, reason.__traceback__)
 
 
-def start(config: DictConfig, signals: Signals) -> list[RunFolder]:
+def train_members(config: DictConfig, signals: Signals) -> list[RunFolder]:
     """Train all members from nothing, each in a new folder; the folders, in the members' order.
 
     Raises NonFiniteError where a member diverged, after the others are finished.
@@ -94,20 +93,20 @@ def start(config: DictConfig, signals: Signals) -> list[RunFolder]:
     with opened(runs, signals) as members:
         runs.epochs.train(members)
         for member in _alive(members):
-            test(member.trainer, member.parts, member.folder, runs.epochs.seen)
+            test(member.trainer, member.parts, member.run.folder, runs.epochs.seen)
     for member in _alive(members):
-        report_run(member.trainer, member.folder)
+        report_run(member.trainer, member.run.folder)
     if lost := [m for m in members if m.failure]:
         reasons = "; ".join(f"{m.shown}: {m.failure}" for m in lost)
         raise NonFiniteError(f"{len(lost)} of {len(members)} members failed, the others are whole: {reasons}")
-    return [member.folder for member in members]
+    return [member.run.folder for member in members]
 
 
 @dataclass(frozen=True)
 class Prepared:
     """What is trained together, before a folder exists; shown: what tells each from the others."""
 
-    configs: Sequence[DictConfig]
+    runs: Sequence[Run]
     parts: Sequence[Parts]
     shown: Sequence[str]
     epochs: "Epochs"
@@ -121,23 +120,23 @@ def prepared(config: DictConfig, signals: Signals) -> Prepared:
     configs = members_of(config)
     first = build(configs[0])
     parts = [first, *(build(own, first.data.with_seed(own.seed)) for own in configs[1:])]
-    trials = [rehearse(own, part, signals) for own, part in zip(configs, parts, strict=True)]
+    runs = [Run.planned(own) for own in configs]
+    trials = [rehearse(run, part, signals) for run, part in zip(runs, parts, strict=True)]
     epochs = Epochs(parts, trials)
     epochs.check()
-    return Prepared(configs, parts, described(configs, config), epochs)
+    return Prepared(runs, parts, described(configs, config), epochs)
 
 
 @contextmanager
 def opened(runs: Prepared, signals: Signals) -> Iterator[list[Member]]:
     """A folder and a Trainer for each, and how each ended in its record."""
-    patch, members = changes(), []
+    members = []
     with ExitStack() as stack:
-        for index, (config, parts) in enumerate(zip(runs.configs, runs.parts, strict=True)):
-            place = {"vectorised": {"member": index, "of": len(runs.configs)}}
-            folder = new_folder(config, circumstances(config, parts) | place, patch)
-            trainer = trainer_of(config, folder, folder.read()["run_id"], signals, Silent())
-            members.append(stack.enter_context(Member(config, parts, folder, trainer, runs.shown[index])))
-            show_settings(trainer, config)
+        for index, (planned, parts) in enumerate(zip(runs.runs, runs.parts, strict=True)):
+            run = begin(planned, parts, vectorised={"member": index, "of": len(runs.runs)})
+            trainer = trainer_of(run, run.folder.read()["run_id"], signals, Silent())
+            members.append(stack.enter_context(Member(run, parts, trainer, runs.shown[index])))
+            show_settings(trainer, run)
         yield members
 
 
@@ -233,7 +232,8 @@ def _or_given_up(member: Member) -> Iterator[None]:
 
 def _show(members: Sequence[Member], epoch: int, epochs: int, seconds: float) -> None:
     """One line: how the validation's number that chooses weights stands in each member."""
-    metric = str(members[0].config.monitor.metric)
+    measured = [name for name in members[0].trainer.callback_metrics if name.startswith("val/")]
+    metric = members[0].run.settings.monitor.metric or next(iter(measured), "")
     values = ["failed" if m.failure else f"{m.trainer.callback_metrics[metric].item():.4g}" for m in members]
     step = max(m.trainer.global_step for m in members)
     print(f"epoch {epoch}/{epochs}  step {step}  {metric} {' '.join(values)}  {seconds:.0f} s", flush=True)

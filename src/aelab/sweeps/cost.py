@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from aelab.cluster.processes import threads_each
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError
 from aelab.core.paths import from_user
 from aelab.core.terminal import from_here
@@ -139,6 +139,6 @@ def _machine() -> dict[str, Any]:
 
 
 def _is_alike(run: RunFolder, config: DictConfig) -> bool:
-    theirs = settings_of(run.config)
+    theirs = recorded_settings(run.config)
     alike = ("data.name", "trainer.accelerator", "trainer.precision")
     return all(OmegaConf.select(theirs, key) == OmegaConf.select(config, key) for key in alike)

@@ -1,7 +1,6 @@
 """The elbow of a study: the objective against one number that it varies, and the value to take."""
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from aelab.core.files import atomic
 from aelab.figures.panels import Choice, Panel, against
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.repeats import standard_error
@@ -93,9 +93,9 @@ def elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> tuple[Sele
         log=_is_log(parameter),
         choice=None if others else _marked(chosen, parameter.name),
     )
-    path, draft = folder / "elbow.png", folder / f".elbow.{os.getpid()}.png"
-    drawn.save(draft, format="png")
-    draft.replace(path)
+    path = folder / "elbow.png"
+    with atomic(path) as new:
+        drawn.save(new)
     return chosen, path
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 from optuna.samplers import CmaEsSampler
 
@@ -13,7 +12,6 @@ from aelab.cluster.devices import processes
 from aelab.config.compose import tells_of_sweeps
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
-from aelab.core.text import sentence
 from aelab.sweeps.hydra_jobs import HydraJobs
 from aelab.sweeps.plan import DIRECTIONS, Plan
 from aelab.sweeps.preflight import check_first_trial
@@ -72,6 +70,11 @@ def _composed(jobs: HydraJobs, overrides: Sequence[str]) -> DictConfig:
 
 def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:
     if not asked:
+        if config.monitor.metric is None:
+            raise ConfigurationError(
+                "monitor.metric=null says nothing of which trial is best: give sweep.objectives, as "
+                "'sweep.objectives={val/elbo: maximize}'"
+            )
         return {str(config.monitor.metric): DIRECTIONS[config.monitor.mode == "max"]}
     for name, direction in asked.items():
         if name.startswith("test/"):
@@ -107,11 +110,7 @@ def _check(made: Plan) -> None:
     several = len(made.objectives) > 1
     if options["pruner"] and several:
         raise ConfigurationError("sweep/pruner: trials of several objectives cannot be pruned")
-    for kind in (made.sampler, made.pruner):
-        try:
-            kind()
-        except HydraException as error:
-            raise ConfigurationError(f"sweep={made.method}: {sentence(error)}") from error
+    made.sampler(), made.pruner()
     if made.is_grid:
         made.points()
         if options["trials"] is not None:

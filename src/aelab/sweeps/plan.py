@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from aelab.cluster.devices import check_accelerator, processes, uses_gpus
 from aelab.cluster.gpus import GpuPool, gpu_pool
+from aelab.config.construct import construct
 from aelab.sweeps.repeats import Overrides
 from aelab.sweeps.search_space import Parameter, Space, as_plain, grid, is_whole
 
@@ -103,7 +103,7 @@ class Plan:
 
     def sampler(self) -> optuna.samplers.BaseSampler | None:
         """The sampler; None for a grid."""
-        return instantiate(self.options["sampler"])
+        return construct(self.options["sampler"], "sweep.sampler")
 
     def gpu_pool(self) -> GpuPool | None:
         """A new pool of this machine's GPUs; None where trials compute on the CPU.
@@ -116,4 +116,4 @@ class Plan:
 
     def pruner(self) -> optuna.pruners.BasePruner:
         """The pruner, or one that lets every trial run."""
-        return instantiate(self.options["pruner"]) or optuna.pruners.NopPruner()
+        return construct(self.options["pruner"], "sweep.pruner") or optuna.pruners.NopPruner()

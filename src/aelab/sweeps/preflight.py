@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
+from aelab.config.construct import construct
 from aelab.core.errors import AelabError, ConfigurationError, SweepError
 from aelab.data.held_out import HeldOut
 from aelab.data.module import DataModule
-from aelab.runs.build import build, make, measured
+from aelab.runs.build import build, measured
 from aelab.sweeps.plan import Plan
 from aelab.sweeps.search_space import is_whole
 from aelab.training.loop import limited
@@ -49,7 +50,7 @@ def _build_all(configs: Sequence[DictConfig], fetch: bool) -> list[Preflight]:
     found = []
     for config in configs:
         if read is None or read[0] != config.data:
-            read = config.data, make(config.data)
+            read = config.data, construct(config.data, "data")
         data = read[1]
         if not fetch:
             data.setup()  # which raises where files are missing

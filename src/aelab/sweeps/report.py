@@ -1,7 +1,5 @@
 """The output of a sweep: a line for each trial that ends, and a table of all in the end."""
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from aelab.core.terminal import console, from_here
+from aelab.core.invocation import invocation
+from aelab.core.terminal import console, from_here, result
 from aelab.core.text import listed
 from aelab.sweeps.cost import cost
 from aelab.sweeps.elbow import elbow, selection_sentence
@@ -49,6 +48,13 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
         table.add_row(
             str(trial.number), _state(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial)
         )
+    result(
+        study=record.study.study_name,
+        folder=folder,
+        objectives=dict(plan.objectives),
+        trials=[_plain(plan, trial) for trial in trials],
+        best=[trial.number for trial in _best(record)],
+    )
     out = console(160)
     out.print(table)
     for trial in trials:
@@ -60,6 +66,20 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
         for line in _elbow(plan, trials, folder):
             out.print(line)
     out.print(f"study     {record.study.study_name} in {displayed(plan.options['storage'], folder)}")
+
+
+def _plain(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
+    """A trial for `--json`."""
+    return {
+        "trial": trial.number,
+        "state": _state(trial),
+        "values": dict(zip(plan.objectives, trial.values or (), strict=False)),
+        "errors": trial.user_attrs.get("errors", {}),
+        "overrides": trial.user_attrs.get("overrides", []),
+        "seconds": None if trial.duration is None else trial.duration.total_seconds(),
+        "runs": list(run_folders(trial)),
+        "why": trial.user_attrs.get("error"),
+    }
 
 
 def _elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> Iterator[str]:
@@ -75,13 +95,8 @@ def _elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> Iterator[
     yield f"plot      {from_here(picture)}"
 
 
-def command(overrides: Sequence[str]) -> str:
-    """The command of a training, quoted for a shell."""
-    return shlex.join(["python", sys.argv[0], *overrides])
-
-
 def _final_command(plan: Plan, trial: FrozenTrial) -> str:
-    return command(plan.final_training(trial.user_attrs["overrides"]))
+    return invocation().shown(plan.final_training(trial.user_attrs["overrides"]))
 
 
 def show_plan(plan: Plan, jobs: HydraJobs, name: str) -> None:
@@ -94,9 +109,10 @@ def show_plan(plan: Plan, jobs: HydraJobs, name: str) -> None:
         points = _first_draws(plan)
         count = f"{plan.options['trials']} trials{each}"
         print(f"study {name}: {count}, as these (the later ones follow the results):")
-    for overrides in points:
-        for training in plan.trainings(overrides):
-            print(command(plan.single_training(training)))
+    trainings = [plan.single_training(each) for overrides in points for each in plan.trainings(overrides)]
+    for training in trainings:
+        print(invocation().shown(training))
+    result(study=name, trainings=trainings)
     trials = len(points) if plan.is_grid else plan.options["trials"]
     print(f"cost      {cost(plan, jobs, points, trials)}")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.utils import instantiate
 from optuna.trial import Trial, TrialState
 
 from aelab.cluster import slurm
+from aelab.config.construct import construct
 from aelab.core.errors import SweepError
+from aelab.core.invocation import invocation
 from aelab.core.signals import Signals, Terminated
 from aelab.runs.fit import quieten
 from aelab.sweeps.hydra_jobs import HydraJobs
@@ -45,7 +46,7 @@ def sweep(jobs: HydraJobs, arguments: list[str]) -> None:
     if made.options["dry_run"]:
         show_plan(made, jobs, name)
         return
-    context = StudyContext(made, name, folder, sys.argv[0], jobs.hydra_overrides)
+    context = StudyContext(made, name, folder, invocation(), jobs.hydra_overrides)
     launcher = make_launcher(context, jobs)
     study = open_study(name, open_storage(made.options["storage"], folder), made.objectives, made.question)
     study.sampler, study.pruner = made.sampler() or study.sampler, made.pruner()
@@ -73,7 +74,7 @@ def make_launcher(context: StudyContext, jobs: HydraJobs) -> Launcher:
 
     plan = context.plan
     launch = LaunchContext(train, context, plan.options["workers"], plan.is_grid, context.folder)
-    return instantiate(plan.launcher)(launch)
+    return construct(plan.launcher, "launcher")(launch)
 
 
 @dataclass

@@ -6,23 +6,21 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from aelab.config.identity import fingerprint
-from aelab.config.recorded import settings_of
 from aelab.core.errors import AelabError, SweepError
-from aelab.core.paths import from_user
 from aelab.core.signals import Signals, Terminated
 from aelab.core.text import sentence
 from aelab.loggers.jsonl import rows
+from aelab.runs.find import run_like, runs_like
 from aelab.runs.fit import PRUNES
-from aelab.runs.folder import RunFolder, Status
-from aelab.runs.train import resume, start
+from aelab.runs.folder import Run, RunFolder, Status
+from aelab.runs.train import resume, train
 from aelab.sweeps.messages import RunKnown, TrialCompleted, TrialFacts, TrialFailed, TrialPruned
 from aelab.training.callbacks.study_reporter import Pruned, StudyChannel, StudyReporter
 from aelab.training.checkpoints import resume_points, usable
@@ -90,97 +88,77 @@ def reporting_outcome(channel: StudyChannel) -> Iterator[None]:
 
 def run_trial(assignment: Assignment, config: DictConfig, signals: Signals) -> None:
     """Train a configuration, from where it was left, unless that is done; send the study its values."""
-    mark = fingerprint(config)
-    with _locked(from_user(config.outputs), mark):
-        run = _earlier_run(assignment, config, mark)
-        if run is not None and run.status is Status.FINISHED:
-            assignment.channel.send(RunKnown(str(run.path)))
+    planned = Run.planned(config)
+    with _locked(planned):
+        run = _earlier_run(assignment, planned)
+        if run is not None and run.folder.status is Status.FINISHED:
+            folder = run.folder
+            assignment.channel.send(RunKnown(str(folder.path)))
         else:
-            run = _trained(assignment, config, run, signals)
-    measured = validation_metrics(run, config)
+            folder = _trained(assignment, config, run, signals)
+    measured = validation_metrics(folder, config)
     values = objective_values(measured, assignment.objectives, config)
     assignment.channel.send(TrialFacts({"measured": {name: [value] for name, value in measured.items()}}))
     assignment.channel.send(TrialCompleted(values))
 
 
-def _trained(
-    assignment: Assignment, config: DictConfig, earlier: RunFolder | None, signals: Signals
-) -> RunFolder:
+def _trained(assignment: Assignment, config: DictConfig, earlier: Run | None, signals: Signals) -> RunFolder:
     metric = next(iter(assignment.objectives), config.monitor.metric) if assignment.prunes else None
     reporter = StudyReporter(assignment.channel, metric)
     if assignment.prunes:
         os.environ[PRUNES] = "1"
-    if earlier is not None and next(usable(resume_points(earlier.checkpoints)), None):
-        resume(earlier.path, signals, [reporter])
+    if earlier is not None and next(usable(resume_points(earlier.folder.checkpoints)), None):
+        resume(earlier, signals, [reporter])
     else:
-        start(config, signals, [reporter])
+        train(config, signals, [reporter])
     assert reporter.folder is not None
     return RunFolder.open(reporter.folder)
 
 
 @contextlib.contextmanager
-def _locked(outputs: Path, mark: str) -> Iterator[None]:
+def _locked(planned: Run) -> Iterator[None]:
     """Wait until no other process trains the same configuration.
 
     The lock is the kernel's: it ends with the process that holds it, however that ends.
     """
-    folder = outputs / "sweeps" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / mark).open("ab") as file:
+    locks = planned.folder.path / "sweeps" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / planned.fingerprint).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _earlier_run(assignment: Assignment, config: DictConfig, mark: str) -> RunFolder | None:
+def _earlier_run(assignment: Assignment, planned: Run) -> Run | None:
     """The run of this configuration that is finished or was begun; None where there is none.
 
     Raises SweepError where another process is still training it.
     """
-    for run in map(RunFolder, map(Path, assignment.continues)):
-        if run.record.is_file() and _matches(run, config, mark):
-            return _reclaimed(run)
-    return None if assignment.repeat else _newest_run(from_user(config.outputs), config, mark)
+    earlier = (run_like(planned, RunFolder(Path(path))) for path in assignment.continues)
+    if (run := next(filter(None, earlier), None)) is not None:
+        _reclaim(run.folder)
+        return run
+    return None if assignment.repeat else _newest_run(planned)
 
 
-def _reclaimed(run: RunFolder) -> RunFolder:
-    """A run of an attempt that the study has reclaimed: its process, on whatever machine, is gone.
+def _reclaim(folder: RunFolder) -> None:
+    """End a run of an attempt that the study has reclaimed: its process, on whatever machine, is gone.
 
     Else that process would hold the lock of this configuration.
     """
-    if run.status is Status.RUNNING:
-        run.update(status=Status.KILLED)
-    return run
+    if folder.status is Status.RUNNING:
+        folder.update(status=Status.KILLED)
 
 
-def _newest_run(outputs: Path, config: DictConfig, mark: str) -> RunFolder | None:
+def _newest_run(planned: Run) -> Run | None:
     """A finished run of this configuration, else the newest one."""
-    runs = [run for run in RunFolder.named(outputs, str(config.name)) if _matches(run, config, mark)]
-    at_work = [run for run in runs if run.status is Status.RUNNING]
+    runs = list(runs_like(planned))
+    at_work = [run for run in runs if run.folder.status is Status.RUNNING]
     if at_work:
-        raise SweepError(f"{at_work[0].path} trains the same at this moment: start the sweep again after it")
-    finished = [run for run in runs if run.status is Status.FINISHED]
+        raise SweepError(
+            f"{at_work[0].folder.path} trains the same at this moment: start the sweep again after it"
+        )
+    finished = [run for run in runs if run.folder.status is Status.FINISHED]
     return next(iter(finished or runs), None)
-
-
-def _matches(run: RunFolder, config: DictConfig, mark: str) -> bool:
-    """Whether a run is of a configuration, whose fingerprint is `mark`; false where that cannot be read."""
-    with contextlib.suppress(AelabError, ValueError, TypeError, AttributeError):
-        recorded = run.read().get("fingerprint")
-        if recorded:  # the record says it, and the configuration, which a resume builds, is asked
-            return recorded == mark == fingerprint(settings_of(run.config))
-        return _essence(settings_of(run.config)) == _essence(config)
-    return False
-
-
-def _essence(config: DictConfig) -> str:
-    """The fingerprint without options that are null: a run that recorded none may be older than they are."""
-    return fingerprint(OmegaConf.create(_without_null(OmegaConf.to_container(config))))
-
-
-def _without_null(node: Any) -> Any:
-    if not isinstance(node, dict):
-        return node
-    return {key: _without_null(value) for key, value in node.items() if value is not None}
 
 
 def validation_metrics(run: RunFolder, config: DictConfig) -> dict[str, float]:
@@ -188,14 +166,22 @@ def validation_metrics(run: RunFolder, config: DictConfig) -> dict[str, float]:
 
     Raises SweepError where there was no validation that could choose weights.
     """
-    monitor, sign = config.monitor.metric, 1 if config.monitor.mode == "max" else -1
-    validations = [row for row in rows(run.metrics) if monitor in row and row[monitor] == row[monitor]]
-    if not validations:
-        raise SweepError(f"{run.path} has no validation with a finite {monitor}")
-    best = max(validations, key=lambda row: sign * row[monitor])
+    kept = _kept(list(rows(run.metrics)), config.monitor)
+    if kept is None:
+        raise SweepError(f"{run.path} has no validation with a finite {config.monitor.metric or 'number'}")
     return {
-        name: float(value) for name, value in best.items() if name.startswith("val/") and math.isfinite(value)
+        name: float(value) for name, value in kept.items() if name.startswith("val/") and math.isfinite(value)
     }
+
+
+def _kept(journal: Sequence[Mapping[str, Any]], monitor: DictConfig) -> Mapping[str, Any] | None:
+    """The validation whose weights were kept: the best one, or the last where nothing says which is best."""
+    name, sign = monitor.metric, 1 if monitor.mode == "max" else -1
+    if name is None:
+        validations = (row for row in reversed(journal) if any(key.startswith("val/") for key in row))
+        return next(validations, None)
+    finite = (row for row in journal if name in row and row[name] == row[name])
+    return max(finite, key=lambda row: sign * row[name], default=None)
 
 
 def objective_values(

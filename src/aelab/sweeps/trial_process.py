@@ -14,6 +14,8 @@ from optuna.trial import Trial
 from aelab.cluster import ranks
 from aelab.cluster.processes import print_to, share_cores
 from aelab.config.compose import compose
+from aelab.config.folders import searched_first
+from aelab.core.invocation import Invocation
 from aelab.core.signals import Signals
 from aelab.runs.fit import quieten
 from aelab.sweeps.messages import StorageChannel
@@ -43,13 +45,13 @@ class StudyContext:
     """The plan, the names and the options that all trials of a study share.
 
     name: of the study.  folder: the study's own.
-    script: of the command that trains one of them alone.  hydra: overrides of Hydra's own options.
+    invocation: of the command that trains one of them alone.  hydra: overrides of Hydra's own options.
     """
 
     plan: Plan
     name: str
     folder: Path
-    script: str
+    invocation: Invocation
     hydra: tuple[str, ...]
 
     def run(
@@ -72,7 +74,7 @@ class StudyContext:
 
         The run's record names that command, and Lightning starts further ranks by it.
         """
-        sys.argv[:] = [self.script, *self.plan.single_training(overrides)]
+        sys.argv[:] = self.invocation.argv(self.plan.single_training(overrides))
         sys.orig_argv[:] = [sys.executable, *sys.argv]
         sys.modules["__main__"].__spec__ = None  # else Lightning starts the module that started this
         ranks.forget_ranks()
@@ -118,8 +120,9 @@ def run_in_own_process(
 
 def _train(context: StudyContext, request: TrialRequest, channel: StorageChannel, signals: Signals) -> None:
     def train(overrides: Sequence[str], number: int) -> None:
-        config = compose([*context.hydra, *context.plan.single_training(overrides)])
-        run_trial(current_assignment(), config, signals)
+        with searched_first(context.invocation.conf):
+            config = compose([*context.hydra, *context.plan.single_training(overrides)])
+            run_trial(current_assignment(), config, signals)
 
     # A run that was begun before a requeue is newer than the request.
     folders = run_folders(channel.trial) or request.folders

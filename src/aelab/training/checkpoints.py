@@ -9,7 +9,6 @@ import torch
 
 from aelab.core.errors import RunError
 
-PARTIAL = ".partial"
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 

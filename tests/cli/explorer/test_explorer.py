@@ -10,6 +10,7 @@ from PIL import Image
 
 from aelab.cli.explorer.explorer import Choice, Explorer
 from aelab.core.errors import DataError, InapplicableError
+from aelab.core.records import Sizes
 from aelab.figures.grids import GAP
 from aelab.models.conditions import OneHot, VisibleQuadrants
 from aelab.runs.trained import Trained
@@ -79,7 +80,7 @@ def test_a_way_between_two_images_begins_and_ends_with_them():
 
 
 def test_a_label_is_told_in_the_place_of_the_image_s_own():
-    explorer = explorer_of(subject(decoder=Shown(told=True), conditioner=OneHot(4)))
+    explorer = explorer_of(subject(decoder=Shown(told=True), conditioner=OneHot(Sizes(classes=4))))
     for label in range(4):
         shown = explorer.decoded(torch.zeros(1, 4), Choice(0, label=label))
         assert int(shown.flatten().argmax()) == label
@@ -95,7 +96,7 @@ def test_samples_follow_the_seed_and_need_a_prior():
 
 
 def test_a_model_that_is_shown_a_part_of_the_image_keeps_it():
-    explorer = explorer_of(subject(conditioner=VisibleQuadrants(SHAPE)))
+    explorer = explorer_of(subject(conditioner=VisibleQuadrants(Sizes(SHAPE))))
     for place in (0, 3):
         x = explorer.image(Choice(place))
         shown = explorer.decoded(torch.zeros(2, 4), Choice(place))

@@ -19,6 +19,7 @@ from aelab.models.distributions import (
     StandardGaussian,
     Transported,
     divergence,
+    rsample_and_log_prob,
 )
 
 COUNT = 20_000
@@ -257,10 +258,10 @@ def test_chains_mix_as_any_components_do():
 def test_a_transported_gaussian_has_the_density_of_the_change_of_variables():
     base = Gaussian(torch.randn(4, 2), torch.randn(4, 2))
     q = Transported(base, lambda e: (e.exp(), e.sum(-1)), 2)
-    z = q.rsample((5,))
+    z, log_q = q.rsample_and_log_prob((5,))
     theirs = td.Independent(td.LogNormal(base.loc, base.stddev), 1)
     assert (q.batch_shape, q.event_shape, z.shape) == ((4,), (2,), (5, 4, 2))
-    assert_close(q.log_prob(z), theirs.log_prob(z))
+    assert_close(log_q, theirs.log_prob(z))
     assert_close(q.mean, base.mean.exp())
 
 
@@ -270,10 +271,10 @@ def test_a_curved_transport_gives_a_density_that_integrates_to_one():
 
     base = Gaussian(torch.zeros(1, 1).double(), torch.zeros(1, 1).double())
     q = Transported(base, transport, 1)
-    z = q.rsample((COUNT,))
+    z, log_q = q.rsample_and_log_prob((COUNT,))
     # Importance sampling with the wide normal r: E_q[r/q] = 1 whatever the integral of r over the line.
     r = td.Normal(0.0, 1.5)
-    assert_mean((r.log_prob(z[..., 0]) - q.log_prob(z)).exp(), torch.ones(1).double())
+    assert_mean((r.log_prob(z[..., 0]) - log_q).exp(), torch.ones(1).double())
     e = torch.linspace(-8, 8, 20_001, dtype=torch.float64)[:, None]
     z, log_det = transport(e)
     density = (base.log_prob(e) - log_det).exp()
@@ -281,12 +282,24 @@ def test_a_curved_transport_gives_a_density_that_integrates_to_one():
     assert_close(log_det, jacobian(lambda e: transport(e)[0], e)[:, 0, 0].log())
 
 
-def test_the_density_of_other_values_than_the_last_samples_is_refused():
-    q = Transported(Gaussian(torch.zeros(4, 2), torch.zeros(4, 2)), lambda e: (2 * e, e.sum(-1)), 2)
-    for value in (torch.zeros(1, 4, 2), q.rsample((3,)).clone()):
+def test_only_the_draw_knows_the_density_of_a_transported_sample():
+    base = Gaussian(torch.zeros(4, 2), torch.zeros(4, 2))
+    q = Transported(base, lambda e: (2 * e, e.sum(-1)), 2)
+    draws = [rsample_and_log_prob(q, shape) for shape in ((3,), (3,), ())]
+    for z, log_q in draws:  # whichever was drawn last
+        assert_close(log_q, base.log_prob(z / 2) - (z / 2).sum(-1))
         with pytest.raises(ConfigurationError, match="own samples"):
-            q.log_prob(value)
-    first, second = q.rsample((3,)), q.rsample((3,))
-    assert q.log_prob(second).shape == (3, 4)
-    with pytest.raises(ConfigurationError, match="own samples"):
-        q.log_prob(first)
+            q.log_prob(z)
+    torch.manual_seed(1)
+    z = q.rsample((3,))
+    torch.manual_seed(1)
+    assert torch.equal(rsample_and_log_prob(q, (3,))[0], z)
+
+
+def test_the_draw_of_what_knows_its_density_everywhere_is_a_draw_alone():
+    q = Gaussian(torch.randn(4, 2), torch.randn(4, 2))
+    torch.manual_seed(1)
+    z, log_q = rsample_and_log_prob(q, (3,))
+    torch.manual_seed(1)
+    assert torch.equal(z, q.rsample((3,)))
+    assert log_q is None

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
+from aelab.core.records import Sizes
 from aelab.models.networks.activations import Gate, arity
 from aelab.models.networks.conv import ConvDecoder, ConvEncoder
 from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
@@ -28,7 +29,7 @@ def test_only_a_gate_takes_two_values_for_each_that_it_gives():
 
 def test_gated_layers_are_the_formula():
     x, z = torch.randn(6, 5), torch.randn(6, 3)
-    encoder, decoder = MLPEncoder((5,), [4, 2], Gate), MLPDecoder(3, (5,), [4], Gate)
+    encoder, decoder = MLPEncoder(Sizes((5,)), [4, 2], Gate), MLPDecoder(Sizes((5,), 3), [4], Gate)
     first, second = encoder.layers[0], encoder.layers[2]
     assert_close(encoder(x), gated(F.linear, second, gated(F.linear, first, x)))
     assert encoder.features == 2
@@ -40,7 +41,7 @@ def test_gated_convolutions_are_the_formula():
         return F.conv2d(x, weight, bias, stride=2, padding=1)
 
     x = torch.randn(6, 3, 9, 7)
-    encoder = ConvEncoder((3, 9, 7), [4, 2], Gate)
+    encoder = ConvEncoder(Sizes((3, 9, 7)), [4, 2], Gate)
     first, second = encoder.layers[0], encoder.layers[2]
     assert_close(encoder(x), gated(convolve, second, gated(convolve, first, x)).flatten(1))
     assert encoder.features == 2 * 3 * 2
@@ -48,7 +49,7 @@ def test_gated_convolutions_are_the_formula():
 
 def test_a_gated_convolutional_decoder_gates_all_but_its_output():
     z = torch.randn(6, 3)
-    decoder = ConvDecoder(3, (1, 9, 7), [4, 2], Gate)
+    decoder = ConvDecoder(Sizes((1, 9, 7), 3), [4, 2], Gate)
     start = gated(F.linear, decoder.projection, z).unflatten(1, (2, 3, 2))
     a, b = decoder.layers[1](start).chunk(2, 1)
     assert a.shape == (6, 4, 5, 4)

@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Batch
+from aelab.core.records import Batch, Sizes
 from aelab.models.conditions import QUADRANTS, Attributes, OneHot, VisibleQuadrants
 from aelab.models.distributions import Bernoulli
 
 
 def test_one_hot_is_a_row_of_the_identity():
     y = torch.tensor([2, 0, 2, 1])
-    conditioner = OneHot(3)
+    conditioner = OneHot(Sizes(classes=3))
     assert torch.equal(conditioner(Batch(torch.rand(4, 1, 2, 2), y)), torch.eye(3)[y])
     assert conditioner.features == 3
 
@@ -17,17 +17,17 @@ def test_one_hot_is_a_row_of_the_identity():
 @pytest.mark.parametrize("classes", [None, 0])
 def test_data_without_classes_are_refused(classes):
     with pytest.raises(ConfigurationError, match="condition=none"):
-        OneHot(classes)
+        OneHot(Sizes(classes=classes))
 
 
 def test_a_batch_without_labels_is_refused():
     with pytest.raises(ConfigurationError, match="label"):
-        OneHot(3)(Batch(torch.rand(4, 1, 2, 2)))
+        OneHot(Sizes(classes=3))(Batch(torch.rand(4, 1, 2, 2)))
 
 
 def test_attributes_are_passed_as_they_are():
     attributes = torch.rand(4, 3, dtype=torch.float64)
-    conditioner = Attributes(3)
+    conditioner = Attributes(Sizes(attributes=3))
     c = conditioner(Batch(torch.rand(4, 1, 2, 2), attributes=attributes))
     assert torch.equal(c, attributes.float())
     assert conditioner.features == 3
@@ -38,9 +38,9 @@ def test_attributes_are_passed_as_they_are():
 def test_attributes_that_are_missing_are_refused():
     for missing in (None, 0):
         with pytest.raises(ConfigurationError, match="condition=none"):
-            Attributes(missing)
+            Attributes(Sizes(attributes=missing))
     with pytest.raises(ConfigurationError, match="attributes"):
-        Attributes(3)(Batch(torch.rand(4, 1, 2, 2)))
+        Attributes(Sizes(attributes=3))(Batch(torch.rand(4, 1, 2, 2)))
 
 
 PLACES = {
@@ -54,7 +54,7 @@ PLACES = {
 @pytest.mark.parametrize("size", [(2, 2), (5, 4), (7, 3)])
 @pytest.mark.parametrize("visible", [("top_left",), ("top_right", "bottom_left"), tuple(QUADRANTS[1:])])
 def test_the_hidden_pixels_are_those_of_no_visible_quadrant(visible, size):
-    hidden = VisibleQuadrants((3, *size), visible, (8,)).hidden
+    hidden = VisibleQuadrants(Sizes((3, *size)), visible, (8,)).hidden
     for i in range(size[0]):
         for j in range(size[1]):
             shown = any(PLACES[name](i, j, *size) for name in visible)
@@ -62,7 +62,7 @@ def test_the_hidden_pixels_are_those_of_no_visible_quadrant(visible, size):
 
 
 def test_the_context_of_an_image_depends_on_all_visible_pixels_and_on_no_other():
-    conditioner = VisibleQuadrants((2, 4, 4), ("top_right",), (16, 5))
+    conditioner = VisibleQuadrants(Sizes((2, 4, 4)), ("top_right",), (16, 5))
     x = torch.rand(6, 2, 4, 4, requires_grad=True)
     c = conditioner(Batch(x))
     assert (c.shape, conditioner.features) == ((6, 5), 5)
@@ -72,7 +72,7 @@ def test_the_context_of_an_image_depends_on_all_visible_pixels_and_on_no_other()
 
 
 def test_the_revealed_likelihood_is_that_of_the_hidden_pixels():
-    conditioner = VisibleQuadrants((1, 4, 4), ("top_left", "top_right"), (8,))
+    conditioner = VisibleQuadrants(Sizes((1, 4, 4)), ("top_left", "top_right"), (8,))
     x, p = torch.rand(6, 1, 4, 4), Bernoulli(torch.randn(2, 6, 1, 4, 4), 3)
     revealed = conditioner.reveal(p, x)
     assert torch.allclose(revealed.log_prob(x), p.each(x)[..., 2:, :].sum((-1, -2, -3)))
@@ -83,10 +83,10 @@ def test_the_revealed_likelihood_is_that_of_the_hidden_pixels():
 @pytest.mark.parametrize("visible", [(), QUADRANTS, ("centre",), ("top_left", "middle")])
 def test_quadrants_that_are_none_all_or_unknown_are_refused(visible):
     with pytest.raises(ConfigurationError, match="visible"):
-        VisibleQuadrants((1, 4, 4), visible)
+        VisibleQuadrants(Sizes((1, 4, 4)), visible)
 
 
 @pytest.mark.parametrize(("shape", "widths"), [((4,), (8,)), ((1, 1, 4), (8,)), ((1, 4, 4), ())])
 def test_images_without_quadrants_are_refused(shape, widths):
     with pytest.raises(ConfigurationError, match="condition=image"):
-        VisibleQuadrants(shape, widths=widths)
+        VisibleQuadrants(Sizes(shape), widths=widths)

@@ -4,12 +4,14 @@ from functools import cache
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from aelab.config.compose import choices, compose
+from aelab.config.compose import compose
+from aelab.config.construct import construct
+from aelab.config.folders import choices
+from aelab.core.records import Sizes
 
 NORMALISED = ["network=resnet", "network.stage.groups=8"]
 GATED = [*NORMALISED, "network.activation._target_=aelab.models.networks.activations.Gate"]
@@ -21,17 +23,18 @@ IMAGE, LATENT, CONTEXT = (3, 12, 10), 4, 2
 @cache
 def factories(name):
     model = compose(["logger=csv", *COMBINED.get(name, [f"network={name}"])]).model
-    return instantiate(model.encoder, _convert_="all"), instantiate(model.decoder, _convert_="all")
+    return construct(model.encoder, "encoder"), construct(model.decoder, "decoder")
 
 
 def pair(name, shape=IMAGE, context=CONTEXT):
     """The encoder and decoder of a network in double precision, each with four inputs and their contexts."""
     torch.manual_seed(0)
     encoder, decoder = factories(name)
+    sizes = Sizes(shape, LATENT, context=context)
     c = torch.eye(2).double()[[0, 1, 0, 1], :context] if context else None
     return [
-        (encoder(shape=shape, context=context).double(), torch.rand(4, *shape).double(), c),
-        (decoder(shape=shape, context=context, latent=LATENT).double(), torch.randn(4, LATENT).double(), c),
+        (encoder(sizes).double(), torch.rand(4, *shape).double(), c),
+        (decoder(sizes).double(), torch.randn(4, LATENT).double(), c),
     ]
 
 

@@ -3,11 +3,12 @@ import math
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from torch import nn
 from torch.testing import assert_close
 
 from aelab.config.compose import compose
+from aelab.config.construct import construct
+from aelab.core.records import Sizes
 from aelab.models.networks.activations import Gate
 from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
 
@@ -23,7 +24,7 @@ WIDTHS = [(), (7,), (7, 3)]
 
 
 def preset(name):
-    return instantiate(compose(["variant=ae", "data=mnist", "logger=csv", f"network={name}"]).model)
+    return construct(compose(["variant=ae", "data=mnist", "logger=csv", f"network={name}"]).model, "model")
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -57,24 +58,25 @@ def test_burdas_preset_has_a_tanh_for_each_hidden_layer():
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4)], ids=str)
 def test_any_shape_and_widths(shape, widths):
     x, context = torch.randn(6, *shape), torch.randn(6, 2)
-    encoder, decoder = MLPEncoder(shape, widths, context=2), MLPDecoder(3, shape, widths, context=2)
+    sizes = Sizes(shape, latent=3, context=2)
+    encoder, decoder = MLPEncoder(sizes, widths), MLPDecoder(sizes, widths)
     assert encoder(x, context).shape == (6, encoder.features)
     assert decoder(torch.randn(6, 3), context).shape == x.shape
 
 
 def test_without_layers_the_encoder_gives_the_observation_and_its_context():
     x, context = torch.randn(6, 2, 3), torch.randn(6, 4)
-    assert_close(MLPEncoder((2, 3), [], context=4)(x, context), torch.cat([x.flatten(1), context], 1))
+    assert_close(MLPEncoder(Sizes((2, 3), context=4), [])(x, context), torch.cat([x.flatten(1), context], 1))
 
 
 def test_without_layers_the_decoder_is_linear():
-    decoder = MLPDecoder(3, (2, 2), [])
+    decoder = MLPDecoder(Sizes((2, 2), 3), [])
     a, b = torch.randn(2, 6, 3)
     assert_close(decoder(a) + decoder(b), decoder(a + b) + decoder(torch.zeros(6, 3)))
 
 
 def test_an_activation_follows_each_hidden_layer():
-    encoder = MLPEncoder((5,), [4, 3], activation=nn.Tanh)
+    encoder = MLPEncoder(Sizes((5,)), [4, 3], activation=nn.Tanh)
     x = torch.randn(6, 5)
     first, second = (module for module in encoder.modules() if isinstance(module, nn.Linear))
     assert_close(encoder(x), second(first(x).tanh()).tanh())
@@ -84,13 +86,13 @@ def test_an_activation_follows_each_hidden_layer():
 def test_the_context_changes_the_output(widths):
     torch.manual_seed(0)
     x, z, context = torch.randn(6, 5), torch.randn(6, 3), torch.eye(2)[[0, 1, 0, 1, 0, 1]]
-    encoder = MLPEncoder((5,), widths, nn.Tanh, context=2)
-    decoder = MLPDecoder(3, (5,), widths, nn.Tanh, context=2)
-    for network, value in ((encoder, x), (decoder, z)):
+    sizes = Sizes((5,), latent=3, context=2)
+    for part, value in ((MLPEncoder, x), (MLPDecoder, z)):
+        network = part(sizes, widths, nn.Tanh)
         changed = (network(value, context) - network(value, context.flip(1))).abs().amax(1)
         assert (changed > 1e-4).all()
 
 
 def test_features_count_what_the_encoder_gives():
-    assert MLPEncoder((2, 3), [7, 4]).features == 4
-    assert MLPEncoder((2, 3), []).features == math.prod((2, 3))
+    assert MLPEncoder(Sizes((2, 3)), [7, 4]).features == 4
+    assert MLPEncoder(Sizes((2, 3)), []).features == math.prod((2, 3))

@@ -10,23 +10,31 @@ from torch import nn
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
 from aelab.core.schedules import Exponential
 from aelab.models import posteriors
-from aelab.models.distributions import OneHot, PointMass, SphereUniform, StandardGaussian, divergence
+from aelab.models.distributions import (
+    OneHot,
+    PointMass,
+    SphereUniform,
+    StandardGaussian,
+    divergence,
+    rsample_and_log_prob,
+)
 
 MAKERS = {
-    "point": partial(posteriors.Deterministic, 5, 6),
-    "diagonal": partial(posteriors.DiagonalGaussian, 5, 6),
-    "low rank": partial(posteriors.LowRankGaussian, 5, 6, 2),
-    "full": partial(posteriors.FullGaussian, 5, 6),
-    "planar": partial(posteriors.Flow, 5, 6, posteriors.Planar),
-    "radial": partial(posteriors.Flow, 5, 6, posteriors.Radial),
-    "autoregressive": partial(posteriors.Flow, 5, 6, posteriors.InverseAutoregressive),
-    "gumbel": partial(posteriors.GumbelCategorical, 5, 6, 3),
-    "joint": partial(posteriors.JointGaussianCategorical, 5, 6, [2, 2]),
-    "bottom up": partial(posteriors.BottomUp, 5, 3, [2, 1]),
-    "ladder": partial(posteriors.Ladder, 5, 3, [2, 1]),
-    "sphere": partial(posteriors.VonMisesFisher, 5, 6),
+    "point": partial(posteriors.Deterministic, 5, Sizes(latent=6)),
+    "diagonal": partial(posteriors.DiagonalGaussian, 5, Sizes(latent=6)),
+    "low rank": partial(posteriors.LowRankGaussian, 5, Sizes(latent=6), 2),
+    "full": partial(posteriors.FullGaussian, 5, Sizes(latent=6)),
+    "planar": partial(posteriors.Flow, 5, Sizes(latent=6), posteriors.Planar),
+    "radial": partial(posteriors.Flow, 5, Sizes(latent=6), posteriors.Radial),
+    "autoregressive": partial(posteriors.Flow, 5, Sizes(latent=6), posteriors.InverseAutoregressive),
+    "gumbel": partial(posteriors.GumbelCategorical, 5, Sizes(latent=6), 3),
+    "joint": partial(posteriors.JointGaussianCategorical, 5, Sizes(latent=6), [2, 2]),
+    "bottom up": partial(posteriors.BottomUp, 5, Sizes(latent=3), [2, 1]),
+    "ladder": partial(posteriors.Ladder, 5, Sizes(latent=3), [2, 1]),
+    "sphere": partial(posteriors.VonMisesFisher, 5, Sizes(latent=6)),
 }
 RELAXED = (MAKERS["gumbel"], MAKERS["joint"])
 every = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
@@ -45,12 +53,12 @@ def test_shapes_and_gradients(make, samples, training):
     posterior = make().train(training)
     h = torch.randn(7, 5, requires_grad=True)
     q = posterior(h)
-    z = q.rsample((samples,))
+    z, log_q = rsample_and_log_prob(q, (samples,))
     assert (q.batch_shape, q.event_shape, posterior.latent) == ((7,), (6,), 6)
     assert z.shape == (samples, 7, 6)
     assert q.mean.shape == (7, 6)
     if not isinstance(q, PointMass) and not (training and make in RELAXED):
-        nats = q.log_prob(z)
+        nats = q.log_prob(z) if log_q is None else log_q
         assert nats.shape == (samples, 7)
         assert nats.isfinite().all()
     assert q.rsample().shape == (7, 6)
@@ -67,6 +75,14 @@ def test_observations_are_encoded_independently(make):
     assert_close(posterior(h).mean[2:4], posterior(h[2:4]).mean, rtol=1e-4, atol=1e-5)
 
 
+def drawn(q):
+    """Codes and, where they have one, their density."""
+    z, log_q = rsample_and_log_prob(q, (3,))
+    if log_q is None and not isinstance(q, PointMass):
+        log_q = q.log_prob(z)
+    return (z,) if log_q is None else (z, log_q)
+
+
 @every
 def test_everything_stays_in_float32_under_mixed_precision(make):
     posterior = make().eval()
@@ -74,9 +90,8 @@ def test_everything_stays_in_float32_under_mixed_precision(make):
     with torch.autocast("cpu", torch.bfloat16):
         h = encoder(torch.randn(7, 4))
         q = posterior(h)
-        z = q.rsample((3,))
-        values = [z, q.mean, *([] if isinstance(q, PointMass) else [q.log_prob(z)])]
-    values += [q.rsample((3,)), q.mean]  # where autocast has ended, as in evaluation
+        values = [*drawn(q), q.mean]
+    values += [*drawn(q), q.mean]  # where autocast has ended, as in evaluation
     assert h.dtype == torch.bfloat16
     assert {value.dtype for value in values} == {torch.float32}
     assert all(value.isfinite().all() for value in values)
@@ -101,7 +116,7 @@ def test_the_mean_is_that_of_samples_where_it_is_an_expectation(make):
 
 
 def test_the_low_rank_covariance_is_columns_and_a_diagonal():
-    posterior = posteriors.LowRankGaussian(5, 3, 2)
+    posterior = posteriors.LowRankGaussian(5, Sizes(latent=3), 2)
     loc, log_variance, columns = torch.randn(3), torch.randn(3), torch.randn(2, 3)
     fix(posterior.projection, torch.cat([loc, log_variance, *columns]))
     q = posterior(torch.randn(4, 5))
@@ -112,7 +127,7 @@ def test_the_low_rank_covariance_is_columns_and_a_diagonal():
 
 
 def test_the_full_covariance_reaches_every_correlation():
-    posterior = posteriors.FullGaussian(5, 3)
+    posterior = posteriors.FullGaussian(5, Sizes(latent=3))
     q = posterior(torch.randn(4, 5))
     assert (q.scale_tril.diagonal(dim1=-2, dim2=-1) > 0).all()
     assert (q.scale_tril.triu(1) == 0).all()
@@ -124,8 +139,8 @@ def test_the_full_covariance_reaches_every_correlation():
 
 def test_a_diagonal_low_rank_or_full_gaussian_is_the_diagonal_one():
     h = torch.randn(4, 5)
-    diagonal = posteriors.DiagonalGaussian(5, 3)
-    low, full = posteriors.LowRankGaussian(5, 3, 1), posteriors.FullGaussian(5, 3)
+    diagonal = posteriors.DiagonalGaussian(5, Sizes(latent=3))
+    low, full = posteriors.LowRankGaussian(5, Sizes(latent=3), 1), posteriors.FullGaussian(5, Sizes(latent=3))
     fix(diagonal.projection, [1.0, 2.0, 3.0, -1.0, 0.0, 1.0])
     fix(low.projection, [1.0, 2.0, 3.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0])
     scales = (0.5 * torch.tensor([-1.0, 0.0, 1.0])).exp().expm1().log()  # softplus undone
@@ -137,7 +152,7 @@ def test_a_diagonal_low_rank_or_full_gaussian_is_the_diagonal_one():
 
 
 def test_categories_are_the_softmax_of_each_group():
-    posterior = posteriors.GumbelCategorical(5, 6, 3).eval()
+    posterior = posteriors.GumbelCategorical(5, Sizes(latent=6), 3).eval()
     logits = torch.randn(6)
     fix(posterior.projection, logits)
     q = posterior(torch.randn(4, 5))
@@ -160,7 +175,7 @@ def test_the_temperature_follows_its_schedule_while_training_and_codes_are_exact
 
 
 def test_a_joint_code_reads_each_part_off_its_own_outputs():
-    posterior = posteriors.JointGaussianCategorical(5, 6, [3, 2]).eval()
+    posterior = posteriors.JointGaussianCategorical(5, Sizes(latent=6), [3, 2]).eval()
     a, b, c = torch.randn(2), torch.randn(3), torch.randn(2)
     fix(posterior.projection, torch.cat([a, b, c]))
     q = posterior(torch.randn(4, 5))
@@ -169,7 +184,7 @@ def test_a_joint_code_reads_each_part_off_its_own_outputs():
 
 
 def test_concentrations_begin_at_one_and_directions_have_length_one():
-    posterior = posteriors.VonMisesFisher(5, 3)
+    posterior = posteriors.VonMisesFisher(5, Sizes(latent=3))
     for concentration, expected in ((-100.0, 1.0), (0.0, 1.6931), (500.0, 501.0)):
         fix(posterior.projection, [3.0, 0.0, 4.0, concentration])
         q = posterior(torch.randn(4, 5))
@@ -180,7 +195,7 @@ def test_concentrations_begin_at_one_and_directions_have_length_one():
 
 @LAYERS
 def test_the_decoder_reads_the_layer_nearest_to_the_data(make):
-    posterior = make(5, 3, [2, 1])
+    posterior = make(5, Sizes(latent=3), [2, 1])
     assert (posterior.latent, posterior.decoded, posterior.sizes) == (6, 3, [3, 2, 1])
     heads = [m for m in posterior.modules() if isinstance(m, posteriors.DiagonalGaussian)]
     for level, head in enumerate(heads):
@@ -191,22 +206,22 @@ def test_the_decoder_reads_the_layer_nearest_to_the_data(make):
 
 def test_upper_layers_bottom_up_depend_on_samples_and_those_of_a_ladder_on_features_alone():
     h = torch.randn(1, 5).expand(200, 5)
-    up, ladder = posteriors.BottomUp(5, 3, [2]), posteriors.Ladder(5, 3, [2])
+    up, ladder = posteriors.BottomUp(5, Sizes(latent=3), [2]), posteriors.Ladder(5, Sizes(latent=3), [2])
     assert up(h).given(torch.randn(200, 5))[1].mean.std(0).min() > 1e-3
     assert ladder(h).mean[:, 3:].std(0).max() < 1e-6
 
 
 def test_sizes_that_do_not_fit_are_refused():
     for refused, words in (
-        (lambda: posteriors.GumbelCategorical(5, 7, 3), "multiple"),
-        (lambda: posteriors.GumbelCategorical(5, 6, 1), "categories"),
-        (lambda: posteriors.JointGaussianCategorical(5, 6, []), "discrete"),
-        (lambda: posteriors.JointGaussianCategorical(5, 6, [3, 3]), "discrete"),
-        (lambda: posteriors.LowRankGaussian(5, 3, 4), "rank"),
-        (lambda: posteriors.LowRankGaussian(5, 3, 0), "rank"),
-        (lambda: posteriors.VonMisesFisher(5, 1), "latent=1"),
-        (lambda: posteriors.BottomUp(5, 3, []), "upper"),
-        (lambda: posteriors.Ladder(5, 3, [0]), "upper"),
+        (lambda: posteriors.GumbelCategorical(5, Sizes(latent=7), 3), "multiple"),
+        (lambda: posteriors.GumbelCategorical(5, Sizes(latent=6), 1), "categories"),
+        (lambda: posteriors.JointGaussianCategorical(5, Sizes(latent=6), []), "discrete"),
+        (lambda: posteriors.JointGaussianCategorical(5, Sizes(latent=6), [3, 3]), "discrete"),
+        (lambda: posteriors.LowRankGaussian(5, Sizes(latent=3), 4), "rank"),
+        (lambda: posteriors.LowRankGaussian(5, Sizes(latent=3), 0), "rank"),
+        (lambda: posteriors.VonMisesFisher(5, Sizes(latent=1)), "latent=1"),
+        (lambda: posteriors.BottomUp(5, Sizes(latent=3), []), "upper"),
+        (lambda: posteriors.Ladder(5, Sizes(latent=3), [0]), "upper"),
     ):
         with pytest.raises(ConfigurationError, match=words):
             refused()

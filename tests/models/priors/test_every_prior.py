@@ -1,6 +1,7 @@
 """Priors against what they are made of, and what holds for each: shapes, precision, samples of a seed."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
 from aelab.models import posteriors, priors
 from aelab.models.distributions import Gaussian, divergence
 
@@ -23,14 +25,14 @@ def _seed():
     torch.manual_seed(0)
 
 
-class Encoder(nn.Module):
-    """(x, context) -> q(z|x,c), linear in both."""
+class Model(nn.Module):
+    """As a prior sees its model: encode (x, context) -> q(z|x,c), linear in both."""
 
     def __init__(self, context=0, posterior=posteriors.DiagonalGaussian):
         super().__init__()
-        self.posterior = posterior(6 + context, LATENT)
+        self.posterior = posterior(6 + context, Sizes(latent=LATENT))
 
-    def forward(self, x, context):
+    def encode(self, x, context=None, step=0):
         known = [x.flatten(1)] if context is None else [x.flatten(1), context]
         return self.posterior(torch.cat(known, -1))
 
@@ -62,14 +64,14 @@ every = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
 def built(make, context=CONTEXT):
-    return make(latent=LATENT, shape=SHAPE, context=context), Encoder(context)
+    return make(Sizes(SHAPE, LATENT, context=context)), Model(context)
 
 
 @every
 @pytest.mark.parametrize("samples", [1, 3])
 def test_shapes(make, samples):
-    prior, encode = built(make)
-    p = prior(torch.randn(7, CONTEXT), encode)
+    prior, model = built(make)
+    p = prior(torch.randn(7, CONTEXT), model)
     z = p.sample((samples, 7) if p.batch_shape == () else (samples,))
     assert p.batch_shape in ((), (7,))
     assert (p.event_shape, z.shape) == ((LATENT,), (samples, 7, LATENT))
@@ -80,21 +82,21 @@ def test_shapes(make, samples):
 
 @every
 def test_everything_stays_in_float32_and_is_as_exact_under_mixed_precision(make):
-    prior, encode = built(make)
+    prior, model = built(make)
     context = torch.randn(7, CONTEXT)
     with torch.autocast("cpu", torch.bfloat16):
-        p = prior(context.bfloat16(), encode)
+        p = prior(context.bfloat16(), model)
         z = p.sample((2, 7) if p.batch_shape == () else (2,))
         nats = p.log_prob(z)
     assert z.dtype == nats.dtype == torch.float32
     if make in FLOWS.values():
-        assert_close(nats, prior(context.bfloat16().float(), encode).log_prob(z))
+        assert_close(nats, prior(context.bfloat16().float(), model).log_prob(z))
 
 
 @every
 def test_samples_follow_from_the_seed(make):
-    prior, encode = built(make)
-    p = prior(torch.randn(7, CONTEXT), encode)
+    prior, model = built(make)
+    p = prior(torch.randn(7, CONTEXT), model)
     torch.manual_seed(1)
     a = p.sample((3,))
     torch.manual_seed(1)
@@ -112,7 +114,7 @@ def by_hand(weights, components, z):
 
 
 def test_a_gaussian_mixture_is_the_sum_of_its_parts():
-    prior = priors.GaussianMixture(LATENT, 5)
+    prior = priors.GaussianMixture(Sizes(latent=LATENT), 5)
     for parameter in prior.parameters():
         nn.init.normal_(parameter)
     p, z, weights = prior(None, None), torch.randn(2, 7, LATENT), prior.logits.softmax(-1)
@@ -136,48 +138,48 @@ def test_a_gaussian_mixture_is_the_sum_of_its_parts():
 
 @pytest.mark.parametrize("context", [0, CONTEXT])
 def test_vamp_of_images_is_the_aggregate_posterior_of_these_images(context):
-    prior, encode = built(partial(priors.Vamp, components=5), context)
+    prior, model = built(partial(priors.Vamp, components=5), context)
     x = torch.rand(5, *SHAPE)
     known = None
     if context:
         known = torch.randn(5, context)
         prior.contexts.data.copy_(known)
     prior.initialise(x)
-    q, z = encode(x, known), torch.randn(2, 7, LATENT)
-    assert_close(prior(None, encode).log_prob(z), by_hand(torch.full((5,), 0.2), q, z))
+    q, z = model.encode(x, known), torch.randn(2, 7, LATENT)
+    assert_close(prior(None, model).log_prob(z), by_hand(torch.full((5,), 0.2), q, z))
 
 
 def test_vamp_trains_its_pseudo_inputs_and_contexts_through_the_encoder():
-    prior, encode = built(partial(priors.Vamp, components=5))
-    prior(None, encode).log_prob(torch.randn(7, LATENT)).sum().backward()
+    prior, model = built(partial(priors.Vamp, components=5))
+    prior(None, model).log_prob(torch.randn(7, LATENT)).sum().backward()
     assert (prior.pseudo_inputs.grad != 0).all()
     assert (prior.contexts.grad != 0).all()
     assert prior.logits.grad is None
-    assert priors.Vamp(LATENT, SHAPE, 5).contexts is None
+    assert priors.Vamp(Sizes(SHAPE, LATENT), 5).contexts is None
 
 
 @pytest.mark.parametrize("context", [0, CONTEXT])
 def test_exemplars_are_gaussians_of_one_variance_around_the_codes_of_images(context):
-    prior, encode = built(partial(priors.Exemplar, components=5), context)
+    prior, model = built(partial(priors.Exemplar, components=5), context)
     x, known = torch.rand(5, *SHAPE), torch.randn(5, context) if context else None
     if context:
         prior.contexts.data.copy_(known)
     prior.initialise(x)
     nn.init.constant_(prior.log_variance, -0.7)
     z = torch.randn(2, 7, LATENT)
-    components = Gaussian(encode(x, known).mean, torch.full((5, LATENT), -0.7))
-    p = prior(None, encode)
+    components = Gaussian(model.encode(x, known).mean, torch.full((5, LATENT), -0.7))
+    p = prior(None, model)
     assert_close(p.log_prob(z), by_hand(torch.full((5,), 0.2), components, z))
     p.log_prob(z).sum().backward()
     assert prior.log_variance.grad != 0
-    assert all((v.grad != 0).any() for v in encode.parameters() if v.grad is not None)
+    assert all((v.grad != 0).any() for v in model.parameters() if v.grad is not None)
     assert "exemplars" in prior.state_dict()
 
 
 @pytest.mark.parametrize("make", [priors.Vamp, priors.Exemplar])
 @pytest.mark.parametrize("images", [2, 5, 9])
 def test_mixtures_begin_as_training_images_repeated_where_these_are_few(make, images):
-    prior, x = make(LATENT, SHAPE, 5), torch.rand(images, *SHAPE)
+    prior, x = make(Sizes(SHAPE, LATENT), 5), torch.rand(images, *SHAPE)
     prior.initialise(x)
     kept = prior.pseudo_inputs if make is priors.Vamp else prior.exemplars
     assert prior.examples == 5
@@ -185,30 +187,31 @@ def test_mixtures_begin_as_training_images_repeated_where_these_are_few(make, im
 
 
 def test_vamp_refuses_codes_without_a_density():
-    prior, encode = built(partial(priors.Vamp, components=5), 0)
+    prior, model = built(partial(priors.Vamp, components=5), 0)
     with pytest.raises(ConfigurationError, match="standard_normal"):
-        prior(None, Encoder(posterior=posteriors.Deterministic))
+        prior(None, Model(posterior=posteriors.Deterministic))
     with pytest.raises(ConfigurationError, match="components"):
-        priors.Vamp(LATENT, SHAPE, 0)
-    assert prior(None, encode)
+        priors.Vamp(Sizes(SHAPE, LATENT), 0)
+    assert prior(None, model)
 
 
 def test_exemplars_take_the_mean_of_any_code():
-    prior, encode = priors.Exemplar(LATENT, SHAPE, 5), Encoder(posterior=posteriors.Deterministic)
-    assert_close(prior(None, encode).component_distribution.mean, encode(prior.exemplars, None).mean)
+    prior, model = priors.Exemplar(Sizes(SHAPE, LATENT), 5), Model(posterior=posteriors.Deterministic)
+    assert_close(prior(None, model).component_distribution.mean, model.encode(prior.exemplars).mean)
 
 
 def test_vamp_mixes_layered_codes():
-    bottom_up = posteriors.BottomUp(6, 3, [1])
-    prior, z = priors.Vamp(LATENT, SHAPE, 5), torch.randn(2, 7, LATENT)
-    p = prior(None, lambda x, context: bottom_up(x.flatten(1)))
+    bottom_up = posteriors.BottomUp(6, Sizes(latent=3), [1])
+    prior, z = priors.Vamp(Sizes(SHAPE, LATENT), 5), torch.randn(2, 7, LATENT)
+    model = SimpleNamespace(encode=lambda x, context: bottom_up(x.flatten(1)))
+    p = prior(None, model)
     chain = bottom_up(prior.pseudo_inputs.flatten(1))
     each = torch.stack([chain.log_prob(one.expand(5, LATENT)) for one in z.flatten(0, 1)])
     assert_close(p.log_prob(z), (each.logsumexp(-1) - torch.tensor(5.0).log()).unflatten(0, (2, 7)))
 
 
 def test_the_top_down_prior_is_drawn_from_the_top():
-    prior = priors.TopDown(LATENT, upper=[2, 1], widths=[8])
+    prior = priors.TopDown(Sizes(latent=LATENT), upper=[2, 1], widths=[8])
     p, z = prior(None, None), torch.randn(5, LATENT)
     data, middle, top = z.split([1, 2, 1], -1)
     expected = td.Normal(0.0, 1.0).log_prob(top).sum(-1)
@@ -217,22 +220,23 @@ def test_the_top_down_prior_is_drawn_from_the_top():
     assert prior.sizes == [1, 2, 1]
     assert_mean(p.sample((20_000,))[:, 3], torch.zeros(()))
     with pytest.raises(ConfigurationError, match="bottom_up"):
-        priors.TopDown(3, upper=[2, 1])
+        priors.TopDown(Sizes(latent=3), upper=[2, 1])
 
 
 def test_uniform_priors_are_uniform():
     z = torch.tensor([0.0, 1.0, 1.0, 0.0])
-    assert_close(priors.UniformCategorical(4, 2)(None, None).log_prob(z).exp(), torch.tensor(0.25))
+    sizes = Sizes(latent=4)
+    assert_close(priors.UniformCategorical(sizes, 2)(None, None).log_prob(z).exp(), torch.tensor(0.25))
     code = torch.tensor([0.3, -0.2, 0.0, 1.0])
     expected = td.Normal(0.0, 1.0).log_prob(code[:2]).sum() - torch.tensor(2.0).log()
-    assert_close(priors.JointGaussianCategorical(4, [2])(None, None).log_prob(code), expected)
+    assert_close(priors.JointGaussianCategorical(sizes, [2])(None, None).log_prob(code), expected)
     with pytest.raises(ConfigurationError, match="categories"):
-        priors.UniformCategorical(4, 3)
+        priors.UniformCategorical(sizes, 3)
 
 
 def bent(make, context=0):
     """A flow prior in double precision, far from the identity."""
-    prior = make(latent=LATENT, shape=SHAPE, context=context).double()
+    prior = make(Sizes(SHAPE, LATENT, context=context)).double()
     for parameter in prior.parameters():
         nn.init.normal_(parameter, std=0.4)
     return prior
@@ -268,13 +272,13 @@ def test_samples_of_flow_priors_are_noise_to_their_transform(make):
 
 @every_flow
 def test_flow_priors_use_the_context(make):
-    prior, encode = built(make)
+    prior, model = built(make)
     context = torch.randn(7, CONTEXT, requires_grad=True)
-    p = prior(context, encode)
+    p = prior(context, model)
     p.log_prob(torch.randn(2, 7, LATENT)).sum().backward()
     assert (context.grad != 0).any(-1).all()
     z = torch.zeros(7, LATENT)
-    assert (prior(context.detach() + 1, encode).log_prob(z) != p.log_prob(z)).all()
+    assert (prior(context.detach() + 1, model).log_prob(z) != p.log_prob(z)).all()
 
 
 @every_flow

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import ConfigurationError
 from aelab.metrics.importance import NLL, log_evidence
 from aelab.runs.build import build
@@ -31,7 +31,7 @@ def nll(run):
 @torch.no_grad()
 def estimated(run, samples, seed=1):
     """-log p(x) of each test image and the effective number of codes, with the kept weights."""
-    parts = build(settings_of(run.config))
+    parts = build(recorded_settings(run.config))
     parts.training.load_state_dict(load(run.checkpoints / "best.ckpt")["state_dict"])
     model = parts.training.model.eval()
     torch.manual_seed(seed)

@@ -58,7 +58,7 @@ def render(comparison: Comparison) -> str:
 
 
 def families(metrics: Iterable[Quantity]) -> dict[str, list[Quantity]]:
-    """Metrics by all but the last part of their names: a table for each."""
+    """The metrics by all but the last part of their names: a table for each."""
     found: dict[str, list[Quantity]] = {}
     for metric in metrics:
         found.setdefault(metric.name.rpartition("/")[0] or "other", []).append(metric)

@@ -1,14 +1,12 @@
 """Images on disk in the form in which they are used: one memory map for each set of files and shape.
 
-A map is written once, beside its name, and renamed when it is whole; any of them may be deleted at any time.
+A map is written once, whole; any of them may be deleted at any time.
 """
 
 import hashlib
 import math
 import os
-import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor
 
 from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.files import atomic
 
 DIGEST = 32  # hexadecimal digits of an md5, which stand behind the pixels
 
@@ -85,20 +84,14 @@ def _open(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
 
 
 def _write(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
-    partial = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
+        with atomic(path) as new, new.open("xb") as file:
             _fill(file, shape, blocks)
-        partial.replace(path)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); {math.prod(shape) / 1e6:,.0f} MB are needed "
             "there, or in another folder with the environment variable AELAB_DATA"
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def _fill(file: BinaryIO, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
@@ -110,5 +103,3 @@ def _fill(file: BinaryIO, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) 
         file.write(content)
         digest.update(content)
     file.write(digest.hexdigest().encode("ascii"))
-    file.flush()
-    os.fsync(file.fileno())

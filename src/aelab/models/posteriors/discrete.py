@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
-from aelab.core.schedules import Schedule, constant
+from aelab.core.schedules import Schedule, scheduled
 from aelab.models.distributions import Gaussian, Joint, OneHot, bounded
 from aelab.models.posteriors.base import Features, Posterior, vector
 
@@ -28,7 +28,7 @@ class GumbelCategorical(Posterior):
                 "latent must be a multiple of at least 2 categories"
             )
         self.groups = (latent // categories, categories)
-        self.temperature = constant(temperature)
+        self.temperature = scheduled(temperature)
         self.projection = nn.Linear(vector(features, "gumbel"), latent)
 
     def forward(self, h: Tensor, step: int = 0) -> OneHot:
@@ -48,7 +48,7 @@ class JointGaussianCategorical(Posterior):
         latent = sizes.latent
         super().__init__((latent,))
         self.discrete, self.continuous = list(discrete), continuous_size(latent, discrete)
-        self.temperature = constant(temperature)
+        self.temperature = scheduled(temperature)
         self.projection = nn.Linear(vector(features, "joint"), latent + self.continuous)
 
     def forward(self, h: Tensor, step: int = 0) -> Joint:

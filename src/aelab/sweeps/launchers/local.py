@@ -12,10 +12,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any
 
-from hydra.utils import get_class
-
 from aelab.cluster.gpus import VISIBLE
 from aelab.cluster.processes import print_to, share_cores
+from aelab.config.construct import locate
 from aelab.core.signals import ENDING
 from aelab.loggers import Tracker
 from aelab.runs.build import preload_data
@@ -101,8 +100,8 @@ def _preload(plan: Plan) -> None:
     """Read what all trials have in common, in the process that they are forked from."""
     for config in plan.compositions:
         preload_data(config)
-        for node in (config.get("logger") or {}).values():
-            tracker: type[Tracker[Any]] = get_class(node._target_)
+        for name, node in (config.get("logger") or {}).items():
+            tracker: type[Tracker[Any]] = locate(node._target_, f"logger.{name}")
             tracker.preload()
     for common in (tree, changes, packages):
         common()

@@ -15,7 +15,7 @@ from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.data.kinds import Kind
 from aelab.models import Autoencoder
-from aelab.training.base import epoch_of
+from aelab.training.measured import epoch_of
 
 
 class Pictures(Callback):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.schedules import Constant, Schedule, constant
+from aelab.core.schedules import Constant, Schedule, scheduled
 from aelab.objectives.base import Term
 from aelab.training.base import Training
 
@@ -122,7 +122,7 @@ def scheduled_attributes(members: Sequence[Training]) -> list[ScheduledAttribute
             else:
                 varies = _is_number(value) and any(other != value for other in values)
             if varies:
-                found.append(ScheduledAttribute((vars(alike[0]), name), [constant(v) for v in values]))
+                found.append(ScheduledAttribute((vars(alike[0]), name), [scheduled(v) for v in values]))
     return found
 
 

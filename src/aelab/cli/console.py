@@ -1,0 +1,56 @@
+"""`aelab COMMAND ...`, and the scripts, which are a command each."""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from aelab import __version__
+from aelab.cli.flags import flags
+from aelab.cli.overview import commands, overview
+from aelab.config.nearest import nearest
+from aelab.core.errors import AelabError
+
+
+def main() -> None:
+    """Run the command that the first word names; words without one say what there is."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("--help", "-h"):
+        print(overview(), end="")
+    elif name == "--version":
+        print(__version__)
+    elif name in ("--completion", "--complete"):
+        _complete(name, arguments)
+    elif name == "sweep":
+        run("train", ["-m", *arguments], ("train",))
+    elif name in commands():
+        run(name, arguments, (name,))
+    else:
+        _fail(f"unknown command {name!r}; {nearest(name, list(commands()))}")
+
+
+def run(name: str, arguments: Sequence[str] | None = None, command: Sequence[str] = ()) -> None:
+    """Carry out a command; one sentence and exit code 1 where that cannot be.
+
+    arguments: None takes the process's own.  command: the words by which the program knows the command.
+    """
+    try:
+        given, rest = flags(name, sys.argv[1:] if arguments is None else arguments)
+    except AelabError as error:
+        _fail(str(error))
+    from aelab.cli.command import carry_out  # Hydra, once there is something to compose
+
+    carry_out(name, rest, command, given.config_dir, given.json)
+
+
+def _complete(flag: str, arguments: Sequence[str]) -> None:
+    from aelab.cli.completion import candidates, script
+
+    try:
+        print(script(*arguments) if flag == "--completion" else candidates(*arguments), end="")
+    except (AelabError, TypeError) as error:
+        _fail(str(error))
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,288 @@
+"""`aelab` as a user meets it: what there is, what a mistake is answered with, parts of one's own, JSON."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small import SMALL, TINY, only
+
+import aelab
+from aelab.cli.completion import candidates, script
+from aelab.cli.overview import commands
+from aelab.config.folders import choices, searched_first
+from aelab.config.trusted import parts
+from aelab.core.errors import ConfigurationError, RunError
+from aelab.core.invocation import Invocation
+from aelab.core.paths import conf_dir
+
+SOURCE = Path(__file__).parents[2] / "src"
+STUB = f"#!{sys.executable}\nfrom aelab.cli.console import main\nif __name__ == '__main__':\n    main()\n"
+# Several commands in one process, which imports torch once.
+EACH = """
+import json, sys
+from aelab.cli.console import run
+for name, *arguments in json.loads(sys.argv[1]):
+    run(name, arguments)
+"""
+NETWORK = """# @package model
+encoder:
+  _target_: mine.Encoder
+  _partial_: true
+  widths: [16]
+  activation: {_target_: torch.nn.ReLU, _partial_: true}
+decoder:
+  _target_: aelab.models.networks.mlp.MLPDecoder
+  _partial_: true
+  widths: [16]
+  activation: ${model.encoder.activation}
+"""
+
+
+@pytest.fixture
+def user(tmp_path, script_environment):
+    """An empty folder of a user with the console command on the PATH: runs a line there."""
+    program = tmp_path / "bin" / "aelab"
+    program.parent.mkdir()
+    program.write_text(STUB)
+    program.chmod(0o755)
+    (tmp_path / "here").mkdir()
+    environment = {
+        **script_environment,
+        "PATH": os.pathsep.join([str(program.parent), script_environment.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(SOURCE), str(tmp_path / "lib")]),
+    }
+
+    def run(*words, **more):
+        return subprocess.run(
+            words,
+            cwd=tmp_path / "here",
+            env={**environment, **more},
+            capture_output=True,
+            text=True,
+            timeout=170,
+        )
+
+    run.folder = tmp_path / "here"
+    return run
+
+
+@pytest.fixture
+def own(user):
+    """A folder of configurations of the user's own, with a network of a package of theirs."""
+    (user.folder.parent / "lib").mkdir()
+    (user.folder.parent / "lib" / "mine.py").write_text(
+        "from aelab.models.networks.mlp import MLPEncoder\n\n\nclass Encoder(MLPEncoder): ...\n"
+    )
+    conf = user.folder / "conf"
+    for name, text in {
+        "network/mine": NETWORK,
+        "optimizer/adam": "_target_: torch.optim.Adam\n_partial_: true\nlr: 0.0123\n",
+        "local/default": "# @package _global_\nthreads: 1\n",
+    }.items():
+        path = conf / f"{name}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    return conf
+
+
+def documents(text):
+    """The JSON documents that follow each other in a text of nothing else."""
+    found = []
+    while text := text.strip():
+        document, end = json.JSONDecoder().raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
+
+
+def test_each_command_is_a_file_of_conf_and_a_module_and_a_script():
+    names = {path.stem for path in conf_dir().glob("*.yaml")}
+    assert set(commands()) == {*names, "sweep"}
+    for name in names:
+        assert (SOURCE / "aelab" / "cli" / f"{name}.py").is_file()
+        assert f'run("{name}")' in (SOURCE.parent / "scripts" / f"{name}.py").read_text()
+    assert all(line.endswith(".") for line in commands().values())
+
+
+def test_without_words_it_says_what_there_is(user):
+    shown = user("aelab")
+    assert shown.returncode == 0
+    for name, line in commands().items():
+        assert any(row.split(None, 1) == [name, line] for row in shown.stdout.splitlines()), name
+    assert user("aelab", "--help").stdout == user(sys.executable, "-m", "aelab").stdout == shown.stdout
+    assert user("aelab", "--version").stdout == f"{aelab.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["trian"], "unknown command 'trian'; did you mean train?"),
+        (["variant=vae"], "unknown command 'variant=vae'; there are compare, encode"),
+        (["sample", "--json", "run=x"], "--json is for what ends with a table: train, evaluate"),
+        (["train", "--jsn"], "unknown flag --jsn; did you mean --json?"),
+        (["train", "--config-dir"], "expected one argument"),
+        (["train", "--config-dir", "nowhere"], "nowhere is no folder: give one that holds configurations"),
+        (["train", "--config-name", "other"], "DIR/experiment/NAME.yaml"),
+        (["sweep", "--cfg", "job"], "--cfg shows one configuration: leave out -m"),
+        (["--completion", "tcsh"], "there is one for bash"),
+        (["train", "hydra.run.dir=x"], "hydra.run.dir has no effect here: outputs=FOLDER says where"),
+        (["sweep", "hydra.sweep.dir=x", "seed=0,1"], "hydra.sweep.dir has no effect here: outputs=FOLDER"),
+        (["sweep", "hydra.sweep.subdir=x", "seed=0,1"], "hydra.sweep.subdir has no effect here: outputs="),
+        (["compare", "runs=x", "hydra.run.dir=x"], "hydra.run.dir has no effect here: folder=FOLDER says"),
+        (["evaluate", "run=x", "hydra.run.dir=x"], "hydra.run.dir has no effect here: leave it out"),
+        (["train", "hydra.output_subdir=x"], "hydra.output_subdir has no effect"),
+        (["train", "+hydra.job.chdir=true"], "hydra.job.chdir has no effect"),
+        (["train", "trainer.fast_dev_run=true"], "does not work here: choose debug=fast_dev_run"),
+        (["train", "+trainer.overfit_batches=3"], "does not work here: choose debug=overfit"),
+        (["train", "hydra/launcher=joblib"], "unknown hydra/launcher 'joblib'; leave it out"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(user, words, sentence):
+    done = user("aelab", *words)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert sentence in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(user.folder.iterdir()) == []
+
+
+def test_a_folder_of_ones_own_holds_for_all_that_a_command_says(user, own):
+    shown = user("aelab", "train", "--config-dir", "conf", "network=mine", "--cfg", "job").stdout
+    assert "_target_: mine.Encoder" in shown
+    assert "lr: 0.0123" in shown  # in the place of the project's file of that name
+    assert "threads: 1" in shown  # from local/default
+    names = ", ".join(sorted([*choices("network"), "mine"]))
+    assert f"network: {names}" in user("aelab", "train", "-cd", "conf", "--help").stdout
+    mistaken = user("aelab", "train", "--config-dir=conf", "network=mien").stderr
+    assert mistaken == "error: unknown network 'mien'; did you mean mine?\n"
+    assert "unknown network 'mine'" in user("aelab", "train", "network=mine").stderr
+
+
+def test_parts_of_ones_own_are_trained_evaluated_and_loaded(user, own, monkeypatch):
+    conf, few = ["--config-dir", "conf"], [o for o in SMALL if not o.startswith(("model.", "threads"))]
+    trained = user("aelab", "train", *conf, "--json", "network=mine", "name=run", *few)
+    (found,) = documents(trained.stdout)
+    assert found["status"] == "finished"
+    assert found["metrics"]["test/mse"] > 0
+    assert "test metric" in trained.stderr
+    folder = Path(found["run"])
+    command = json.loads((folder / "record.json").read_text())["command"]
+    assert command[1:4] == [shutil.which("aelab", path=user.folder.parent / "bin"), "train", "--config-dir"]
+    others = [
+        ["evaluate", *conf, "--json", f"run={folder}", *TINY, *only("reconstruction")],
+        ["compare", "--json", "runs=outputs/run"],
+        ["reproduce", *conf, "--json", f"run={folder}", "check=true"],
+        ["sample", *conf, f"run={folder}", "count=2"],
+        ["train", *conf, "--json", "-m", "network=mine", *few, "seed=1,2", "sweep.dry_run=true"],
+    ]
+    done = user(sys.executable, "-c", EACH, json.dumps(others))
+    evaluation, comparison, check, *rest = documents(done.stdout.replace("samples   samples\n", ""))
+    assert evaluation["estimates"]["reconstruction/mse"]["value"] > 0
+    assert comparison["runs"][0]["seed"] == found["seed"] == 0
+    assert {row["metric"] for row in comparison["metrics"]} >= {"test/elbo", "test/mse"}
+    assert [run["bits_may_differ"] for run in check["runs"]] == [False]
+    assert [training[-1] for training in rest[0]["trainings"]] == ["seed=1", "seed=2"]
+    assert len(list((user.folder / "samples").glob("*.png"))) == 2
+
+    with pytest.raises(RunError, match=r"names 'mine.Encoder'.* --config-dir"):
+        aelab.load(folder)
+    monkeypatch.syspath_prepend(user.folder.parent / "lib")
+    assert type(aelab.load(folder, conf=own).model.encoder).__module__ == "mine"
+    with pytest.raises(RunError, match=r"names 'mine.Encoder'"):  # a trust that ends with its call
+        aelab.load(folder)
+
+
+def test_a_run_that_lies_in_a_folder_of_ones_own_lists_no_parts(user, own):
+    (own / "outputs" / "run").mkdir(parents=True)
+    (own / "outputs" / "run" / "config.yaml").write_text("model: {_target_: os.system}\n")
+    with searched_first([own]):
+        assert "mine.Encoder" in parts()
+        assert "os.system" not in parts()
+    assert "mine.Encoder" not in parts()
+
+
+def test_words_and_those_of_children_go_to_stderr_and_the_result_alone_to_stdout():
+    program = """
+import os, sys
+from aelab.core.terminal import result, results_as_json
+with results_as_json():
+    print("word")
+    os.system("echo child")
+    for argument in sys.argv[1:]:
+        result(number=float(argument))
+print("after")
+"""
+
+    def run(*arguments):
+        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+        assert sorted(done.stderr.split()) == ["child", "word"]
+        return done.stdout.removesuffix("after\n")
+
+    assert json.loads(run("nan")) == {"number": None}
+    assert json.loads(run("1", "2")) == [{"number": 1}, {"number": 2}]
+    assert run() == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("aelab tr", ["train "]),
+        ("aelab s", ["sample ", "sweep "]),
+        ("aelab train variant=beta_", ["variant=beta_tc_vae ", "variant=beta_vae "]),
+        ("aelab sweep -m variant=beta_v", ["variant=beta_vae "]),
+        ("aelab train trainer.max_ep", ["trainer.max_epochs="]),
+        ("aelab train train", ["trainer=", "trainer.", "training=", "training."]),
+        ("aelab train seed=1 optimizer=sgd optimizer.mo", ["optimizer.momentum="]),
+        ("aelab evaluate sui", ["suite=", "suite."]),
+        ("aelab train sui", []),
+        ("aelab train objective/", ["objective/penalty="]),
+        ("aelab train run=outputs/", []),
+    ],
+)
+def test_what_a_line_may_go_on_with(line, expected):
+    assert sorted(candidates(line).splitlines()) == sorted(expected)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_as_it_calls_the_function(user, own):
+    lines = [
+        "aelab train variant=beta_v",
+        "aelab train --config-dir conf network=mi",
+        "aelab eval",
+        "aelab train trainer.max_ep",
+    ]
+    program = 'eval "$(aelab --completion bash)"\ncomplete -p aelab\n'
+    for line in lines:
+        program += f"COMP_LINE='{line}' COMP_POINT={len(line)} COMPREPLY=()\n"
+        program += '_aelab aelab; printf "<%s>\n" "${COMPREPLY[@]}"\n'
+    done = user("bash", "-c", program)
+    assert done.stderr == ""
+    rule, *found = done.stdout.splitlines()
+    assert rule.endswith("-F _aelab aelab")
+    assert found == ["<beta_vae >", "<mine >", "<evaluate >", "<trainer.max_epochs=>"]
+
+
+def test_an_unknown_shell_has_no_completion():
+    with pytest.raises(ConfigurationError, match="bash"):
+        script("fish")
+
+
+def test_what_is_shown_to_be_copied_is_what_was_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "bin" / "aelab"
+    program.parent.mkdir()
+    program.write_text(STUB)
+    program.chmod(0o755)
+    called = Invocation(str(program), ("train",), (tmp_path / "my conf",))
+    assert called.argv(["seed=1"]) == [str(program), "train", "--config-dir", f"{tmp_path}/my conf", "seed=1"]
+    assert called.shown(["a=[1,2]"]) == f"{program} train --config-dir 'my conf' 'a=[1,2]'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert called.shown([]) == "aelab train --config-dir 'my conf'"
+    assert Invocation("scripts/train.py").shown(["seed=1"]) == "python scripts/train.py seed=1"
+    module = Invocation(f"{SOURCE}/aelab/__main__.py", ("train",))
+    assert module.shown(["seed=1"]) == "python -m aelab train seed=1"
