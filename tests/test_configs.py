@@ -34,11 +34,12 @@ USES = {
     "images": ["grey", "colour"],
 }
 PARTS = {"network": choices("network"), "likelihood": choices("likelihood"), **USES}
+OF_VECTORS = ("plain", "standardised")
 DETAILS = {
     "optimizer": choices("optimizer"),
     "lr_schedule": choices("lr_schedule"),
     "corruption": choices("corruption"),
-    "values": choices("values"),
+    "values": [choice for choice in choices("values") if choice not in OF_VECTORS],
     "objective/penalty": ["[]", *choices("objective/penalty")],
     "callback": ["[]", *choices("callback")],
 }
@@ -146,6 +147,21 @@ def _loaded(run):
 def test_every_other_choice(train, row):
     few = ["callbacks.importance_sampling.samples=20"] if row["callback"] == "importance_sampling" else []
     finished(train(*(f"{group}={choice}" for group, choice in row.items()), *few))
+
+
+@pytest.mark.parametrize("values", OF_VECTORS)
+def test_every_choice_of_values_of_vectors(train, values):
+    finished(train("data=iris", f"values={values}"))
+
+
+@pytest.mark.parametrize("variant", choices("variant"))
+def test_every_variant_is_of_vectors_too_but_those_that_compare_structure(train, variant):
+    overrides = ["data=wine", f"variant={variant}"]
+    if variant == "msssim_vae":
+        with pytest.raises(ConfigurationError, match="structural similarity is of images"):
+            train(*overrides)
+        return
+    assert finished(train(*overrides))["test/rmse"] > 0
 
 
 @pytest.mark.parametrize("debug", choices("debug"))

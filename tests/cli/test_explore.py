@@ -27,6 +27,6 @@ def test_runs_of_different_data_do_not_stand_side_by_side(train, tmp_path):
     one = train()
     other = train("data.name=others")
     with pytest.raises(
-        ConfigurationError, match=r"share their images, and these are of digits \[1, 8, 8\] and others"
+        ConfigurationError, match=r"share their data, and these are of digits \[1, 8, 8\] and others"
     ):
         main(compose([f"run={one.path}", f"other={other.path}", "device=cpu"], "explore"))

@@ -76,7 +76,7 @@ def test_weights_carry_what_makes_a_model_of_them(run, tmp_path):
     [
         ("hvae", ["format=torch_export"], "follows a gradient"),
         ("hyperspherical_vae", ["format=torch_export"], "encoder of 'hyperspherical_vae_digits' cannot be"),
-        ("vae condition=image", ["format=torch_export"], "decoder is shown a part of the image"),
+        ("vae condition=image", ["format=torch_export"], "decoder is shown a part of the observation"),
         ("vae", ["format=pickle"], "choose onnx"),
         ("vae", ["part=prior"], "choose all"),
         ("vae", ["format=safetensors", "part=encoder"], "part=all"),

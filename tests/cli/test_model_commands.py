@@ -227,7 +227,7 @@ def test_what_an_earlier_call_left_is_not_mixed_with_the_new(run, tmp_path):
 def test_codes_of_a_folder_do_not_depend_on_how_it_is_read(train_once, pictures, tmp_path, monkeypatch):
     run = train_once("values=dynamic")
     expected = aelab.load(run.path).encode([Image.open(path) for path in files_in(pictures)])
-    monkeypatch.setattr("aelab.cli.pictures.BLOCK", 4)
+    monkeypatch.setattr("aelab.data.kinds.pixels.BLOCK", 4)
     monkeypatch.setattr("aelab.cli.encode.BLOCK", 4)
     encode(configured("encode", run, tmp_path / "codes.npz", f"input={pictures}"))
     found = np.load(tmp_path / "codes.npz")

@@ -103,7 +103,7 @@ def test_every_group_mirrors_the_source():
     """A newcomer finds the code of a group by its name."""
     # Parts of torch and Lightning; files that choose among others; models/ladder and data/values.
     homes = {"callback", "logger", "trainer", "optimizer", "lr_schedule"}
-    homes |= {"variant", "experiment", "debug", "local", "structure", "binarization"}
+    homes |= {"variant", "experiment", "debug", "local", "structure"}
     for group in (path for path in conf_dir().iterdir() if path.is_dir() and path.name not in homes):
         source = ROOT / "src/aelab"
         stems = {path.stem for path in source.rglob("*") if path.suffix == ".py" or path.is_dir()}

@@ -20,9 +20,8 @@ from aelab.runs.trained import Trained
 
 def explorer_of(known):
     run = Run(RunFolder(Path()), OmegaConf.create({"name": known.name}), "")
-    return Explorer(
-        known, Trained(known.model, run, SHAPE, known.data.kind, known.data.values, known.device)
-    )
+    data = known.data
+    return Explorer(known, Trained(known.model, run, SHAPE, data.kind, data.values, known.device))
 
 
 def test_a_code_is_decoded_to_the_image_it_came_from():
@@ -93,13 +92,13 @@ def test_samples_follow_the_seed_and_need_a_prior():
     assert first.tobytes() == again.tobytes() != other.tobytes()
     with pytest.raises(InapplicableError, match="no prior"):
         explorer_of(subject(prior=False)).samples(16, Choice(), 0)
-    assert explorer.image(Choice(2)).shape == (1, *SHAPE)
+    assert explorer.chosen(Choice(2)).shape == (1, *SHAPE)
 
 
 def test_a_model_that_is_shown_a_part_of_the_image_keeps_it():
-    explorer = explorer_of(subject(conditioner=VisibleQuadrants(SHAPE)))
+    explorer = explorer_of(subject(conditioner=VisibleQuadrants(Sizes(SHAPE))))
     for place in (0, 3):
-        x = explorer.image(Choice(place))
+        x = explorer.trained.seen(explorer.chosen(Choice(place)))
         shown = explorer.decoded(torch.zeros(2, 4), Choice(place))
         assert torch.equal(shown[:, :, 1, 0], x[:, :, 1, 0].expand(2, -1))
         assert not shown[:, :, 0].any()

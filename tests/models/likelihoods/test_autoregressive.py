@@ -170,7 +170,7 @@ def test_it_learns_by_any_objective():
 
 
 def test_it_is_built_trained_and_measured_as_any_other():
-    digits = ["data=digits", "binarization=threshold", f"model.likelihood._target_={__name__}.Autoregressive"]
+    digits = ["data=digits", "values=threshold", f"model.likelihood._target_={__name__}.Autoregressive"]
     parts = build_parts(compose([*SMALL, *digits, "+model.likelihood.positions=64"]))
     training, batch = parts.training, parts.data.val_examples(8)
     optimizer = training.make_optimizer(list(training.model.parameters()))
@@ -184,7 +184,7 @@ def test_it_is_built_trained_and_measured_as_any_other():
         costs.append(loss.item())
     assert costs[-1] < costs[0] - 1
     with torch.no_grad():
-        measure = estimands(training.model.latent)
+        measure = estimands(training.model.latent, parts.data.kind, parts.data.values.bits)
         measure.update(training.model(batch))
         values = measure.compute()
         assert values.keys() >= {"elbo", "mse", "bits_per_dim"}
