@@ -33,7 +33,7 @@ from aelab.training.checkpoints import load, resume_points
 from aelab.training.window import Window
 
 OVERRIDES = [
-    "variant=vae", "corruption=masking", "binarization=dynamic", "data.batch_size=32", "callback=ema",
+    "variant=vae", "corruption=masking", "values=dynamic", "data.batch_size=32", "callback=ema",
     "lr_schedule=cosine", "training.accumulate_grad_batches=2", "trainer.max_epochs=4", "logger=[]",
     "trainer.val_check_interval=0.5", "trainer.log_every_n_steps=7", "resume_points.every_batches=3",
     "model.encoder.widths=[32]", "model.decoder.widths=[32]", "pictures.every_n_epochs=2", "threads=1",

@@ -61,7 +61,7 @@ def main() -> int:
     for title, columns in TABLES.items():
         for kind in sorted({kind for kind, _ in runs}):
             chosen = {name: seeds for (other, name), seeds in runs.items() if other == kind}
-            print(f"\n### {title}: binarization {kind}\n")
+            print(f"\n### {title}: values {kind}\n")
             print("\n".join(table(chosen, columns)))
     return 0
 
@@ -74,7 +74,7 @@ def evaluated(folder: Path, suite: str) -> dict[tuple[str, str], Seeds]:
     """
     newest: dict[tuple[str, str, str], dict[int, Mapping[str, float]]] = defaultdict(dict)
     for path, settings, found, values in sorted(_readable(folder, suite), key=_time):
-        kind = settings.data.binarization._target_.rpartition(".")[2].lower()
+        kind = settings.data.values._target_.rpartition(".")[2].lower()
         measured = [found.get("parts"), sorted(spaces_of(found)), found.get("data"), without_seed(settings)]
         seeds = newest[kind, str(settings.name), json.dumps(measured, sort_keys=True)]
         if settings.seed in seeds:
@@ -91,8 +91,8 @@ def _readable(
             continue
         try:
             settings, found, values = trusted_settings(run.config), run.suite(suite), run.estimates(suite)
-            if OmegaConf.select(settings, "data.binarization._target_") is None:
-                raise RunError(f"{run.config} names no data.binarization")
+            if OmegaConf.select(settings, "data.values._target_") is None:
+                raise RunError(f"{run.config} names no data.values")
         except AelabError as error:
             print(f"warning: {run.path} is left out: {error}", file=sys.stderr)
             continue

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from aelab.core.records import Batch, Sizes
+from aelab.data import kinds
 from aelab.data.module import DataModule
-from aelab.data.splits import Images, Splits
-from aelab.data.values import Grey
+from aelab.data.splits import Observations, Splits
+from aelab.data.values import Grey, Plain
 from aelab.evaluation.subject import Subject
 from aelab.models import Autoencoder
 from aelab.models.distributions import Gaussian
@@ -24,12 +25,12 @@ SHAPE, SIDE = (1, 2, 2), 2
 class Vectors:
     """What a subject reads of a data module, for real vectors, which pixels could not hold."""
 
-    name, classes = "vectors", None
+    name, classes, kind, values = "vectors", None, kinds.Reals(), Plain()
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
 
-    def images(self, split: str) -> "Rows":
+    def observations(self, split: str) -> "Rows":
         return Rows(self.x)
 
     def batches(self, split: str, size: int) -> "Rows":
@@ -45,7 +46,7 @@ class Rows:
         self.x, self.size = x, size
 
     @property
-    def images(self) -> "Rows":
+    def observations(self) -> "Rows":
         return self
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ class Arrays:
         for split, count in (("train", 4000), ("test", 300)):
             y = rng.integers(0, 4, count)
             x = rng.integers(0, 90, (count, *SHAPE)) + 150 * np.eye(4, dtype=int)[y].reshape(-1, *SHAPE)
-            parts[split] = Images(torch.from_numpy(x.astype(np.uint8)), torch.from_numpy(y))
+            parts[split] = Observations(torch.from_numpy(x.astype(np.uint8)), torch.from_numpy(y))
         return Splits(**parts, checksums={"x": "md5:arrays"})
 
 
@@ -114,7 +115,9 @@ def subject(
     labels: bool = True, conditioner: nn.Module | None = None, seed: int = 0,
 ) -> Subject:  # fmt: skip
     """A model and its data, of which all is known."""
-    data = DataModule("grey", Arrays(), SHAPE, 4 if labels else None, 64, 500, 100, Grey(), 0)
+    data = DataModule(
+        "grey", Arrays(), SHAPE, 4 if labels else None, 64, 500, 100, kinds.Pixels(), Grey(), 0, (0, 1)
+    )
     model = Autoencoder(
         Flat(), posterior or Pixels(), decoder or Shown(), Fixed(),
         prior=StandardNormal(Sizes(latent=4)) if prior else None, conditioner=conditioner,

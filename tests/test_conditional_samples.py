@@ -15,7 +15,7 @@ from aelab.training.checkpoints import load
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_samples_carry_their_label(train, real_data):
     mnist = ["data=mnist", f"data.root={real_data('mnist')}", "logger=[]"]
-    variant = ["variant=flow_prior_vae", "condition=label", "binarization=dynamic"]
+    variant = ["variant=flow_prior_vae", "condition=label", "values=dynamic"]
     run = train(*variant, *mnist, base=["trainer.max_epochs=12", "threads=1"])
     parts = build(recorded_settings(run.config))
     parts.training.load_state_dict(load(run.checkpoints / "best.ckpt")["state_dict"])

@@ -38,7 +38,7 @@ DETAILS = {
     "optimizer": choices("optimizer"),
     "lr_schedule": choices("lr_schedule"),
     "corruption": choices("corruption"),
-    "binarization": choices("binarization"),
+    "values": choices("values"),
     "objective/penalty": ["[]", *choices("objective/penalty")],
     "callback": ["[]", *choices("callback")],
 }

@@ -18,7 +18,7 @@ from aelab.training.checkpoints import load, resume_points
 ROOT = Path(__file__).parents[1]
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "threads=1", "logger=[]"]
 # 283 validation images in batches of 100 leave three batches for two processes, the last of 83.
-UNEVEN = ["data.validation=283", "data.eval_batch_size=100", "binarization=dynamic"]
+UNEVEN = ["data.validation=283", "data.eval_batch_size=100", "values=dynamic"]
 
 
 def command(folder: Path, *overrides: str) -> list[str]:

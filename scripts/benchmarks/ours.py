@@ -12,7 +12,7 @@ from pytorch_lightning import Callback
 from aelab.config.compose import compose
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.core.signals import Signals
-from aelab.data.splits import Images, Splits
+from aelab.data.splits import Observations, Splits
 from aelab.runs.build import Parts, build, make_trainer
 from aelab.runs.folder import Run
 from aelab.runs.prepare import begin
@@ -32,7 +32,7 @@ class Synthetic:
     def load(self) -> Splits:
         x = pixels(IMAGES + HELD_OUT)
         y = torch.arange(len(x)) % CLASSES
-        return Splits(Images(x[:IMAGES], y[:IMAGES]), Images(x[IMAGES:], y[IMAGES:]), {})
+        return Splits(Observations(x[:IMAGES], y[:IMAGES]), Observations(x[IMAGES:], y[IMAGES:]), {})
 
 
 def most_steps(case: Composition) -> int:
@@ -51,7 +51,7 @@ def configuration(case: Composition, steps: int) -> DictConfig:
         "data.classes": CLASSES,
         "data.validation": HELD_OUT,
         "data.batch_size": case.batch_size,
-        "binarization": "grey",
+        "values": "grey",
         "logger.wandb.mode": "offline",
         "trainer.max_epochs": 1,
         "trainer.limit_train_batches": warmup(steps) + steps + 1,

@@ -75,7 +75,7 @@ def training_images(folder):
     from aelab.config.recorded import recorded_settings
     from aelab.runs.build import build
 
-    return len(build(recorded_settings(folder.config)).data.images("train"))
+    return len(build(recorded_settings(folder.config)).data.observations("train"))
 
 
 def test_wandb_keeps_the_tables(tmp_path):

@@ -152,7 +152,7 @@ def test_a_failed_run_is_counted_with_its_reason(tmp_path):
     "other",
     [
         {"data": {"checksums": {"digits": "md5:2"}}},
-        {"settings": {"data": {"binarization": {"_target_": "aelab.data.values.Dynamic"}}}},
+        {"settings": {"data": {"values": {"_target_": "aelab.data.values.Dynamic"}}}},
     ],
 )
 def test_different_test_data_are_refused_unless_asked_for(tmp_path, other):

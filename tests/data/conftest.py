@@ -12,7 +12,7 @@ from servers import Quiet, start
 
 from aelab.data.sources.idx import Idx
 from aelab.data.sources.published import PublishedFile
-from aelab.data.splits import Images
+from aelab.data.splits import Observations
 
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -72,14 +72,14 @@ def published() -> Published:
 
 
 @pytest.fixture
-def numbered() -> Callable[..., Images]:
+def numbered() -> Callable[..., Observations]:
     """Images whose first pixels spell their own number, so that a batch tells where it comes from."""
 
-    def build(count: int, labels: bool = True) -> Images:
+    def build(count: int, labels: bool = True) -> Observations:
         number = torch.arange(count)
         x = torch.full((count, 1, 2, 4), 128, dtype=torch.uint8)
         x[:, 0, 0, 0], x[:, 0, 0, 1] = (number // 256).byte(), (number % 256).byte()
-        return Images(x, number if labels else None)
+        return Observations(x, number if labels else None)
 
     return build
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aelab.core.errors import ConfigurationError, DataError
-from aelab.data.sources.arrays import Arrays
+from aelab.data.sources.arrays import Arrays, Vectors
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_arrays_that_are_no_images_are_refused(write, x):
 
 @pytest.mark.parametrize("y", [np.zeros(5, int), np.zeros((6, 1), int), np.zeros(6)])
 def test_labels_that_do_not_fit_are_refused(write, pixels, y):
-    with pytest.raises(DataError, match=r"y_train holds .* for 6 images"):
+    with pytest.raises(DataError, match=r"y_train holds .* for 6 rows of x_train"):
         Arrays(write(x_train=pixels, x_test=pixels, y_train=y, y_test=y)).load()
 
 
@@ -130,3 +130,24 @@ def test_a_flipped_bit_never_changes_pixels_silently(tmp_path_factory, place, bi
     path.write_bytes(content)
     with suppress(DataError):
         np.testing.assert_array_equal(Arrays(path).load().train.x.squeeze(1), pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32])
+def test_vectors_are_kept_in_their_own_units(write, dtype):
+    x = np.array([[1, -200, 3e6], [4, 5, 6]]).astype(dtype)
+    splits = Vectors(write(x_train=x, x_test=x[:1], y_train=np.arange(2), y_test=np.arange(1))).load()
+    assert splits.train.x.dtype == torch.float32
+    assert torch.equal(splits.train.x, torch.from_numpy(x).float())
+    assert splits.train.y.tolist() == [0, 1]
+
+
+def test_vectors_that_are_none_are_refused(write, pixels):
+    for x, found in (
+        (pixels, r"of shape \(6, 5, 4\)"),
+        (np.zeros((0, 3)), r"of shape \(0, 3\)"),
+        (np.array([[1.0, 2.0], [3.0, np.nan]]), "nan in row 1, column 1"),
+        (np.array([[1.0, -np.inf]]), "-inf in row 0, column 1"),
+        (np.array([["a", "b"]]), "holds <U1"),
+    ):
+        with pytest.raises(DataError, match=found):
+            Vectors(write(x_train=x, x_test=x)).load()

@@ -13,13 +13,13 @@ from aelab.data.sources.idx import Idx
 
 CONF = Path(__file__).parents[2] / "conf"
 IDX = ["mnist", "fashion_mnist", "kmnist"]
-BINARIZATIONS = sorted(path.stem for path in (CONF / "binarization").glob("*.yaml"))
+GREY_VALUES = ("dynamic", "fixed", "grey", "threshold")
 
 
 @pytest.fixture
 def build(tmp_path):
     (tmp_path / "root.yaml").write_text(
-        "defaults:\n  - _self_\n  - data: digits\n  - binarization: grey\n"
+        "defaults:\n  - _self_\n  - data: digits\n  - values: null\n"
         f"hydra:\n  searchpath: [file://{CONF}]\nseed: 3\n"
     )
 
@@ -34,9 +34,9 @@ def loaders(data):
     return data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
 
 
-@pytest.mark.parametrize("binarization", BINARIZATIONS)
-def test_digits_make_batches_with_every_binarization(build, binarization):
-    data = build(f"binarization={binarization}", "data.eval_batch_size=100")
+@pytest.mark.parametrize("choice", GREY_VALUES)
+def test_digits_make_batches_with_every_binarization(build, choice):
+    data = build(f"values={choice}", "data.eval_batch_size=100")
     assert data.seed == 3
     assert [len(loader) for loader in loaders(data)] == [19, 3, 3]
     assert data.val_examples(7).x.shape == (7, 1, 8, 8)
@@ -97,7 +97,7 @@ def test_real_binarized_mnist_has_the_published_bytes_and_is_drawn_from_mnist(bu
     data = build("data=mnist_static", f"data.root={real_data('mnist_static')}")
     data.prepare_data()
     data.setup()  # it checks the bytes of the published text files
-    train, val, test = (loader.images.x for loader in loaders(data))
+    train, val, test = (loader.observations.x for loader in loaders(data))
     assert (len(train), len(val), len(test)) == (50_000, 10_000, 10_000)
     assert data.val_examples(10_000).x.unique().tolist() == [0, 1]
     assert not data.has_labels

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aelab.core.errors import ConfigurationError, DataError
+from aelab.data.kinds import Pixels
 from aelab.data.module import DataModule
 from aelab.data.sources.digits import Digits
-from aelab.data.splits import Images, Splits
+from aelab.data.splits import Observations, Splits
 from aelab.data.values import Dynamic, Fixed, Grey, Threshold
 
 
@@ -17,9 +18,9 @@ from aelab.data.values import Dynamic, Fixed, Grey, Threshold
 class Given:
     """A source of images made by the test."""
 
-    train: Images
-    test: Images
-    validation: Images | None = None
+    train: Observations
+    test: Observations
+    validation: Observations | None = None
 
     def prepare(self) -> None:
         pass
@@ -32,7 +33,7 @@ def images(count, first=0, classes=10):
     number = torch.arange(first, first + count)
     x = torch.full((count, 1, 2, 4), 128, dtype=torch.uint8)
     x[:, 0, 0, 0], x[:, 0, 0, 1] = (number // 256).byte(), (number % 256).byte()
-    return Images(x, number % classes)
+    return Observations(x, number % classes)
 
 
 def module(train=None, test=None, published=None, **options):
@@ -46,7 +47,9 @@ def module(train=None, test=None, published=None, **options):
         "batch_size": 8,
         "eval_batch_size": 8,
         "validation": 10,
-        "binarization": Grey(),
+        "kind": Pixels(),
+        "values": Grey(),
+        "bounds": (0, 1),
         "seed": 0,
     }
     return DataModule(**(defaults | options))
@@ -150,7 +153,7 @@ def test_a_published_validation_split_is_checked_too():
 
 def test_a_published_validation_split_is_binarized_too():
     published = replace(images(15), x=torch.full((15, 1, 2, 4), 128, dtype=torch.uint8))
-    data = module(published=published, validation=None, binarization=Fixed())
+    data = module(published=published, validation=None, values=Fixed())
     assert data.val_examples(15).x.unique().tolist() == [0, 1]
 
 
@@ -185,11 +188,11 @@ def mapped(every):
     return replace(every, rows=torch.arange(len(every)))
 
 
-@pytest.mark.parametrize("binarization", [Grey(), Dynamic()])
-def test_a_memory_map_gives_the_bits_of_images_in_memory_and_is_never_copied(binarization):
+@pytest.mark.parametrize("rule", [Grey(), Dynamic()])
+def test_a_memory_map_gives_the_bits_of_images_in_memory_and_is_never_copied(rule):
     every, test = attributed(50), attributed(20)
-    data = module(train=mapped(every), test=mapped(test), attributes=3, binarization=binarization)
-    copied = module(train=every, test=test, attributes=3, binarization=binarization)
+    data = module(train=mapped(every), test=mapped(test), attributes=3, values=rule)
+    copied = module(train=every, test=test, attributes=3, values=rule)
     for stage in ("train", "val", "test"):
         loaders = [getattr(d, f"{stage}_dataloader")() for d in (data, copied)]
         for a, b in zip(*loaders, strict=True):
@@ -197,13 +200,13 @@ def test_a_memory_map_gives_the_bits_of_images_in_memory_and_is_never_copied(bin
             assert torch.equal(a.y, b.y)
             assert torch.equal(a.attributes, b.attributes)
         whole = test if stage == "test" else every
-        assert loaders[0].images.x.data_ptr() == whole.x.data_ptr()
+        assert loaders[0].observations.x.data_ptr() == whole.x.data_ptr()
 
 
-@pytest.mark.parametrize("binarization", [Fixed(), Threshold()])
-def test_a_binarization_that_would_copy_a_memory_map_is_refused(binarization):
-    with pytest.raises(ConfigurationError, match="binarization=grey or dynamic"):
-        module(train=mapped(images(50)), binarization=binarization).setup()
+@pytest.mark.parametrize("rule", [Fixed(), Threshold()])
+def test_a_binarization_that_would_copy_a_memory_map_is_refused(rule):
+    with pytest.raises(ConfigurationError, match="values=grey or dynamic"):
+        module(train=mapped(images(50)), values=rule).setup()
 
 
 def test_another_shape_is_refused_with_the_one_that_works():
@@ -216,16 +219,17 @@ def test_another_shape_is_refused_with_the_one_that_works():
 def test_labels_beyond_the_classes_are_refused():
     with pytest.raises(DataError, match=r"test split: labels are 0 to 9, data\.classes=9 allows 0 to 8"):
         module(train=images(50, classes=9), classes=9).setup()
-    negative = replace(images(50), y=torch.arange(-1, 49) % 10 - 1)
-    with pytest.raises(DataError, match="labels are -1 to 8"):
+    negative = replace(images(50), y=torch.arange(-1, 49) % 10 - 2)
+    with pytest.raises(DataError, match="labels are -2 to 7"):
         module(train=negative).setup()
+    module(train=replace(images(50), y=negative.y + 1)).setup()  # -1: unknown
 
 
 def test_missing_labels_are_refused_where_classes_are_declared():
-    bare = Images(images(50).x)
+    bare = Observations(images(50).x)
     with pytest.raises(DataError, match=r"data\.classes=null would work"):
         module(train=bare).setup()
-    assert not module(train=bare, test=Images(images(20).x), classes=None).has_labels
+    assert not module(train=bare, test=Observations(images(20).x), classes=None).has_labels
     assert module().has_labels
 
 
@@ -247,7 +251,7 @@ def test_checksums_are_those_of_the_source():
 
 
 def test_examples_are_the_first_images_with_labels_and_the_same_noise_each_time():
-    data = module(binarization=Dynamic())
+    data = module(values=Dynamic())
     for examples, loader in (
         (data.val_examples, data.val_dataloader()),
         (data.test_examples, data.test_dataloader()),
@@ -255,15 +259,15 @@ def test_examples_are_the_first_images_with_labels_and_the_same_noise_each_time(
         first, again = examples(5), examples(5)
         assert torch.equal(first.x, again.x)
         assert torch.equal(first.y, next(iter(loader)).y[:5])
-    assert not torch.equal(data.val_examples(5).x, module(binarization=Dynamic(), seed=1).val_examples(5).x)
+    assert not torch.equal(data.val_examples(5).x, module(values=Dynamic(), seed=1).val_examples(5).x)
     assert len(data.test_examples(99).x) == 20
 
 
 def test_a_fixed_binarization_does_not_depend_on_how_the_data_are_cut():
-    alike = Images(torch.full((50, 1, 2, 4), 128, dtype=torch.uint8), torch.arange(50))
+    alike = Observations(torch.full((50, 1, 2, 4), 128, dtype=torch.uint8), torch.arange(50))
 
     def rows(split_seed):
-        data = module(train=alike, classes=50, binarization=Fixed(1), split_seed=split_seed)
+        data = module(train=alike, classes=50, values=Fixed(1), split_seed=split_seed)
         batches = [*data.train_dataloader(), *data.val_dataloader()]
         x, y = torch.cat([batch.x for batch in batches]), torch.cat([batch.y for batch in batches])
         return x[y.argsort()]
@@ -273,10 +277,10 @@ def test_a_fixed_binarization_does_not_depend_on_how_the_data_are_cut():
 
 
 def test_training_begins_at_the_position():
-    whole = module(binarization=Dynamic()).train_dataloader()
+    whole = module(values=Dynamic()).train_dataloader()
     whole.set_epoch(2)
     tail = list(whole)[3:]
-    data = module(binarization=Dynamic())
+    data = module(values=Dynamic())
     data.position = (2, 3)
     continued = list(data.train_dataloader())
     assert len(continued) == len(tail) == 2
@@ -321,7 +325,7 @@ def trainer(tmp_path):
 
 def test_lightning_sees_each_epoch_in_its_own_order_and_the_same_evaluation(trainer):
     def data():
-        return DataModule("digits", Digits(), [1, 8, 8], 10, 64, 500, 300, Dynamic(), seed=5)
+        return DataModule("digits", Digits(), [1, 8, 8], 10, 64, 500, 300, Pixels(), Dynamic(), 5, (0, 1))
 
     recorder = Recorder()
     used, expected = data(), data()

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from aelab.data.loader import EvalLoader, TrainLoader
-from aelab.data.splits import Images
+from aelab.data.splits import Observations
 from aelab.data.values import Dynamic, Grey
 
 COUNTS = st.integers(1, 40)
@@ -141,7 +141,7 @@ def test_evaluation_is_the_same_in_every_pass(numbered):
 
 @given(st.integers(1, 3))
 def test_a_loader_touches_no_global_generator(world):
-    images = Images(torch.full((9, 1, 2, 2), 128, dtype=torch.uint8))
+    images = Observations(torch.full((9, 1, 2, 2), 128, dtype=torch.uint8))
     state = torch.get_rng_state()
     assert len(list(train(images, world_size=world))) > 0
     assert len(list(evaluation(images, world_size=world))) > 0

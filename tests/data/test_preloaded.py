@@ -29,9 +29,9 @@ def test_runs_of_other_settings_share_what_was_read_and_get_the_same_images():
     first, second = cut("data.validation=100", "data.batch_size=7"), cut("seed=3")
     assert first.source is second.source
     for split in ("train", "val", "test"):
-        assert first.images(split).x.equal(alone.images(split).x)
+        assert first.observations(split).x.equal(alone.observations(split).x)
     assert first.checksums == alone.checksums
-    assert len(second.images("val").x) != 100
+    assert len(second.observations("val").x) != 100
 
 
 def test_nothing_is_shared_with_other_data(tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aelab.core.errors import ConfigurationError
 from aelab.data.loader import EvalLoader, TrainLoader
-from aelab.data.splits import Images, cut
+from aelab.data.splits import Observations, cut, subset
 from aelab.data.values import Dynamic, Grey
 
 
@@ -17,8 +17,8 @@ def view(numbered):
         whole = numbered(2 * count)
         attributes = torch.rand(2 * count, 3, generator=torch.Generator().manual_seed(0))
         rows = torch.arange(0, 2 * count, 2).flip(0)
-        mapped = Images(whole.x, whole.y, attributes, torch.arange(2 * count)).take(rows)
-        return mapped, Images(whole.x[rows], whole.y[rows], attributes[rows])
+        mapped = Observations(whole.x, whole.y, attributes, torch.arange(2 * count)).take(rows)
+        return mapped, Observations(whole.x[rows], whole.y[rows], attributes[rows])
 
     return build
 
@@ -85,3 +85,18 @@ def test_a_cut_is_a_number_or_a_share(asked, size):
 def test_a_cut_that_leaves_a_split_empty_is_refused(asked):
     with pytest.raises(ConfigurationError, match=r"data\.test=.* of ten images .* 1 to 9 or a share"):
         cut(asked, 10, "data.test", "ten images")
+
+
+@given(st.integers(1, 300), st.integers(0, 400), st.integers(0, 400))
+def test_a_subset_is_the_beginning_of_one_permutation(of, few, many):
+    few, many = sorted((few, many))
+    whole = subset(None, of)
+    assert sorted(whole.tolist()) == list(range(of))
+    assert subset(many, of).tolist() == whole[:many].tolist()
+    assert subset(few, of).tolist() == subset(many, of)[:few].tolist()
+
+
+def test_a_subset_of_sorted_rows_holds_every_class():
+    labels = torch.arange(10).repeat_interleave(100)  # as a folder for each class gives them
+    counts = labels[subset(200, of=len(labels))].bincount(minlength=10)
+    assert counts.min() > 5

@@ -1,10 +1,13 @@
+import json
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
-from aelab.data.values import Dynamic, Fixed, Grey, Threshold
+from aelab.data.values import Dynamic, Fixed, Grey, Plain, Standardised, Threshold, valued
 
 LEVELS = torch.arange(256, dtype=torch.uint8)
 SEEDS = st.integers(0, 2**32 - 1)  # a CPU generator heeds no more bits
@@ -14,11 +17,11 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("binarization", [Grey(), Dynamic(), Fixed(), Threshold()])
-def test_values_are_floats_of_the_same_shape_in_the_unit_interval(binarization):
+@pytest.mark.parametrize("rule", [Grey(), Dynamic(), Fixed(), Threshold()])
+def test_values_are_floats_of_the_same_shape_in_the_unit_interval(rule):
     x = LEVELS.view(4, 1, 8, 8)
     kept = x.clone()
-    values = binarization(binarization.prepare(x), generator())
+    values = rule(rule.prepare(x), generator())
     assert values.shape == x.shape
     assert values.dtype == torch.float32
     assert values.min() >= 0
@@ -86,5 +89,49 @@ def test_threshold_is_a_comparison(level):
 
 @pytest.mark.parametrize("level", [-0.1, 1.1, float("nan")])
 def test_a_level_outside_the_unit_interval_is_refused(level):
-    with pytest.raises(ConfigurationError, match=r"data\.binarization\.level"):
+    with pytest.raises(ConfigurationError, match=r"data\.values\.level"):
         Threshold(level).prepare(LEVELS)
+
+
+ROWS = torch.tensor([[1.0, 5.0, 100.0], [3.0, 5.0, 300.0], [8.0, 5.0, 200.0]])
+
+
+def standardised():
+    values = Standardised()
+    values.fit(ROWS)
+    return values
+
+
+def test_standardised_values_have_mean_zero_and_deviation_one_where_they_vary():
+    x = standardised()(ROWS, generator())
+    assert_close(x.mean(0), torch.zeros(3), atol=1e-6, rtol=0)
+    assert_close(x.std(0, correction=0), torch.tensor([1.0, 0.0, 1.0]))
+    assert_close(standardised().restore(x), ROWS)
+
+
+def test_what_was_learned_travels_as_plain_numbers():
+    other = Standardised()
+    other.load(json.loads(json.dumps(standardised().state())))
+    assert torch.equal(other(ROWS, generator()), standardised()(ROWS, generator()))
+    assert Plain().state() == Grey().state() == {}
+    for wrong in ({}, {"mean": [0.0]}, {"mean": [0.0], "deviation": [0.0]}, {"mean": "a", "deviation": "b"}):
+        with pytest.raises((LookupError, TypeError, ValueError)):
+            Standardised().load(wrong)
+
+
+def test_a_density_changes_with_its_units_by_the_log_volume():
+    values = standardised()
+    jacobian = torch.autograd.functional.jacobian(values.restore, torch.zeros(3))
+    assert values.log_volume == pytest.approx(jacobian.det().abs().log().item(), rel=1e-6)
+    assert Grey().log_volume == Plain().log_volume == 0
+
+
+def test_only_values_that_are_scaled_levels_are_described_by_bits():
+    assert {rule.bits for rule in (Grey(), Dynamic(), Fixed(), Threshold())} == {8}
+    assert Standardised().bits is Plain().bits is None
+
+
+def test_what_is_of_another_type_than_what_is_stored_are_values_already():
+    x = torch.rand(2, 3)
+    assert valued(x, Dynamic()) is x
+    assert torch.equal(valued(ROWS, standardised()), standardised()(ROWS, generator()))

@@ -123,7 +123,7 @@ def test_notes_name_as_many_images_as_there_are(run, evaluate):
     "overrides",
     [
         [],
-        ["variant=cvae", "binarization=dynamic", "corruption=masking"],
+        ["variant=cvae", "values=dynamic", "corruption=masking"],
         ["variant=ae"],
         ["variant=hvae", "callback=ema"],
     ],

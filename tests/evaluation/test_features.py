@@ -67,7 +67,7 @@ def test_a_network_is_trained_once_and_kept(digits, cache):
     assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
     assert list(cache.folder.iterdir()) == [path]
     assert (again.name, again.accuracy, again.task) == (first.name, first.accuracy, first.task)
-    images = grey(digits.images("test"))
+    images = grey(digits.observations("test"))
     assert all(torch.equal(a, b) for a, b in zip(first(images), again(images), strict=True))
 
 
@@ -81,7 +81,7 @@ def test_the_digits_are_told_apart(digits, kept):
     assert space.task == "labels"
     assert space.name.startswith("classifier/digits@")
     assert space.accuracy > 0.9
-    test = digits.images("test")
+    test = digits.observations("test")
     features, logits = space(grey(test))
     assert features.shape == (297, 64)
     assert logits.shape == (297, 10)
@@ -89,17 +89,17 @@ def test_the_digits_are_told_apart(digits, kept):
 
 
 def test_features_of_images_have_a_unit_of_their_own(digits, kept):
-    features, _ = kept[0](grey(digits.images("test")))
+    features, _ = kept[0](grey(digits.observations("test")))
     assert features.var(0).mean().item() == pytest.approx(1, rel=0.2)
 
 
 def test_features_do_not_depend_on_how_images_are_dealt_out(digits, kept):
-    images = grey(digits.images("test"))
+    images = grey(digits.observations("test"))
     assert torch.allclose(kept[0](images, 7)[0], kept[0](images)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "overrides", [["data.validation=100"], ["data.split_seed=3"], ["binarization=dynamic", "seed=9"]]
+    "overrides", [["data.validation=100"], ["data.split_seed=3"], ["values=dynamic", "seed=9"]]
 )
 def test_a_run_s_own_split_seed_and_noise_leave_the_space_alone(kept, cache, overrides):
     assert feature_space(data_of(*overrides), CPU).name == kept[0].name
@@ -135,7 +135,7 @@ def test_the_labels_that_a_run_leaves_out_leave_the_network_of_those_that_use_th
 def test_images_that_are_not_square_are_turned_too(stranger, cache):
     space = feature_space(stranger, CPU)
     assert space.task == "rotations"
-    features, logits = space(grey(stranger.images("test")))
+    features, logits = space(grey(stranger.observations("test")))
     assert features.isfinite().all()
     assert logits.shape == (50, 4)
 

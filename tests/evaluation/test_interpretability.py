@@ -72,7 +72,7 @@ def test_the_worst_reconstructions_are_shown_worst_first(found):
     with findings.tables[0].open() as file:
         errors = [float(row["squared_error"]) for row in csv.DictReader(file)]
     worst = np.argsort(-np.array(errors), kind="stable")[:5]
-    images = 255 * of.pixels("test")[:].numpy()[:, 0]
+    images = 255 * of.expected("test")[:].numpy()[:, 0]
     first, last = findings.figures
     assert cells(last, 2, 5)[0] == pytest.approx(images[worst], abs=1)
     assert cells(first, 2, 16)[0] == pytest.approx(images[:16], abs=1)

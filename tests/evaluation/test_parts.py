@@ -125,7 +125,7 @@ class Copies:
         return ""
 
     def __call__(self, of, count):
-        return of.pixels("test", count)[:]
+        return of.expected("test", count)[:]
 
 
 def test_a_decoder_that_ignores_its_codes_is_an_alarm(found):

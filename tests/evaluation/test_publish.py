@@ -41,6 +41,14 @@ def listener(tmp_path, monkeypatch):
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """A database of MLflow's that holds nothing yet: to make its tables takes two seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 def logged(folder, **changes):
     """Give a run loggers with changes to their options, as `mlflow__tracking_uri`."""
     config = OmegaConf.load(folder.config)
@@ -104,11 +112,10 @@ def test_loggers_that_are_none_are_refused(copy, evaluate, node):
 
 
 def test_an_mlflow_database_that_keeps_its_pictures_elsewhere_is_left_alone(
-    copy, evaluate, listener, tmp_path, caplog
+    copy, evaluate, listener, tmp_path, caplog, tables
 ):
-    uri = f"sqlite:///{copy.trackers / 'mlflow' / 'mlflow.db'}"
     (copy.trackers / "mlflow").mkdir()
-    client = mlflow.MlflowClient(uri)
+    client = mlflow.MlflowClient(f"sqlite:///{shutil.copy(tables, copy.trackers / 'mlflow')}")
     experiment = client.create_experiment("aelab", (tmp_path / "outside").as_uri())
     client.create_run(experiment, tags={"aelab.run_id": copy.read()["run_id"]})
     logged(copy, mlflow__experiment="aelab")
@@ -140,7 +147,9 @@ def test_the_pictures_of_a_run_s_own_database_lie_beside_it(copy, evaluate, list
         ("failed", "x", "FAILED"),
     ],
 )
-def test_the_verdict_on_a_run_stays_what_it_was(copy, evaluate, listener, status, code, verdict):
+def test_the_verdict_on_a_run_stays_what_it_was(copy, evaluate, listener, tables, status, code, verdict):
+    (copy.trackers / "mlflow").mkdir()
+    shutil.copy(tables, copy.trackers / "mlflow")
     logged(copy, mlflow__experiment="aelab").update(status=status, exit_code=code, steps="many")
     evaluate(copy, *SHORT)
     client = mlflow.MlflowClient(f"sqlite:///{copy.trackers / 'mlflow' / 'mlflow.db'}")

@@ -10,8 +10,9 @@ from aelab.config.compose import compose
 from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import Sizes
+from aelab.data import kinds
 from aelab.data.module import DataModule
-from aelab.data.splits import Images, Splits
+from aelab.data.splits import Observations, Splits
 from aelab.data.values import Dynamic, Fixed, Grey, Threshold
 from aelab.evaluation.disentanglement import Disentanglement
 from aelab.evaluation.generation import Generation
@@ -43,7 +44,7 @@ class Attributed:
                 [rng.random(count), rng.choice(levels, count), rng.choice([0, 1], count)], 1
             )
             x = rng.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
-            parts[split] = Images(torch.from_numpy(x), attributes=torch.from_numpy(attributes).float())
+            parts[split] = Observations(torch.from_numpy(x), attributes=torch.from_numpy(attributes).float())
         return Splits(**parts, checksums={})
 
 
@@ -57,7 +58,7 @@ def attributed(names=("any", "three", "two")):
 def test_a_level_means_the_same_in_every_split():
     of = attributed()
     for split in ("train", "test"):
-        three = of.data.images(split).attributes[:, 1].numpy()
+        three = of.data.observations(split).attributes[:, 1].numpy()
         assert np.array_equal(of.factors(split)["three"], (2 * three).astype(int))
 
 
@@ -68,7 +69,7 @@ def test_an_attribute_of_any_value_is_no_factor(found):
     assert "continuous" in findings.left_out["disentanglement/any"]
     assert "disentanglement/mig" in findings.estimates
     for column in (1, 2):
-        of.data.images("train").attributes[:, column].uniform_()
+        of.data.observations("train").attributes[:, column].uniform_()
     with pytest.raises(InapplicableError, match="attributes of made are continuous: any, three, two"):
         Subject(of.model, of.data, "known", 0, CPU).factors("test")
 
@@ -76,7 +77,7 @@ def test_an_attribute_of_any_value_is_no_factor(found):
 def test_a_measure_that_refuses_leaves_the_others(found):
     of = attributed()
     for split in ("train", "val", "test"):
-        of.data.images(split).attributes[:, 2] = 0
+        of.data.observations(split).attributes[:, 2] = 0
     findings = found(Disentanglement(train=300, test=200), of)
     assert "2 or more" in findings.left_out["disentanglement/dci"]
     assert {"disentanglement/mig", "disentanglement/sap"} <= findings.estimates.keys()
@@ -88,7 +89,7 @@ def test_codes_are_those_of_the_clean_image():
     assert np.array_equal(noisy.codes("test"), subject().codes("test"))
     trace = next(noisy.traces("test", 300))
     assert (trace.corrupted == 0).float().mean() > 0.8
-    torch.testing.assert_close(trace.x, noisy.pixels("test")[:300])
+    torch.testing.assert_close(trace.x, noisy.expected("test")[:300])
 
 
 def test_codes_are_computed_once_and_are_the_same_for_fewer_images():
@@ -139,18 +140,18 @@ def test_parts_of_an_image_that_are_told_are_neither_disturbed_nor_counted(found
     assert "told" in found(Generation(count=200), visible()).undefined["generation"]
 
 
-@pytest.mark.parametrize("binarization", [Grey(), Dynamic(), Fixed(), Threshold()])
-def test_samples_are_compared_with_what_their_means_tend_to(binarization):
-    data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, binarization, 0)
+@pytest.mark.parametrize("rule", [Grey(), Dynamic(), Fixed(), Threshold()])
+def test_samples_are_compared_with_what_their_means_tend_to(rule):
+    data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, kinds.Pixels(), rule, 0, (0, 1))
     of = Subject(subject().model, data, "known", 0, CPU)
     grey = Arrays().load().test.x.float() / 255
-    expected = (grey > 0.5).float() if isinstance(binarization, Threshold) else grey
-    assert torch.equal(of.pixels("test")[:], expected)
-    assert torch.equal(of.pixels("test", 10)[3:8], expected[3:8])
-    assert torch.equal(of.pixels("test")[torch.tensor([7, 2])], expected[[7, 2]])
-    reference = subject().pixels("train")[:20]
+    expected = (grey > 0.5).float() if isinstance(rule, Threshold) else grey
+    assert torch.equal(of.expected("test")[:], expected)
+    assert torch.equal(of.expected("test", 10)[3:8], expected[3:8])
+    assert torch.equal(of.expected("test")[torch.tensor([7, 2])], expected[[7, 2]])
+    reference = subject().expected("train")[:20]
     assert torch.equal(
-        of.pixels("train")[:20], (reference > 0.5).float() if expected is not grey else reference
+        of.expected("train")[:20], (reference > 0.5).float() if expected is not grey else reference
     )
 
 
@@ -164,10 +165,10 @@ def test_a_cross_entropy_of_grey_values_is_said_to_be_no_likelihood(found):
     model = subject().model
     model.likelihood = Bernoulli()
     notes = {}
-    for binarization in (Grey(), Dynamic()):
-        data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, binarization, 0)
+    for rule in (Grey(), Dynamic()):
+        data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, kinds.Pixels(), rule, 0, (0, 1))
         estimates = found(BOUND, Subject(model, data, "known", 0, CPU)).estimates
-        notes[type(binarization)] = [estimates[f"likelihood/{name}"].note for name in ("elbo", "nll", "rate")]
+        notes[type(rule)] = [estimates[f"likelihood/{name}"].note for name in ("elbo", "nll", "rate")]
     assert ["no likelihood" in note for note in notes[Grey]] == [True, True, False]
     assert not any("no likelihood" in note for note in notes[Dynamic])
 

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aelab.figures.grids import bands, grid
+from aelab.core.errors import ConfigurationError
+from aelab.figures.grids import folded, grid
 
 few = settings(max_examples=20, deadline=None)
 sides = st.integers(1, 70)
@@ -117,14 +118,22 @@ def test_as_many_captions_as_rows():
 @pytest.mark.parametrize("columns", [1, 2, 3, 5, 9])
 def test_bands_fold_long_rows_and_repeat_their_captions(columns):
     targets, outputs = noise(5), noise(10)[5:]
-    folded = []
+    parts = []
     for start in range(0, 5, columns):
-        folded += [targets[start : start + columns], outputs[start : start + columns]]
-    expected = grid(folded, ["x", "mean"] * (len(folded) // 2))
-    assert pixels(bands([targets, outputs], ["x", "mean"], columns)).tolist() == pixels(expected).tolist()
+        parts += [targets[start : start + columns], outputs[start : start + columns]]
+    expected = grid(parts, ["x", "mean"] * (len(parts) // 2))
+    assert (
+        pixels(grid(*folded([targets, outputs], ["x", "mean"], columns))).tolist()
+        == pixels(expected).tolist()
+    )
 
 
 def test_pictures_leave_their_tensors_alone():
     image = torch.full((1, 1, 2, 2), 1.5, dtype=torch.float16)
     grid([image], ["x"])
     assert (image == 1.5).all()
+
+
+def test_images_that_no_picture_can_show_are_refused():
+    with pytest.raises(ConfigurationError, match="images of 2 channels cannot be shown"):
+        grid([noise(3, channels=2)], [""])

@@ -13,19 +13,22 @@ from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.regression import MeanSquaredError
 
 from aelab.core.records import Batch, Trace
+from aelab.data.kinds import Pixels
 from aelab.metrics.estimands import (
     EVIDENCE,
-    RECONSTRUCTION,
     ActiveUnits,
     Means,
     estimands,
     evidence,
-    reconstruction,
 )
 from aelab.models.distributions import Bernoulli, Gaussian, PointMass, StandardGaussian
 from aelab.models.likelihoods import ContinuousBernoulli
 
 EVENT, LATENT, COUNT = (1, 4, 3), 3, 24
+
+
+def every():
+    return estimands(LATENT, Pixels(), bits=8.0)
 
 
 few = settings(max_examples=20, deadline=None)
@@ -60,11 +63,11 @@ def traces(sizes=(COUNT,), samples=2, likelihood="bernoulli", prior="standard", 
 
 
 def evidences():
-    return Means(evidence, EVIDENCE)
+    return Means(partial(evidence, bits=8.0), EVIDENCE)
 
 
 def reconstructions():
-    return Means(reconstruction, RECONSTRUCTION)
+    return Means(Pixels().errors, Pixels.quantities)
 
 
 def measured(metric, parts):
@@ -85,8 +88,8 @@ def cuts(draw):
 @given(sizes=cuts())
 def test_measures_do_not_depend_on_the_batch_size(prior, likelihood, sizes):
     options = {"prior": prior, "likelihood": likelihood}
-    whole = measured(estimands(LATENT), traces(**options))
-    assert measured(estimands(LATENT), traces(sizes, **options)) == pytest.approx(whole, rel=1e-9)
+    whole = measured(every(), traces(**options))
+    assert measured(every(), traces(sizes, **options)) == pytest.approx(whole, rel=1e-9)
 
 
 @few
@@ -142,6 +145,15 @@ def test_a_uniform_density_costs_the_eight_bits_of_a_grey_level():
     assert values["elbo"] == pytest.approx(0, abs=1e-4)
 
 
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_values_that_no_number_of_bits_describes_have_none_for_each_dimension(likelihood):
+    values = measured(estimands(LATENT, Pixels(), bits=None), traces(likelihood=likelihood))
+    assert "bits_per_dim" not in values
+    assert values == {
+        k: v for k, v in measured(every(), traces(likelihood=likelihood)).items() if k in values
+    }
+
+
 def test_fair_coins_cost_one_bit_each():
     (trace,) = traces(likelihood="bernoulli")
     trace.likelihood.logits.zero_()
@@ -152,9 +164,9 @@ def test_fair_coins_cost_one_bit_each():
 
 @pytest.mark.parametrize("options", [{"prior": "none"}, {"point": True}, {"prior": "none", "point": True}])
 def test_what_is_undefined_is_absent_and_the_rest_is_there(options):
-    values = measured(estimands(LATENT), traces(**options))
+    values = measured(every(), traces(**options))
     assert set(values) == {"distortion", "mse", "squared_error", "psnr", "active_units"}
-    whole = measured(estimands(LATENT), traces())
+    whole = measured(every(), traces())
     assert values == pytest.approx({name: whole[name] for name in values})
 
 
@@ -193,7 +205,7 @@ def test_active_units_are_counted_as_numpy_would(threshold):
 
 
 def test_nothing_of_the_measures_enters_a_checkpoint():
-    metric = estimands(LATENT)
+    metric = every()
     measured(metric, traces())
     assert not metric.state_dict()
     assert not list(metric.parameters())
@@ -211,16 +223,16 @@ def test_nothing_of_the_measures_enters_a_checkpoint():
     ],
 )
 def test_the_sums_stay_in_double_precision_whatever_the_model_is_cast_to(cast):
-    model = nn.ModuleDict({"network": nn.Linear(1, 1), "measures": estimands(LATENT)})
+    model = nn.ModuleDict({"network": nn.Linear(1, 1), "measures": every()})
     cast(model)
     for _ in range(2):
         values = measured(model["measures"], traces([1] * COUNT))
-        assert values == pytest.approx(measured(estimands(LATENT), traces()), rel=1e-9)
+        assert values == pytest.approx(measured(every(), traces()), rel=1e-9)
         model["measures"].reset()
 
 
 def test_a_measure_begins_anew_after_its_reset():
-    metric = estimands(LATENT)
+    metric = every()
     first = measured(metric, traces())
     metric.reset()
     assert measured(metric, traces([5, COUNT - 5])) == pytest.approx(first, rel=1e-9)

@@ -88,7 +88,7 @@ def test_samples_are_images_as_many_as_asked(slots):
 
 
 def test_samples_follow_the_prior_and_the_decoder():
-    model = build(likelihood=Gaussian(activation=nn.Identity), decoder=partial(MLPDecoder, widths=[]))
+    model = build(likelihood=Gaussian(bounds=None), decoder=partial(MLPDecoder, widths=[]))
     weight, bias = model.decoder.output.weight.detach(), model.decoder.output.bias.detach()
     images = model.sample(20_000).detach().flatten(1)
     covariance = weight @ weight.T
@@ -182,7 +182,7 @@ def pca(loadings, noise, optimal=True):
         encoder=partial(MLPEncoder, widths=[]),
         posterior=DiagonalGaussian,
         decoder=partial(MLPDecoder, widths=[]),
-        likelihood=Gaussian(noise, activation=nn.Identity),
+        likelihood=Gaussian(noise, bounds=None),
         prior=StandardNormal,
     )
     precision = loadings.square().sum(0) + noise**2

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_gaussian import LATENT, linear_gaussian
-from torch import nn
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
@@ -262,7 +261,7 @@ def two_layers(name, off=0.0):
         encoder=partial(MLPEncoder, widths=[]),
         posterior=partial(posterior, upper=[UPPER], widths=[]),
         decoder=partial(MLPDecoder, widths=[]),
-        likelihood=GaussianLikelihood(NOISE, activation=nn.Identity),
+        likelihood=GaussianLikelihood(NOISE, bounds=None),
         prior=partial(priors.TopDown, upper=[UPPER], widths=[]),
         structure=structure,
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,3 +174,13 @@ def test_a_signal_leaves_neither_tree_nor_process(repository, run, tmp_path, scr
     assert json.loads(record.read_text())["status"] == "killed"
     with pytest.raises(ProcessLookupError):
         os.kill(json.loads(record.read_text())["process"]["pid"], 0)
+
+
+@pytest.mark.slow
+def test_a_run_that_started_from_another_is_reproduced_without_it(repository, run, tmp_path):
+    first = copy(run, tmp_path / "first")
+    options = [f"start.run={first.path}", "start.parts=[likelihood,decoder]", "start.frozen=[decoder]"]
+    second = make_run(repository, tmp_path / "second", *(o for o in options))
+    shutil.rmtree(first.path)
+    assert reproduce(str(second.path), f"repository={repository}", f"outputs={tmp_path}/again") == 0
+    assert report(tmp_path / "again")["verdict"] == "bit-equal"

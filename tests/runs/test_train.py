@@ -70,7 +70,7 @@ def test_the_logged_loss_is_the_weighted_sum_of_the_logged_terms(train):
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(train):
-    overrides = ["binarization=dynamic", "corruption=masking"]
+    overrides = ["values=dynamic", "corruption=masking"]
     first, again, other = train(*overrides), train(*overrides), train(*overrides, "seed=1")
     assert first.metrics.read_bytes() == again.metrics.read_bytes()
     assert all(torch.equal(v, weights(again)[k]) for k, v in weights(first).items())

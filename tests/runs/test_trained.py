@@ -123,9 +123,9 @@ def test_nothing_else_is_made(node):
         construct_recorded({"part": [node]}, "model")
 
 
-@pytest.mark.parametrize("binarization", ["grey", "dynamic"])
-def test_the_numbers_are_those_of_an_evaluation(train, evaluate, binarization):
-    run = train(f"binarization={binarization}")
+@pytest.mark.parametrize("choice", ["grey", "dynamic"])
+def test_the_numbers_are_those_of_an_evaluation(train, evaluate, choice):
+    run = train(f"values={choice}")
     found = evaluate(run, *only("reconstruction", "likelihood"))["estimates"]
     model = aelab.load(run.path)
     settings = model.run.settings
@@ -205,36 +205,36 @@ def test_many_images_pass_in_blocks(vae):
 def test_pictures_are_read_as_pixels(vae):
     levels = (images() * 255).round().to(torch.uint8)
     pictures = as_images(levels / 255)
-    torch.testing.assert_close(vae.values(pictures), levels / 255)
+    torch.testing.assert_close(vae.seen(pictures), levels / 255)
     assert torch.equal(vae.encode(pictures), vae.encode(levels))
     assert torch.equal(vae.encode(pictures[0].convert("RGBA")), vae.encode(levels[:1]))
 
 
 def test_pixels_are_binarised_as_in_training_and_floats_are_not(train):
-    model = aelab.load(train("binarization=threshold").path)
+    model = aelab.load(train("values=threshold").path)
     x = images()
     levels = (x * 255).to(torch.uint8)
-    assert isinstance(model.binarization, Threshold)
-    assert torch.equal(model.values(levels), (levels > 127).float())
-    assert torch.equal(model.values(x), x)
+    assert isinstance(model.values, Threshold)
+    assert torch.equal(model.seen(levels), (levels > 127).float())
+    assert torch.equal(model.seen(x), x)
     assert "binarised" in repr(model)
     with pytest.raises(DataError, match="zeros and ones"):
         model.log_prob(x)
     assert model.log_prob(levels, samples=2).isfinite().all()
 
 
-@pytest.mark.parametrize("binarization", ["dynamic", "fixed"])
-def test_the_binarisation_of_an_image_is_the_same_beside_all_others(train, binarization):
-    model = aelab.load(train(f"binarization={binarization}").path)
+@pytest.mark.parametrize("choice", ["dynamic", "fixed"])
+def test_the_binarisation_of_an_image_is_the_same_beside_all_others(train, choice):
+    model = aelab.load(train(f"values={choice}").path)
     random = torch.Generator().manual_seed(0)
     levels = torch.randint(256, (700, 1, 8, 8), dtype=torch.uint8, generator=random)
-    drawn = model.values(levels)
+    drawn = model.seen(levels)
     assert set(drawn.unique().tolist()) == {0, 1}
     assert drawn.mean().item() == pytest.approx((levels / 255).mean().item(), abs=0.01)
     noise = drawn - levels / 255
     assert noise.mean(0).abs().max() < 5 * 0.41 / 700**0.5  # an image's draw is no other image's
     for part in (slice(3, 5), slice(500, 700), [2, 699]):
-        assert torch.equal(model.values(levels[part]), drawn[part])
+        assert torch.equal(model.seen(levels[part]), drawn[part])
 
 
 def test_pictures_of_another_size_are_fitted_when_asked(vae):
@@ -300,7 +300,7 @@ def test_a_forged_run_is_refused(train, tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("key", ["model.shape", "data.binarization"])
+@pytest.mark.parametrize("key", ["model.shape", "data.values"])
 def test_a_run_that_does_not_say_what_it_takes(train, key):
     run = train()
     config = OmegaConf.load(run.config)

@@ -59,7 +59,7 @@ def assert_alike(member, alone):
             ["optimizer.lr=0.001", "optimizer.lr=0.01"],
             marks=pytest.mark.slow,
         ),
-        (["variant=cvae", "binarization=dynamic"], ["seed=0", "seed=1"]),
+        (["variant=cvae", "values=dynamic"], ["seed=0", "seed=1"]),
         (["variant=gumbel_vae"], ["seed=0", "seed=1"]),
         pytest.param(["variant=annealed_vae"], ["seed=0", "seed=1"], marks=pytest.mark.slow),
         (["variant=optimal_sigma_vae"], ["seed=0", "seed=1"]),
@@ -94,7 +94,7 @@ def test_convolutions_too(together, train):
 
 def test_every_combination_is_a_member(together):
     members = together("trainer.members.seed=[3,4]", "trainer.members.optimizer.lr=[0.001,0.002]")
-    chosen = [(c.seed, c.optimizer.lr) for c in map(recorded_settings, members)]
+    chosen = [(c.seed, c.optimizer.lr) for c in (recorded_settings(m.config) for m in members)]
     assert chosen == [(3, 0.001), (3, 0.002), (4, 0.001), (4, 0.002)]
     assert [m.read()["vectorised"] for m in members] == [{"member": i, "of": 4} for i in range(4)]
     assert [m.read()["status"] for m in members] == ["finished"] * 4

@@ -17,6 +17,7 @@ from small import SMALL
 
 from aelab.cluster.processes import this_process
 from aelab.core.errors import SweepError
+from aelab.core.invocation import Invocation
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder, Status
@@ -49,7 +50,11 @@ def trial(tmp_path):
         record.enqueue([list(fixed)])
         taken = record.claim()
         request = TrialRequest(taken.number, fixed, (), folder / "trial.log")
-        return record, taken, (StudyContext(plan, "s", folder, "train.py", ()), request, 1, this_process())
+        return (
+            record,
+            taken,
+            (StudyContext(plan, "s", folder, Invocation("train.py"), ()), request, 1, this_process()),
+        )
 
     return make
 
@@ -163,6 +168,7 @@ def test_an_error_of_the_sweep_s_own_ends_its_trials(tmp_path):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_joblib_saves_its_trials_at_ctrl_c_and_the_same_command_continues(runs, tmp_path, script_environment):
     command = [sys.executable, str(SCRIPT), "-m", *SMALL, *LONG, "seed=0,1", "launcher=joblib"]
     command += ["sweep.workers=2", f"outputs={tmp_path / 'outputs'}"]

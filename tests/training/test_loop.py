@@ -35,7 +35,7 @@ CASES = {
         "optimizer.lr=1e-12", "trainer.max_epochs=9", "trainer.val_check_interval=2",
     ],
     "max_steps": ["trainer.max_steps=5", "trainer.max_epochs=9"],
-    "whole epochs": ["trainer.limit_train_batches=1.0", "trainer.max_epochs=2", "binarization=dynamic"],
+    "whole epochs": ["trainer.limit_train_batches=1.0", "trainer.max_epochs=2", "values=dynamic"],
     "clipping": ["training.gradient_clip_val=0.1"],
     "bfloat16": ["trainer.precision=bf16-mixed"],
     "labels": ["variant=cvae", "corruption=masking"],

@@ -35,9 +35,9 @@ def test_draws_are_those_that_a_pass_makes_itself():
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize("binarization", ["grey", "dynamic"])
-def test_stacked_batches_are_those_of_each_loader(binarization):
-    loaders = [part.data.train_dataloader() for part in built(f"binarization={binarization}")]
+@pytest.mark.parametrize("choice", ["grey", "dynamic"])
+def test_stacked_batches_are_those_of_each_loader(choice):
+    loaders = [part.data.train_dataloader() for part in built(f"values={choice}")]
     for epoch in range(2):
         for loader in loaders:
             loader.set_epoch(epoch)

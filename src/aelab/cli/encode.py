@@ -1,4 +1,4 @@
-"""The codes of a data set's split or of a folder of pictures, as a table for other tools."""
+"""The codes of a data set's split or of a user's observations, as a table for other tools."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +9,8 @@ import torch
 from omegaconf import DictConfig
 from torch.distributions import Distribution
 
-from aelab.cli.pictures import pictures_in, read
 from aelab.core.errors import ConfigurationError
 from aelab.core.files import draft
-from aelab.core.paths import from_user
-from aelab.core.text import printable
 from aelab.models.conditions import sees_observation
 from aelab.runs.trained import BLOCK, Trained, load
 
@@ -26,11 +23,11 @@ def main(config: DictConfig) -> None:
     suffix = Path(config.to).suffix
     if suffix not in (".npz", ".parquet"):
         raise ConfigurationError(f"to={config.to!r} ends in neither .npz nor .parquet: choose one")
-    if config.images is None and config.split not in SPLITS:
+    if config.input is None and config.split not in SPLITS:
         raise ConfigurationError(f"split={config.split}: choose one of {', '.join(SPLITS)}")
     model = load(config.run, config.device)
     with draft(config.to, config.overwrite) as path:
-        parts = list(_of_split(model, config) if config.images is None else _of_folder(model, config))
+        parts = list(_of_split(model, config) if config.input is None else _of_input(model, config))
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if suffix == ".npz":
             np.savez(path, **columns)  # type: ignore[arg-type]
@@ -41,24 +38,25 @@ def main(config: DictConfig) -> None:
 
 
 def _of_split(model: Trained, config: DictConfig) -> Iterator[Columns]:
-    """Of images as training saw them, with their labels where they have some."""
+    """Of observations as training saw them, with their labels where they have some."""
     from aelab.runs.data import data_of
 
     conditioner = model.model.conditioner
     field = None if conditioner is None or sees_observation(conditioner) else conditioner.field
     for batch in data_of(model.run, config.data.root).batches(config.split, BLOCK):
         told = {} if field is None else {field: getattr(batch, field)}
-        posterior = model.posterior(batch.x, **told)
+        posterior = model.posterior(model.values.restore(batch.x), **told)
         labels = {} if batch.y is None else {"labels": batch.y.cpu().numpy()}
         yield {**_codes(posterior), **labels}
 
 
-def _of_folder(model: Trained, config: DictConfig) -> Iterator[Columns]:
-    files = pictures_in(config.images)
-    names = np.array([printable(file.relative_to(from_user(config.images))) for file in files])
-    for block, pixels in enumerate(read(files, model, config.resize)):
-        posterior = model.posterior(pixels, y=config.label, attributes=config.attributes)
-        yield {**_codes(posterior), "files": names[block * BLOCK :][: len(pixels)]}
+def _of_input(model: Trained, config: DictConfig) -> Iterator[Columns]:
+    names, blocks = model.kind.read(config.input, model.shape, config.resize)
+    done = 0
+    for given in blocks:
+        posterior = model.posterior(given, y=config.label, attributes=config.attributes)
+        yield {**_codes(posterior), "files": np.array(names[done : done + len(given)])}
+        done += len(given)
 
 
 @torch.no_grad()

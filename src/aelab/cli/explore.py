@@ -49,7 +49,7 @@ def _check_same_data(explorers: Sequence[Explorer]) -> None:
     if len({repr((d.name, d.shape, sorted(d.checksums.items()))) for d in data}) > 1:
         names = " and ".join(f"{d.name} {list(d.shape)}" for d in data)
         raise ConfigurationError(
-            f"two runs side by side share their images, and these are of {names}: give one"
+            f"two runs side by side share their data, and these are of {names}: give one"
         )
 
 

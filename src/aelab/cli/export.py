@@ -22,14 +22,15 @@ from aelab.models.conditions import sees_observation
 from aelab.runs.trained import Trained, load
 
 EXACT = 1e-5  # the largest difference of an output, relative where outputs are above 1
-TRACED, COMPARED = 3, 5  # images: the two differ, so that a fixed batch size is noticed
+TRACED, COMPARED = 3, 5  # observations: the two differ, so that a fixed batch size is noticed
 NAMES = {"encoder": ("x", "latent_mean"), "decoder": ("z", "reconstruction")}  # of a graph's input and output
 PARTS = tuple(NAMES)
 Written = tuple[Path, Callable[..., Tensor]]  # a file, and what it computes once read back
 
 
 class Encode(nn.Module):
-    """x (N, C, H, W), and y or attributes of a conditional model -> means of q(z|x,c), (N, latent)."""
+    """x (N, *shape) as the model sees it, and y or attributes of a conditional model -> means of q(z|x,c),
+    (N, latent)."""
 
     def __init__(self, model: Autoencoder) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class Encode(nn.Module):
 
 
 class Decode(nn.Module):
-    """z (N, latent), and y or attributes of a conditional model -> means of p(x|z,c), (N, C, H, W)."""
+    """z (N, latent), and y or attributes of a conditional model -> means of p(x|z,c), (N, *shape)."""
 
     def __init__(self, model: Autoencoder) -> None:
         super().__init__()
@@ -72,11 +73,16 @@ def main(config: DictConfig) -> None:
 
 
 def save_weights(model: Trained, path: Path) -> None:
-    """All weights, with the run's configuration and its fingerprint as metadata; read back and compared."""
+    """All weights, with the run's configuration, its fingerprint and what its values were made with as
+    metadata; read back and compared."""
     safetensors = _library("safetensors.torch")
     weights = {name: value.cpu().clone() for name, value in model.model.state_dict().items()}
     settings = OmegaConf.to_container(model.run.settings)
-    metadata = {"configuration": json.dumps(settings), "fingerprint": model.run.fingerprint}
+    metadata = {
+        "configuration": json.dumps(settings),
+        "fingerprint": model.run.fingerprint,
+        "values": json.dumps(model.values.state()),
+    }
     safetensors.save_file(weights, path, metadata)
     twin = construct_recorded(model.run.settings.model, "model").eval()
     twin.load_state_dict(safetensors.load_file(path))
@@ -98,7 +104,7 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
     if model.model.encoder is None and part == "encoder":
         raise InapplicableError("the model has no encoder (posterior=none): choose part=decoder")
     if sees_observation(model.model.conditioner) and part == "decoder":
-        raise InapplicableError("the decoder is shown a part of the image: choose part=encoder")
+        raise InapplicableError("the decoder is shown a part of the observation: choose part=encoder")
     graph = (Encode if part == "encoder" else Decode)(model.model)
     inputs, others = (_examples(model, part, count) for count in (TRACED, COMPARED))
     write = partial(_onnx, names=_names(model, part)) if form == "onnx" else _torch_export
@@ -164,8 +170,10 @@ def _batch(model: Autoencoder, x: Tensor, told: Tensor | None) -> Batch:
 def _examples(model: Trained, part: str, count: int) -> tuple[Tensor, ...]:
     """Inputs of a part, at random but the same at each call."""
     random = torch.Generator().manual_seed(count)
-    shape = model.shape if part == "encoder" else (model.latent,)
-    first = torch.rand(count, *shape, generator=random)
+    if part == "encoder":
+        first = model.kind.example(count, model.shape, random)
+    else:
+        first = torch.rand(count, model.latent, generator=random)
     conditioner = model.model.conditioner
     if conditioner is None or sees_observation(conditioner):
         return (first,)

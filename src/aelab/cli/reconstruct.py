@@ -1,17 +1,14 @@
-"""The pictures of a folder as a trained model gives them back, and how far off each is."""
+"""A user's observations as a trained model gives them back, and how far off each is."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
-from aelab.cli.pictures import pictures_in, read
-from aelab.core.files import draft, safe_names
-from aelab.core.paths import from_user
-from aelab.core.text import printable
-from aelab.figures.grids import bands
-from aelab.figures.images import as_images
+from aelab.core.files import draft
+from aelab.data.values import valued
 from aelab.runs.trained import load
 
 SHOWN = 64  # pairs in the picture of both
@@ -21,29 +18,31 @@ ERRORS, PAIRS = "errors.csv", "pairs.png"
 def main(config: DictConfig) -> None:
     """Write the reconstructions that a composed configuration asks for."""
     model = load(config.run, config.device)
-    root, files = from_user(config.images), pictures_in(config.images)
-    places = [printable(file.relative_to(root)) for file in files]
-    stems = (str(file.relative_to(root).with_suffix("")) for file in files)
-    names = iter(safe_names(stems, ".png", reserved=[PAIRS]))
+    names, blocks = model.kind.read(config.input, model.shape, config.resize)
     errors: list[float] = []
-    shown: list[torch.Tensor] = []
+    shown: list[Tensor] = []
+
+    def outputs() -> Iterator[Tensor]:
+        for given in blocks:
+            x = model.seen(given)
+            back = model.reconstruct(given, y=config.label, attributes=config.attributes)
+            squared = (valued(back, model.values) - x).double().square()
+            errors.extend(squared.flatten(1).sum(1).tolist())
+            if not shown:
+                shown.extend([given[:SHOWN], back[:SHOWN]])
+            yield back
+
     with draft(config.to, config.overwrite) as folder:
         folder.mkdir()
-        for pixels in read(files, model, config.resize):
-            x = model.values(pixels)
-            outputs = model.reconstruct(x, y=config.label, attributes=config.attributes)
-            errors += (outputs - x).double().square().flatten(1).sum(1).tolist()
-            for image in as_images(outputs):
-                image.save(folder / next(names))
-            shown = shown or [x[:SHOWN], outputs[:SHOWN]]
-        bands(shown, ["input", "output"], 16).save(folder / PAIRS)
-        _write(folder / ERRORS, places, errors)
-    print(f"images    {config.to}")
+        model.kind.write(folder, outputs(), names, reserved=[PAIRS])
+        model.picture(shown, ["input", "output"], 16).save(folder / PAIRS)
+        _write(folder / ERRORS, names, errors)
+    print(f"{model.kind.nouns:9} {config.to}")
 
 
-def _write(path: Path, places: list[str], errors: list[float]) -> None:
+def _write(path: Path, names: list[str], errors: list[float]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["file", "squared_error"])
         # With ./ no name begins as a formula does, which spreadsheets would compute.
-        table.writerows((f"./{place}", f"{error:.6g}") for place, error in zip(places, errors, strict=True))
+        table.writerows((f"./{name}", f"{error:.6g}") for name, error in zip(names, errors, strict=True))

@@ -1,13 +1,10 @@
-"""New images of a trained model, as files or as one picture."""
+"""New observations of a trained model, as files or as one picture."""
 
 import torch
 from omegaconf import DictConfig
 
-from aelab.cli.pictures import pictures_in, read
 from aelab.core.errors import ConfigurationError
 from aelab.core.files import draft
-from aelab.figures.grids import grid
-from aelab.figures.images import as_images
 from aelab.runs.trained import Trained, load
 
 
@@ -17,7 +14,7 @@ def main(config: DictConfig) -> None:
         raise ConfigurationError(f"count={config.count}, columns={config.columns}: both are at least 1")
     model = load(config.run, config.device)
     with draft(config.to, config.overwrite) as folder:
-        given = None if config.images is None else _given(model, config)
+        given = None if config.input is None else _given(model, config)
         samples = model.sample(
             config.count,
             y=_labels(model, config),
@@ -28,10 +25,9 @@ def main(config: DictConfig) -> None:
         folder.mkdir()
         if config.grid:
             rows = samples.split(config.columns)
-            grid(rows, [""] * len(rows)).save(folder / "samples.png")
+            model.picture(rows, [""] * len(rows)).save(folder / "samples.png")
         else:
-            for place, image in enumerate(as_images(samples)):
-                image.save(folder / f"{place:05}.png")
+            model.kind.write(folder, [samples], (f"{place:05}" for place in range(len(samples))))
     print(f"samples   {config.to}")
 
 
@@ -44,6 +40,7 @@ def _labels(model: Trained, config: DictConfig) -> int | list[int] | None:
 
 
 def _given(model: Trained, config: DictConfig) -> torch.Tensor:
-    files = pictures_in(config.images)
-    repeated = [files[place % len(files)] for place in range(config.count)]
-    return torch.cat(list(read(repeated, model, config.resize)))
+    """As many of the user's observations as samples, again from the first where they are fewer."""
+    _, blocks = model.kind.read(config.input, model.shape, config.resize)
+    given = torch.cat(list(blocks))
+    return given[torch.arange(config.count) % len(given)]

@@ -70,8 +70,8 @@ def test_data(run: RunSummary) -> str:
     data = run.record.get("data")
     recorded = data if isinstance(data, dict) else {}
     name = recorded.get("name") or run.settings.get("data.name")
-    values = str(run.settings.get("data.binarization._target_")).rpartition(".")[2].lower()
-    decides = {k: v for k, v in run.settings.items() if k.startswith(("data.binarization", "data.source"))}
+    values = str(run.settings.get("data.values._target_")).rpartition(".")[2].lower()
+    decides = {k: v for k, v in run.settings.items() if k.startswith(("data.values", "data.source"))}
     identity = [recorded.get("checksums"), run.settings.get("data.shape"), decides]
     text = json.dumps(identity, sort_keys=True, default=str)
     return printable(f"{name}, {values}, {hashlib.sha256(text.encode()).hexdigest()[:8]}")
@@ -84,7 +84,7 @@ def check_data(groups: Sequence[Group], allowed: bool) -> None:
         found = "; ".join(f"{value}: {listed(names)}" for value, names in tested.items())
         raise DataError(
             f"the runs were tested on different data ({found}), so their numbers are not of the same thing: "
-            "give runs of one data set and binarization, or different_data=true"
+            "give runs of one data set and values, or different_data=true"
         )
 
 

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from aelab.config.folders import file_of, folders, groups, searched_first
 from aelab.config.mistakes import INSTEAD, explain, key_of
 from aelab.config.nearest import nearest
+from aelab.config.start import take_over
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import conf_dir
 
@@ -71,6 +72,8 @@ def checked(config: DictConfig) -> DictConfig:
     _check_effects(config, name)
     _check_numbers(config, overrides, name)
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *SWEEPS)])
+    if "start" in config:
+        take_over(config, overrides)
     plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     assert isinstance(plain, DictConfig)
     known = sorted({*_roots(name), *groups(), "callbacks"})
@@ -142,7 +145,7 @@ def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> N
             raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
 
 
-@functools.cache
+@functools.lru_cache(32)
 def _chosen(name: str, chosen: tuple[str, ...], searched: tuple[Path, ...]) -> DictConfig:
     """The defaults under a choice of groups, in the folders that are searched."""
     return hydra.compose(name, list(chosen))

@@ -17,7 +17,7 @@ from aelab.core.paths import from_user
 from aelab.core.signals import Signals
 
 SCRATCH = ".aelab-"  # how the names of folders begin in which something is being written
-OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json")
+OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json", ".npz")
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Images on the device: sources read them, the module cuts them into splits, loaders make batches."""
+"""Observations on the device: sources read them, the module cuts them into splits, loaders make batches."""

@@ -1,21 +1,21 @@
-"""Which of a source's training images are held out for validation."""
+"""Which of a source's training observations are held out for validation."""
 
 from dataclasses import dataclass
 
 import torch
 
 from aelab.core.errors import ConfigurationError
-from aelab.data.splits import Images, cut
+from aelab.data.splits import Observations, cut
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A number or a share of the training images, one of several folds of them, or what was published.
+    """A number or a share of the training observations, one of several folds of them, or what was published.
 
-    validation: how many images, or which share in (0, 1); None: the published split, or a fold.
-    folds: into how many equal parts the training images are cut, of which one is validation; None: into none.
+    validation: how many observations, or which share in (0, 1); None: the published split, or a fold.
+    folds: into how many equal parts the training split is cut, of which one is validation; None: into none.
     fold: which of them, from 0.
-    seed: the order in which images are dealt out.
+    seed: the order in which they are dealt out.
 
     Raises ConfigurationError for folds that are none, and for two answers at once.
     """
@@ -43,16 +43,18 @@ class HeldOut:
                 "leave one out"
             )
 
-    def cut(self, train: Images, published: Images | None, name: str) -> tuple[Images, Images]:
-        """The images of training and those of validation, of data that errors call `name`.
+    def cut(
+        self, train: Observations, published: Observations | None, name: str, nouns: str
+    ) -> tuple[Observations, Observations]:
+        """Those of training and those of validation, of data that errors call `name`, and its `nouns`.
 
         Raises ConfigurationError where a split would be empty, or is there already, or is not there.
         """
         if published is not None:
-            self._check_none_asked(len(published), name)
+            self._check_none_asked(f"{len(published):,} validation {nouns}", name)
             return train, published
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(self.seed))
-        where = f"{len(train):,} training images of {name}"
+        where = f"{len(train):,} training {nouns} of {name}"
         kept, held_out = self._dealt(order, where) if self.folds else self._first(order, where, name)
         return train.take(kept), train.take(held_out)
 
@@ -73,14 +75,14 @@ class HeldOut:
         held_out, kept = order.tensor_split([cut(self.validation, len(order), "data.validation", where)])
         return kept, held_out
 
-    def _check_none_asked(self, published: int, name: str) -> None:
+    def _check_none_asked(self, published: str, name: str) -> None:
         if self.folds is not None:
             raise ConfigurationError(
-                f"data.folds={self.folds}, but {name} was published with {published:,} validation images of "
+                f"data.folds={self.folds}, but {name} was published with {published} of "
                 "its own, which results are compared on: data.folds=null would use them"
             )
         if self.validation is not None:
             raise ConfigurationError(
-                f"data.validation={self.validation}, but {name} was published with {published:,} "
-                "validation images; data.validation=null would use them"
+                f"data.validation={self.validation}, but {name} was published with {published}; "
+                "data.validation=null would use them"
             )

@@ -9,31 +9,37 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule
 
-from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
-from aelab.core.text import sizes
+from aelab.data.declared import Declared
 from aelab.data.held_out import HeldOut
+from aelab.data.kinds import Kind
+from aelab.data.kinds.base import Bounds
+from aelab.data.labels import Labelled
 from aelab.data.loader import EvalLoader, TrainLoader
-from aelab.data.splits import Images, Source, Splits
-from aelab.data.values import Binarization, Dynamic
+from aelab.data.splits import Observations, Source
+from aelab.data.values import Values
 
 CPU = torch.device("cpu")
 
 
 class DataModule(LightningDataModule):
-    """Images resident on the trainer's device, in three splits that never share one.
+    """Observations resident on the trainer's device, in three splits that never share one.
 
     name: what errors and records call the data.
-    shape: (C, H, W), checked against the source's.
+    shape: of an observation, as (C, H, W), checked against the source's.
     classes: labels are in range(classes), checked; None where they are not used.
-    batch_size, eval_batch_size: images in one process's batch.
-    attributes: how many attributes each image has, checked; None where they are not used.
+    batch_size, eval_batch_size: observations in one process's batch.
+    kind: what an observation is. values: what the model sees of what is stored.
+    bounds: of these values, checked; None where they have none.
+    attributes: how many attributes each observation has, checked; None where they are not used.
     attribute_names: what figures and tables call them; None: numbers.
-    validation: how many images, or which share in (0, 1), are cut from the source's training images; None:
-        the validation split that was published with them.
-    folds, fold: instead, the equal parts that the source's training images are cut into, and which of them,
+    validation: how many observations, or which share in (0, 1), are cut from the source's training split;
+        None: the validation split that was published with it.
+    folds, fold: instead, the equal parts that the source's training split is cut into, and which of them,
         from 0, is validation.
-    seed: the run's, for order and noise. split_seed: which images are validation, the same in all runs.
+    labelled, labelled_seed, labelled_share: of the training split; see `Labelled`.
+    seed: the run's, for order and noise. split_seed: which are validation, the same in all runs.
 
     `position` is the (epoch, batch) at which training begins, set to continue a run.
     `checksums` says what was read, after `setup`.
@@ -48,13 +54,18 @@ class DataModule(LightningDataModule):
         batch_size: int,
         eval_batch_size: int,
         validation: int | float | None,
-        binarization: Binarization,
+        kind: Kind,
+        values: Values,
         seed: int,
+        bounds: Bounds = None,
         split_seed: int = 0,
         attributes: int | None = None,
         attribute_names: Sequence[str] | None = None,
         folds: int | None = None,
         fold: int = 0,
+        labelled: int | None = None,
+        labelled_seed: int = 0,
+        labelled_share: float | None = None,
     ) -> None:
         super().__init__()
         if attribute_names is not None and len(attribute_names) != attributes:
@@ -64,6 +75,8 @@ class DataModule(LightningDataModule):
             )
         self.name = name
         self.source = source
+        self.kind, self.values = kind, values
+        self.bounds = None if bounds is None else tuple(bounds)
         self.shape = tuple(shape)
         self.classes = classes
         self.attributes = attributes
@@ -71,11 +84,11 @@ class DataModule(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.held_out = HeldOut(validation, folds, fold, split_seed)
-        self.binarization = binarization
+        self.labelled = Labelled(labelled, labelled_seed, labelled_share, classes)
         self.seed = seed
         self.position = (0, 0)
         self.checksums: dict[str, str] = {}
-        self._images: dict[str, Images] = {}
+        self._observations: dict[str, Observations] = {}
 
     @classmethod
     def at_root(cls, source: Callable[..., Source], root: str | Path | None, **options: Any) -> "DataModule":
@@ -88,24 +101,36 @@ class DataModule(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read, check and cut the data, once; DataError or ConfigurationError where they do not fit."""
-        if self._images:
+        if self._observations:
             return
+        self._check_batches()
+        declared = Declared(
+            str(self.name), self.kind, self.values, self.shape, self.bounds, self.classes, self.attributes
+        )
         splits = self.source.load()
-        self._check(splits)
+        declared.check(splits)
         published = None if splits.validation is None else self._prepared(splits.validation)
-        train, val = self.held_out.cut(self._prepared(splits.train), published, str(self.name))
-        self._images = {"train": train, "val": val, "test": self._prepared(splits.test)}
-        self.checksums = splits.checksums
+        whole = self._prepared(splits.train)
+        train, val = self.held_out.cut(whole, published, str(self.name), self.kind.nouns)
+        train = self.labelled.hide(train)
+        self.labelled.check(train, self.batch_size)
+        self.values.fit(train.x if train.rows is None else train.at(slice(None)).x)
+        train = self.labelled.hide(train)
+        self.labelled.check(train, self.batch_size)
+        found = {"train": train, "val": val, "test": self._prepared(splits.test)}
+        declared.check_bounds(found)
+        self._observations, self.checksums = found, splits.checksums
 
     @property
     def has_labels(self) -> bool:
         """Whether batches carry labels."""
         self.setup()
-        return self._images["train"].y is not None
+        return self._observations["train"].y is not None
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled batches of the training split, from `position` on."""
-        loader = TrainLoader(**self._parts("train"), batch_size=self.batch_size, **self._share())
+        parts = {**self._parts("train"), **self._share(), "labelled": self.labelled}
+        loader = TrainLoader(**parts, batch_size=self.batch_size)
         loader.start_at(*self.position)
         return loader
 
@@ -118,36 +143,41 @@ class DataModule(LightningDataModule):
         return self._eval_loader("test")
 
     def train_examples(self, count: int) -> Batch:
-        """`count` training images, at random but the same at every call, with the noise of their batch."""
+        """`count` of the training split, at random but the same at every call, with a batch's noise."""
         return self._examples("train", count)
 
     def val_examples(self, count: int) -> Batch:
-        """The first `count` validation images with the same noise at every call, on every rank."""
+        """The first `count` validation observations with the same noise at every call, on every rank."""
         return self._examples("val", count)
 
     def test_examples(self, count: int) -> Batch:
-        """The first `count` test images with the same noise at every call, on every rank."""
+        """The first `count` test observations with the same noise at every call, on every rank."""
         return self._examples("test", count)
 
     def batches(self, split: str, size: int) -> EvalLoader:
         """Batches of `size` of "train", "val" or "test", in order, with the same noise at every call."""
         return EvalLoader(**self._parts(split), batch_size=size)
 
-    def images(self, split: str) -> Images:
-        """The pixels of a split, with labels and attributes where they are known."""
+    def observations(self, split: str) -> Observations:
+        """What is stored of a split, with labels and attributes where they are known."""
         self.setup()
-        return self._images[split]
+        return self._observations[split]
+
+    def known(self, split: str) -> Batch:
+        """What is known of all observations of a split, without themselves: x is empty."""
+        found = self.observations(split)
+        return Batch(found.x[:0], found.y, found.attributes)
 
     def expected(self) -> "DataModule":
-        """The same splits as the means over what binarisation draws: what a model's own means tend to."""
-        if not self.binarization.draws_once:
+        """The same splits before values are drawn: by `values.mean`, what a model's own means tend to."""
+        if not self.values.draws_once:
             return self
         twin = copy(self)
-        twin.binarization, twin._images = Dynamic(), {}
+        twin.values, twin._observations = self.values.undrawn(), {}
         return twin
 
     def with_seed(self, seed: int) -> "DataModule":
-        """The same images, shared, in the order and with the noise of another run's seed."""
+        """The same observations, shared, in the order and with the noise of another run's seed."""
         twin = copy(self)
         twin.seed = seed
         return twin
@@ -172,8 +202,8 @@ class DataModule(LightningDataModule):
 
     def _parts(self, split: str) -> dict[str, Any]:
         return {
-            "images": self._resident(split),
-            "values": self.binarization,
+            "observations": self._resident(split),
+            "values": self.values,
             "seed": self.seed,
             # Not the bare split: noise that a model seeds with that name would repeat the bits drawn here.
             "stage": f"data/{split}",
@@ -189,74 +219,25 @@ class DataModule(LightningDataModule):
     def _device(self) -> torch.device:
         return CPU if self.trainer is None else self.trainer.strategy.root_device
 
-    def _resident(self, split: str) -> Images:
+    def _resident(self, split: str) -> Observations:
         self.setup()
-        self._images[split] = self._images[split].to(self._device)
-        return self._images[split]
+        self._observations[split] = self._observations[split].to(self._device)
+        return self._observations[split]
 
-    def _prepared(self, images: Images) -> Images:
-        if images.rows is None:
-            return replace(images, x=self.binarization.prepare(images.x))
-        one = images.x[:1]
-        if self.binarization.prepare(one) is not one:
+    def _prepared(self, found: Observations) -> Observations:
+        if found.rows is None:
+            return replace(found, x=self.values.prepare(found.x))
+        one = found.x[:1]
+        if self.values.prepare(one) is not one:
             raise ConfigurationError(
-                f"data.binarization would copy all images of {self.name}, which stay on disk, into memory: "
-                "choose binarization=grey or dynamic"
+                f"data.values would copy all {self.kind.nouns} of {self.name}, which stay on disk, into "
+                "memory: choose values=grey or dynamic"
             )
-        return images
+        return found
 
-    def _check(self, splits: Splits) -> None:
+    def _check_batches(self) -> None:
         if min(self.batch_size, self.eval_batch_size) < 1:
             raise ConfigurationError(
                 f"data.batch_size={self.batch_size}, data.eval_batch_size={self.eval_batch_size}: "
                 "both must be at least 1"
             )
-        parts = {"training": splits.train, "validation": splits.validation, "test": splits.test}
-        for part, images in parts.items():
-            if images is not None:
-                where = f"{self.name}, {part} split"
-                _check_shape(images, self.shape, where)
-                _check_labels(images, self.classes, where)
-                _check_attributes(images, self.attributes, where)
-
-
-def _check_shape(images: Images, declared: tuple[int, ...], where: str) -> None:
-    found = tuple(images.x.shape[1:])
-    if len(images) == 0:
-        raise DataError(f"{where}: holds no images; at least one is needed")
-    if found != declared:
-        raise DataError(
-            f"{where}: images are {sizes(found)}, data.shape says {sizes(declared)}; "
-            f"data.shape={list(found)} would work"
-        )
-
-
-def _check_labels(images: Images, classes: int | None, where: str) -> None:
-    if classes is None:
-        return
-    if images.y is None:
-        raise DataError(f"{where}: has no labels, data.classes says {classes}; data.classes=null would work")
-    low, high = int(images.y.min()), int(images.y.max())
-    if low < 0 or high >= classes:
-        raise DataError(
-            f"{where}: labels are {low} to {high}, data.classes={classes} allows 0 to {classes - 1}; "
-            f"labels from 0 and data.classes={high + 1} would work"
-        )
-
-
-def _check_attributes(images: Images, declared: int | None, where: str) -> None:
-    if declared is None:
-        return
-    if images.attributes is None:
-        raise DataError(
-            f"{where}: has no attributes, data.attributes says {declared}; data.attributes=null would work"
-        )
-    found = images.attributes.shape[1]
-    if found != declared:
-        raise DataError(
-            f"{where}: images have {found} attributes, data.attributes says {declared}; "
-            f"data.attributes={found} would work"
-        )
-    low, high = images.attributes.aminmax()
-    if not (low >= 0 and high <= 1):  # false for NaN as well
-        raise DataError(f"{where}: attributes are {low:g} to {high:g}; scale them to 0 to 1")

@@ -1,4 +1,4 @@
-"""Images that are read once for many runs: the processes that are forked afterwards share their memory."""
+"""Data that are read once for many runs: the processes that are forked afterwards share their memory."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Preloaded:
     splits: Splits
 
     def prepare(self) -> None:
-        """Nothing to do: the images are in memory."""
+        """Nothing to do: they are in memory."""
 
     def load(self) -> Splits:
         """The images in memory."""
@@ -28,7 +28,7 @@ class Preloaded:
 
 
 def preload(settings: Mapping[str, Any], data: DataModule) -> None:
-    """Read the images of a data module made of `settings` (plain) into memory; DataError as `setup`."""
+    """Read the data of a data module made of `settings` (plain) into memory; DataError as `setup`."""
     key = _key(settings)
     if key in _preloaded:
         return
@@ -43,11 +43,11 @@ def preload(settings: Mapping[str, Any], data: DataModule) -> None:
 
 
 def with_preloaded(settings: Mapping[str, Any], data: DataModule) -> DataModule:
-    """The data module, over the images in memory if they were preloaded."""
+    """The data module, over the data in memory if they were preloaded."""
     data.source = _preloaded.get(_key(settings), data.source)
     return data
 
 
 def _key(settings: Mapping[str, Any]) -> str:
-    """The settings that decide which images are read, but not how they are split or valued."""
+    """The settings that decide which data are read, but not how they are split or valued."""
     return json.dumps([settings.get("root"), settings["source"]], sort_keys=True)

@@ -1,4 +1,4 @@
-"""What a source hands over: images as whole uint8 tensors, with the checksums of what was read."""
+"""What a source hands over: observations as whole tensors, with the checksums of what was read."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from aelab.core.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
-class Images:
-    """N images and, where they are known, their labels and attributes.
+class Observations:
+    """N observations and, where they are known, their labels and attributes.
 
-    x: (N, C, H, W), uint8.
+    x: (N, *event), of the type that their kind is stored in: uint8 pixels (C, H, W), float32 vectors (D,).
     y: (N,), int64, or None.
     attributes: (N, A), float32, in [0, 1], or None.
-    rows: None where `x` holds these images and no others. Else the images are a view of a larger `x`, a
+    rows: None where `x` holds these and no others. Else they are a view of a larger `x`, a
         memory map that is never copied whole and never leaves the disk: (N,), int64, their places in it.
     """
 
@@ -29,22 +29,22 @@ class Images:
     def __len__(self) -> int:
         return len(self.x if self.rows is None else self.rows)
 
-    def to(self, device: torch.device) -> "Images":
-        """The same images on `device`; nothing is copied where they are there already, or a view."""
+    def to(self, device: torch.device) -> "Observations":
+        """The same observations on `device`; nothing is copied where they are there already, or a view."""
         if self.rows is not None:
             return self
-        return Images(self.x.to(device), _to(self.y, device), _to(self.attributes, device))
+        return Observations(self.x.to(device), _to(self.y, device), _to(self.attributes, device))
 
-    def take(self, index: Tensor) -> "Images":
-        """The images at `index` (K,), in that order; a view of a view stays one."""
+    def take(self, index: Tensor) -> "Observations":
+        """The observations at `index` (K,), in that order; a view of a view stays one."""
         if self.rows is None:
             return self.at(index)
-        return Images(self.x, _maybe(self.y, index), _maybe(self.attributes, index), self.rows[index])
+        return Observations(self.x, _maybe(self.y, index), _maybe(self.attributes, index), self.rows[index])
 
-    def at(self, part: Tensor | slice) -> "Images":
-        """The images at `part`, an index (K,) or a slice, with pixels of their own where they were a view."""
+    def at(self, part: Tensor | slice) -> "Observations":
+        """The observations at `part`, an index (K,) or a slice, with their own x where they were a view."""
         x = _at(self.x, part) if self.rows is None else self.x.index_select(0, self.rows[part])
-        return Images(x, _maybe(self.y, part), _maybe(self.attributes, part))
+        return Observations(x, _maybe(self.y, part), _maybe(self.attributes, part))
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Splits:
     validation: the published validation split, or None where that is for the user to cut.
     """
 
-    train: Images
-    test: Images
+    train: Observations
+    test: Observations
     checksums: dict[str, str]
-    validation: Images | None = None
+    validation: Observations | None = None
 
 
 class Source(Protocol):
-    """Where images come from."""
+    """Where observations come from."""
 
     def prepare(self) -> None:
         """Make the files present, on one process only; DataError where that is impossible."""
@@ -83,7 +83,7 @@ def checksums_of_rows(train: Tensor, test: Tensor) -> dict[str, str]:
 
 
 def cut(asked: int | float, count: int, option: str, where: str) -> int:
-    """How many of `count` images the value `asked` of `option` holds out: a number, or a share in (0., 1.).
+    """How many of `count` the value `asked` of `option` holds out: a number, or a share in (0., 1.).
 
     ConfigurationError where a split would be left empty.
     """
@@ -95,6 +95,17 @@ def cut(asked: int | float, count: int, option: str, where: str) -> int:
             "between 0. and 1. would work"
         )
     return size
+
+
+def subset(count: int | None, of: int) -> Tensor:
+    """Which `count` of `of` observations stand for all, at random but the same at every call: (K,) int64.
+
+    A smaller subset is the beginning of a larger one. count: None, or as many as there are, gives all.
+
+    >>> subset(2, of=100).tolist() == subset(5, of=100)[:2].tolist()
+    True
+    """
+    return torch.randperm(of, generator=torch.Generator().manual_seed(0))[:count]
 
 
 def _to(values: Tensor | None, device: torch.device) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""The batches of several trainings on the same images, each in its own order, stacked."""
+"""The batches of several trainings on the same observations, each in its own order, stacked."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from aelab.data.loader import TrainLoader
 
 
 class StackedLoader:
-    """Loaders of the same images and batch size, whose batches come stacked: x (K, B, C, H, W)."""
+    """Loaders of the same observations and batch size, whose batches come stacked: x (K, B, *event)."""
 
     def __init__(self, loaders: Sequence[TrainLoader]) -> None:
         self.loaders = loaders
@@ -24,17 +24,17 @@ class StackedLoader:
             yield self._batch(orders[:, batch * size : (batch + 1) * size], epoch, batch)
 
     def _batch(self, index: Tensor, epoch: int, batch: int) -> Batch:
-        images = self.first.images.at(index.flatten())
-        if images.x.device != self.first.device:
-            images = images.to(self.first.device)
-        parts = Batch(images.x, images.y, images.attributes).map(lambda v: v.unflatten(0, index.shape))
+        found = self.first.observations.at(index.flatten())
+        if found.x.device != self.first.device:
+            found = found.to(self.first.device)
+        parts = Batch(found.x, found.y, found.attributes).map(lambda v: v.unflatten(0, index.shape))
         return parts._replace(x=self._values(parts.x, epoch, batch))
 
-    def _values(self, pixels: Tensor, epoch: int, batch: int) -> Tensor:
+    def _values(self, stored: Tensor, epoch: int, batch: int) -> Tensor:
         if not self.first.values.draws_each:
-            return self.first.valued(pixels, epoch, batch)
+            return self.first.valued(stored, epoch, batch)
         drawn = [
             loader.valued(own, epoch, batch)
-            for loader, own in zip(self.loaders, pixels.unbind(), strict=True)
+            for loader, own in zip(self.loaders, stored.unbind(), strict=True)
         ]
         return torch.stack(drawn)

@@ -107,7 +107,7 @@ def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findin
 
     Left out is what this model or these data cannot serve; all else that stops a part is a failure.
     """
-    findings = Findings(folder)
+    findings = Findings(folder, subject.data.kind.noun)
     seconds: dict[str, float] = {}
     for name, part in subject.track(parts.items(), "evaluation"):
         start = time.monotonic()

@@ -23,8 +23,8 @@ from aelab.core.records import Sizes
 from aelab.core.text import first_line
 from aelab.data.module import DataModule
 from aelab.data.sources.cache import cache_folder
-from aelab.data.splits import Images
-from aelab.evaluation.subject import Pixels, Subject
+from aelab.data.splits import Observations
+from aelab.evaluation.subject import Expected, Subject
 from aelab.models.networks.conv import ConvEncoder
 from aelab.models.posteriors.base import head
 from aelab.training.checkpoint_io import AtomicCheckpointIO
@@ -76,7 +76,7 @@ class FeatureSpace:
     distance: ClassVar[str] = "frechet"
 
     @torch.no_grad()
-    def __call__(self, images: Tensor | Pixels, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor | Expected, batch_size: int = 500) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 64) and class logits, on the CPU."""
         device = next(self.network.parameters()).device
         found = [self.network(part.to(device)) for part in _parts(images, batch_size)]
@@ -112,7 +112,7 @@ class Inception:
         self.device = device
 
     @torch.no_grad()
-    def __call__(self, images: Tensor | Pixels, batch_size: int = 100) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor | Expected, batch_size: int = 100) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [0, 1] -> features (N, 2048) and log class probabilities, on the CPU."""
         features, logits = [], []
         for part in _parts(images, batch_size):
@@ -123,7 +123,23 @@ class Inception:
         return torch.cat(features), torch.cat(logits)
 
 
-def _parts(images: Tensor | Pixels, size: int) -> Iterator[Tensor]:
+class RawValues:
+    """The values as they are: the space of observations that no network is asked about.
+
+    name: as "values/wine".
+    """
+
+    task, accuracy, distance = "none", None, "frechet"
+
+    def __init__(self, name: str) -> None:
+        self.name = f"values/{name}"
+
+    def __call__(self, images: Tensor | Expected) -> tuple[Tensor, None]:
+        """Observations (N, *event) -> their values (N, D), and no classes."""
+        return images[: len(images)].flatten(1).cpu(), None
+
+
+def _parts(images: Tensor | Expected, size: int) -> Iterator[Tensor]:
     return (images[start : start + size] for start in range(0, len(images), size))
 
 
@@ -189,7 +205,9 @@ def _reproducible() -> Iterator[None]:
 def _trained(data: DataModule, device: torch.device) -> dict[str, Any]:
     """Weights and accuracy of a network trained on the source's own training images."""
     images = data.source.load().train
-    task = "labels" if images.y is not None and data.classes else "rotations"
+    task = "labels" if images.y is not None and data.classes and (images.y >= 0).any() else "rotations"
+    if task == "labels" and images.y is not None and (images.y < 0).any():
+        images = images.take((images.y >= 0).nonzero()[:, 0])
     classes = int(data.classes or 0) if task == "labels" else ROTATIONS
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=generator)[:IMAGES]
@@ -216,7 +234,7 @@ def _trained(data: DataModule, device: torch.device) -> dict[str, Any]:
 
 def _fit(
     network: Classifier,
-    images: Images,
+    images: Observations,
     rows: Tensor,
     task: str,
     generator: torch.Generator,
@@ -238,7 +256,7 @@ def _fit(
 
 
 def _batch(
-    images: Images, rows: Tensor, task: str, generator: torch.Generator, device: torch.device
+    images: Observations, rows: Tensor, task: str, generator: torch.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Images in [0, 1] and what the network shall tell of them."""
     found = images.at(rows)

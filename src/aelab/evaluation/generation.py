@@ -12,10 +12,10 @@ from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.quantity import Quantity
 from aelab.core.records import NO_ENCODER
-from aelab.evaluation.features import FeatureSpace, Inception, feature_space
+from aelab.data.splits import subset
+from aelab.evaluation.features import FeatureSpace, Inception, RawValues, feature_space
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.subject import BLOCK, Pixels, Subject
-from aelab.figures.grids import bands, grid
+from aelab.evaluation.subject import BLOCK, Expected, Subject
 from aelab.metrics.estimate import Estimate, mean
 from aelab.metrics.generation import FRECHET, NEAREST, generation, nearest
 from aelab.metrics.threads import one_thread
@@ -24,6 +24,7 @@ from aelab.models.distributions.divergence import space
 
 LABEL_ACCURACY = Quantity("label_accuracy", "fraction", True)
 
+Space = FeatureSpace | Inception | RawValues
 COLUMNS = 16
 FLOOR = "generation_floor"
 POOR, NARROW = 0.05, 0.5  # recall and relative spread below which samples are said to lack diversity
@@ -33,7 +34,7 @@ class Sampler(Protocol):
     """Where samples come from, if not from the prior."""
 
     def __call__(self, subject: Subject, count: int) -> Tensor:
-        """`count` images (count, C, H, W), on the CPU."""
+        """`count` observations (count, *event), on the CPU."""
 
     def undefined(self, subject: Subject) -> str:
         """Why the model has no such samples; empty where it has."""
@@ -72,7 +73,7 @@ class ExPostMixture:
             codes = mixture.fit(subject.codes("train", self.images)).sample(count)[0]
         z = torch.from_numpy(codes).float()[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
         parts = (subject.model.decode(part[None].to(subject.device)) for part in z.split(BLOCK))
-        return torch.cat([likelihood.mean[0].cpu() for likelihood in parts])
+        return torch.cat([subject.data.kind.back(likelihood)[0].cpu() for likelihood in parts])
 
 
 @dataclass
@@ -103,35 +104,40 @@ class Generation:
             return
         drawn = subject.samples(self.count) if self.sampler is None else self.sampler(subject, self.count)
         features = self._space(subject)
-        real_images, train_images = subject.pixels("test", self.count), subject.pixels("train", self.train)
-        drawn = drawn.clamp(0, 1)[: len(real_images)]
+        real_images, train_images = (
+            subject.expected("test", self.count),
+            subject.expected("train", self.train),
+        )
+        drawn = drawn[: len(real_images)]
+        if subject.data.bounds is not None:
+            drawn = drawn.clamp(*subject.data.bounds)
         (real, _), (train, train_logits) = features(real_images), features(train_images)
         fake, fake_logits = features(drawn)
         with one_thread():
             found = generation(real, fake, train, fake_logits, subject.seed)
         note = f"in {features.name}" + _of_bits(real_images)
-        copies = f"{note}, among {len(train):,} training images"
+        copies = f"{note}, among {len(train):,} training {findings.noun}s"
         notes = dict.fromkeys(found, note) | {"memorisation": copies}
         findings.add(self.name, *_noted(found, notes, features))
         measured = features.name in findings.spaces
         spaces = findings.facts.setdefault("feature_space", {})
         spaces[self.name] = {"name": features.name, "task": features.task, "accuracy": features.accuracy}
         if not measured:
-            some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(real)]
+            some = subset(len(real), of=len(train))
             with one_thread():
                 # None: training images are copies of themselves.
-                floor = generation(real, train[some], None, train_logits[some], subject.seed)
-            told = f"{note}, of {len(some):,} training images in the place of samples"
+                floor = generation(real, train[some], None, _at(train_logits, some), subject.seed)
+            told = f"{note}, of {len(some):,} training {findings.noun}s in the place of samples"
             floor_of = f"{self.name}_floor" if len(spaces) > 1 else FLOOR
             noted = _noted(floor, dict.fromkeys(floor, told), features)
             findings.add(floor_of, *map(_undirected, noted))
         self._labels(subject, findings, features, fake_logits)
         if found["recall"].value < POOR or found["diversity"].value < NARROW:
             findings.alarms[f"{self.name}_low_diversity"] = (
-                f"samples cover {found['recall'].value:.1%} of the test images' features and lie "
-                f"{found['diversity'].value:.2f} times as far from one another as images do"
+                f"samples cover {found['recall'].value:.1%} of the test {findings.noun}s' features and lie "
+                f"{found['diversity'].value:.2f} times as far from one another as {findings.noun}s do"
             )
-        self._show(findings, drawn, train_images, fake, train)
+        self._show(subject, findings, drawn, train_images, fake, train)
 
     def _undefined(self, subject: Subject) -> str:
         """Why the model has no samples that could be compared."""
@@ -141,35 +147,51 @@ class Generation:
             return "the model has no prior to sample from"
         return "" if self.sampler is None else self.sampler.undefined(subject)
 
-    def _space(self, subject: Subject) -> FeatureSpace | Inception:
+    def _space(self, subject: Subject) -> Space:
+        if not subject.data.kind.learns_features:
+            if self.features or self.inception:
+                raise ConfigurationError(
+                    f"features and inception are networks of images, and {subject.data.name} holds "
+                    f"{subject.data.kind.nouns}, whose values are compared: leave them out"
+                )
+            return RawValues(str(subject.data.name))
         if self.inception is not None:
             return Inception(self.inception, subject.device)
         return feature_space(subject.data, subject.device, self.features)
 
-    def _labels(
-        self, subject: Subject, findings: Findings, features: FeatureSpace | Inception, logits: Tensor
-    ) -> None:
+    def _labels(self, subject: Subject, findings: Findings, features: Space, logits: Tensor | None) -> None:
         """Whether samples for a label are read as it."""
-        if self.sampler is None and subject.label_conditional and features.task == "labels":
+        if (
+            logits is not None
+            and self.sampler is None
+            and subject.label_conditional
+            and features.task == "labels"
+        ):
             asked = torch.from_numpy(subject.labels("test", len(logits)))
             right = (logits.argmax(1) == asked).numpy()
             findings.add(self.name, mean(right, LABEL_ACCURACY, f"read by {features.name}"))
 
     def _show(
-        self, findings: Findings, drawn: Tensor, train_images: Pixels, fake: Tensor, train: Tensor
+        self,
+        subject: Subject,
+        findings: Findings,
+        drawn: Tensor,
+        train_images: Expected,
+        fake: Tensor,
+        train: Tensor,
     ) -> None:
+        picture = subject.data.kind.picture
         shown = drawn[: COLUMNS * COLUMNS // 2].split(COLUMNS)
-        findings.figure(f"{self.name}_samples", grid(shown, [""] * len(shown)))
+        findings.figure(f"{self.name}_samples", picture(shown, [""] * len(shown)))
         some = fake[:1000]
         distance, index = nearest(some, train)
         closest = distance.argsort()[:COLUMNS]
         rows = [drawn[closest], train_images[index[closest]]]
-        findings.figure(f"{self.name}_nearest_training_images", bands(rows, ["sample", "training"], COLUMNS))
+        neighbours = picture(rows, ["sample", "training"], COLUMNS)
+        findings.figure(f"{self.name}_nearest_training_{subject.data.kind.nouns}", neighbours)
 
 
-def _noted(
-    found: Mapping[str, Estimate], notes: Mapping[str, str], features: FeatureSpace | Inception
-) -> Iterator[Estimate]:
+def _noted(found: Mapping[str, Estimate], notes: Mapping[str, str], features: Space) -> Iterator[Estimate]:
     """With what they were measured in: only Inception's distance is called FID."""
     for name, each in found.items():
         called = features.distance if name == FRECHET.name else name
@@ -177,12 +199,16 @@ def _noted(
         yield replace(each, quantity=quantity, note=f"{notes[name]} {each.note}".strip())
 
 
+def _at(logits: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if logits is None else logits[rows]
+
+
 def _undirected(found: Estimate) -> Estimate:
     """A number of the data alone, which no model can better."""
     return replace(found, quantity=replace(found.quantity, higher_is_better=None))
 
 
-def _of_bits(images: Pixels) -> str:
+def _of_bits(images: Expected) -> str:
     """What a distance owes to the images: means of p(x|z,c) are grey where images were binarised for good."""
     some = images[: 10 * COLUMNS]
     return ", of images in black and white" if bool(((some == 0) | (some == 1)).all()) else ""

@@ -12,7 +12,6 @@ from aelab.core.records import Batch
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import Subject
 from aelab.figures.charts import heat
-from aelab.figures.grids import grid
 from aelab.metrics.disentanglement import entropy, mutual_information
 from aelab.models.distributions.divergence import space
 from aelab.models.distributions.spherical import spherical
@@ -65,7 +64,7 @@ class Interpretability:
             path[:, unit] = float(codes[:, unit].mean()) + shifts * float(deviation[unit])
             paths.append(path)
         rows = _decoded(subject, torch.stack(paths), batch)
-        findings.figure("traversals", grid(list(rows), [f"z{unit}" for unit in order]))
+        findings.figure("traversals", subject.data.kind.picture(list(rows), [f"z{unit}" for unit in order]))
 
     def _interpolate(self, subject: Subject, findings: Findings) -> None:
         batch = _first(subject, 2 * self.pairs)
@@ -75,14 +74,15 @@ class Interpretability:
         for name, between in (("linear", torch.lerp), ("spherical", spherical)):
             paths = [between(a, b, ways) for a, b in zip(*ends.split(self.pairs), strict=True)]
             rows = _decoded(subject, torch.stack(paths), given)
-            findings.figure(f"interpolations_{name}", grid(list(rows), [""] * len(rows)))
+            findings.figure(f"interpolations_{name}", subject.data.kind.picture(list(rows), [""] * len(rows)))
 
     def _carriers(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
         """The share of each factor's entropy, or of the label's, that a unit tells of."""
         try:
             subject.check_untold()
             known = subject.factors("test", self.images) if subject.levels else {}
-            known = known or {"label": subject.labels("test", self.images)}
+            if not known:
+                codes, known["label"] = subject.labelled("test", self.images)
         except InapplicableError as error:
             findings.left_out["interpretability/carriers"] = str(error)
             return
@@ -108,11 +108,11 @@ class Interpretability:
         except InapplicableError as error:
             findings.left_out["interpretability/classes"] = str(error)
             return
-        classes, columns = int(subject.data.classes or 0), 16
+        kind, classes, columns = subject.data.kind, int(subject.data.classes or 0), 16
         subject.fix_noise("classes")
         if subject.label_conditional:
             like = _first(subject, 1).x
-            findings.figure("classes", samples_by_class(subject.model, classes, columns, like))
+            findings.figure("classes", samples_by_class(subject.model, kind, classes, columns, like))
             return
         chosen = [np.flatnonzero(labels == c)[: columns // 2] for c in range(classes)]
         chosen = [places for places in chosen if len(places)]
@@ -120,9 +120,9 @@ class Interpretability:
         rows = []
         for places in chosen:
             part = batch.map(lambda value, places=places: value[places].to(subject.device))  # type: ignore[misc]
-            outputs = subject.model(part).likelihood.mean[0]
+            outputs = kind.back(subject.model(part).likelihood)[0]
             rows.append(torch.stack([part.x, outputs], 1).flatten(0, 1).cpu())
-        findings.figure("classes", grid(rows, [str(labels[places[0]]) for places in chosen]))
+        findings.figure("classes", kind.picture(rows, [str(labels[places[0]]) for places in chosen]))
 
 
 def _first(subject: Subject, count: int) -> Batch:
@@ -130,8 +130,8 @@ def _first(subject: Subject, count: int) -> Batch:
 
 
 def _decoded(subject: Subject, paths: Tensor, given: Batch) -> Tensor:
-    """Images of codes (R, K, latent), each row under the condition of one observation: (R, K, C, H, W)."""
+    """What codes (R, K, latent) come to, each row under the condition of one observation: (R, K, *event)."""
     z = paths.transpose(0, 1).to(subject.device)  # one batch of R observations, K codes for each
     rows = given.map(lambda value: value.expand(len(paths), *value.shape[1:]) if len(value) == 1 else value)
     likelihood = subject.model.likelihood_of(rows.x, z, subject.model.context(rows))
-    return likelihood.mean.transpose(0, 1).cpu()
+    return subject.data.kind.back(likelihood).transpose(0, 1).cpu()

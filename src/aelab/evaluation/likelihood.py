@@ -12,7 +12,7 @@ from aelab.core.records import Trace
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures.charts import bars
-from aelab.metrics.estimands import ACTIVE, ACTIVE_UNITS, EVIDENCE, KL, bits_per_dim
+from aelab.metrics.estimands import ACTIVE, ACTIVE_UNITS, BITS_PER_DIM, EVIDENCE, KL, bits_per_dim
 from aelab.metrics.estimate import Estimate, bootstrap, mean
 from aelab.metrics.importance import (
     NLL,
@@ -28,6 +28,7 @@ STILL = 1e-4  # of the largest variance of a dimension's posterior mean: the sam
 ROUNDING = 1e-8  # a variance that float32 gives constant codes
 COLLAPSED = 0.1  # nats of a whole code that carries nothing
 OWN_SAMPLES = "the posterior knows the density of its own samples alone"
+REAL = "the values are real numbers, whose density no number of bits describes"
 GREY = "a cross-entropy and no likelihood: the likelihood is of bits, and the values are grey"
 
 
@@ -64,15 +65,16 @@ class Likelihood:
             if (values := subject.measured.get(quantity.name)) is not None:
                 findings.add("likelihood", mean(values, ours, "" if ours is RATE else note))
             else:
-                findings.undefine("likelihood", [ours.name], NO_BOUND)
+                real = quantity is BITS_PER_DIM and "elbo" in subject.measured
+                findings.undefine("likelihood", [ours.name], REAL if real else NO_BOUND)
         if "kl" in subject.measured and subject.measured["kl"].mean() < COLLAPSED:
             findings.alarms["posterior_collapse"] = (
-                f"the rate is {subject.measured['kl'].mean():.2g} nats: codes say nothing of their images"
+                f"the rate is {subject.measured['kl'].mean():.2g} nats: codes say nothing of their "
+                f"{findings.noun}s"
             )
 
     @torch.no_grad()
     def _evidence(self, subject: Subject, findings: Findings) -> None:
-        quantities = (NLL, NLL_BITS_PER_DIM, NLL_EFFECTIVE_SAMPLES)
         log_p, effective = [], []
         try:
             for index, batch in subject.batches("test", self.images):
@@ -81,14 +83,18 @@ class Likelihood:
                 log_p.append(found[0].cpu())
                 effective.append(found[1].cpu())
         except InapplicableError as error:
-            findings.undefine("likelihood", [each.name for each in quantities], str(error))
+            names = [each.name for each in (NLL, NLL_BITS_PER_DIM, NLL_EFFECTIVE_SAMPLES)]
+            findings.undefine("likelihood", names, str(error))
             return
         nll = -torch.cat(log_p)
         example = next(subject.traces("test", BLOCK))
-        note = "; ".join(filter(None, [f"{self.samples} codes of each image", _note(example)]))
-        values = nll, bits_per_dim(nll, example.likelihood), torch.cat(effective)
-        estimates = (mean(v.numpy(), each, note) for each, v in zip(quantities, values, strict=True))
-        findings.add("likelihood", *estimates)
+        note = "; ".join(filter(None, [f"{self.samples} codes of each {findings.noun}", _note(example)]))
+        values = {NLL: nll, NLL_EFFECTIVE_SAMPLES: torch.cat(effective)}
+        if (bits := subject.data.values.bits) is None:
+            findings.undefine("likelihood", [NLL_BITS_PER_DIM.name], REAL)
+        else:
+            values[NLL_BITS_PER_DIM] = bits_per_dim(nll, example.likelihood, bits)
+        findings.add("likelihood", *(mean(found.numpy(), each, note) for each, found in values.items()))
 
     @torch.no_grad()
     def _parts(self, subject: Subject, findings: Findings) -> None:
@@ -101,9 +107,9 @@ class Likelihood:
         except ConfigurationError:
             findings.undefine("likelihood", names, OWN_SAMPLES)
             return
-        every = len(subject.data.images("test"))
+        every = len(subject.data.observations("test"))
         count = every if self.aggregate is None else min(every, self.aggregate)
-        note = f"under the aggregate posterior of {count} images, at most {np.log(count):.1f} nats"
+        note = f"under the aggregate posterior of {count} {findings.noun}s, at most {np.log(count):.1f} nats"
         for quantity in PARTS:
             if (values := parts.get(quantity.name)) is not None:
                 told = note if quantity is MUTUAL_INFORMATION else ""

@@ -13,8 +13,6 @@ from aelab.core.quantity import Quantity
 from aelab.core.records import NO_ENCODER
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
-from aelab.figures.grids import bands
-from aelab.metrics.estimands import RECONSTRUCTION
 from aelab.metrics.estimate import mean
 from aelab.metrics.similarity import MS_SSIM, SSIM, ms_ssim, ssim
 from aelab.models.conditions import sees_observation
@@ -39,13 +37,16 @@ class Reconstruction:
         if subject.model.encoder is None:
             findings.undefined["reconstruction"] = NO_ENCODER
             return
-        measured = subject.measured
-        findings.add("reconstruction", *(mean(measured[each.name], each) for each in RECONSTRUCTION))
+        measured, errors = subject.measured, subject.data.kind.quantities
+        findings.add("reconstruction", *(mean(measured[each.name], each) for each in errors))
         self._similarity(subject, findings, SSIM, ssim)
         self._similarity(subject, findings, MS_SSIM, ms_ssim)
-        worst = np.argsort(-measured["squared_error"], kind="stable")
+        leading = measured[errors[0].name]
+        worst = np.argsort(leading if errors[0].higher_is_better else -leading, kind="stable")
         findings.table(
-            "per_image", ["image", *measured], zip(range(len(worst)), *measured.values(), strict=True)
+            f"per_{findings.noun}",
+            [findings.noun, *measured],
+            zip(range(len(worst)), *measured.values(), strict=True),
         )
         self._show(subject, findings, "reconstructions", np.arange(min(SHOWN, len(worst))))
         self._show(subject, findings, "worst_reconstructions", worst[: self.worst])
@@ -60,10 +61,11 @@ class Reconstruction:
         try:
             if sees_observation(subject.model.conditioner):
                 raise InapplicableError(
-                    "a part of each image is told to the model, and would count as its own"
+                    f"a part of each {findings.noun} is told to the model, and would count as its own"
                 )
             values = [
-                similarity(t.x, t.likelihood.mean[0]).cpu() for t in subject.traces("test", self.images)
+                similarity(t.x, subject.data.kind.back(t.likelihood)[0]).cpu()
+                for t in subject.traces("test", self.images)
             ]
         except InapplicableError as error:
             findings.left_out[f"reconstruction/{quantity.name}"] = str(error)
@@ -75,8 +77,9 @@ class Reconstruction:
         wanted = {int(place): rank for rank, place in enumerate(places)}
         rows: dict[int, tuple[Tensor, Tensor]] = {}
         for block, trace in enumerate(subject.traces("test", int(places.max()) + 1)):
+            back = subject.data.kind.back(trace.likelihood)[0]
             for row in range(len(trace.x)):
                 if (place := block * BLOCK + row) in wanted:
-                    rows[wanted[place]] = (trace.x[row].cpu(), trace.likelihood.mean[0, row].cpu())
+                    rows[wanted[place]] = (trace.x[row].cpu(), back[row].cpu())
         shown = [torch.stack(images) for images in zip(*(rows[rank] for rank in sorted(rows)), strict=True)]
-        findings.figure(name, bands(shown, ["input", "output"], SHOWN))
+        findings.figure(name, subject.data.kind.picture(shown, ["input", "output"], SHOWN))

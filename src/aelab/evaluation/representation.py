@@ -51,9 +51,9 @@ class Representation:
         if labels is None:
             raise InapplicableError(why)
         subject.check_untold()
-        train = subject.codes("train", self.train), subject.labels("train", self.train)
+        known = *subject.labelled("train", self.train), *subject.labelled("test", self.test)
         with one_thread():
-            found = representation(*train, codes, labels, subject.seed, self.draws)
+            found = representation(*known, subject.seed, self.draws)
         findings.add("representation", *found.values())
 
     def _labels(self, subject: Subject) -> tuple[np.ndarray | None, str]:

@@ -15,7 +15,7 @@ from aelab.core.quantity import Quantity
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
-from aelab.metrics.estimands import DISTORTION, ELBO, MSE, reconstruction
+from aelab.metrics.estimands import DISTORTION, ELBO
 from aelab.metrics.estimate import Estimate, mean
 
 
@@ -25,7 +25,7 @@ class Stability:
     all estimates over seeds.
 
     images: of the test split that are tried. repeats: of the bound. noise: standard deviation of what is
-    added to pixels in [0, 1].
+    added to values.
     """
 
     images: int = 2000
@@ -43,7 +43,7 @@ class Stability:
     def _repeated(self, subject: Subject, findings: Findings) -> None:
         """The standard deviation of a mean over the images when its noise is drawn again."""
         runs = [subject.measure(f"repeat {i}", self.images) for i in range(self.repeats)]
-        for measured in (ELBO, DISTORTION, MSE):
+        for measured in (ELBO, DISTORTION, subject.data.kind.quantities[0]):
             name = measured.name
             quantity = Quantity(f"{name}_spread", measured.unit, False)
             if name not in runs[0]:
@@ -52,7 +52,7 @@ class Stability:
             spread = float(np.std([run[name].mean() for run in runs], ddof=1))
             # The error of a standard deviation from n normal values.
             error = spread / (2 * (self.repeats - 1)) ** 0.5
-            note = f"standard deviation over draws of the noise, {len(runs[0][name])} images"
+            note = f"standard deviation over draws of the noise, {len(runs[0][name])} {findings.noun}s"
             findings.add("stability", Estimate(spread, quantity, self.repeats, error, note=note))
 
     def _disturbed(self, subject: Subject, findings: Findings) -> None:
@@ -64,12 +64,13 @@ class Stability:
         for name, (disturb, context) in disturbances.items():
             try:
                 moved, worse = _movement(subject, self.images, disturb, context)
-            except InapplicableError as error:
-                findings.undefine("stability", [f"code_shift_{name}", f"mse_increase_{name}"], str(error))
+            except InapplicableError as why:
+                findings.undefine("stability", [f"code_shift_{name}", f"mse_increase_{name}"], str(why))
                 continue
-            told = f"noise of {self.noise} on every pixel" if name == "input_noise" else "mixed precision"
+            told = f"noise of {self.noise} on every value" if name == "input_noise" else "mixed precision"
             shift = Quantity(f"code_shift_{name}", "spreads of the codes", False)
-            increase = Quantity(f"mse_increase_{name}", MSE.unit, False)
+            error = subject.data.kind.quantities[0]
+            increase = Quantity(f"{error.name}_increase_{name}", error.unit, False)
             findings.add(
                 "stability",
                 mean(moved, shift, f"distance a code moves, under {told}"),
@@ -104,8 +105,9 @@ def _movement(
     context: AbstractContextManager[Any],
 ) -> tuple[np.ndarray, np.ndarray]:
     """How far each image's code moves when what the encoder sees is disturbed, in root mean square distances
-    of codes from their mean, and how much the squared error of a value grows: (N,) each."""
+    of codes from their mean, and how much the leading error grows: (N,) each."""
     before, after, worse = [], [], []
+    errors, error = subject.data.kind.errors, subject.data.kind.quantities[0].name
     for index, batch in subject.batches("test", images):
         subject.fix_noise("disturbance", index)
         plain = subject.model(batch, shown=batch.x)
@@ -115,7 +117,7 @@ def _movement(
             moved = subject.model(batch, shown=shown)
         before.append(plain.q.mean.flatten(1).float())
         after.append(moved.q.mean.flatten(1).float())
-        worse.append(reconstruction(moved)["mse"] - reconstruction(plain)["mse"])
+        worse.append(errors(moved)[error] - errors(plain)[error])
     codes = torch.cat(before).double()
     spread = (codes - codes.mean(0)).square().sum(1).mean().sqrt().clamp_min(1e-12)
     distance = (torch.cat(after).double() - codes).square().sum(1).sqrt() / spread

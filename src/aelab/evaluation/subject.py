@@ -17,8 +17,9 @@ from aelab.core.errors import AelabError, InapplicableError
 from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.data.module import DataModule
-from aelab.data.splits import Images
-from aelab.metrics.estimands import evidence, reconstruction
+from aelab.data.splits import Observations
+from aelab.data.values import Values
+from aelab.metrics.estimands import evidence
 from aelab.models import Autoencoder
 from aelab.runs.data import data_of
 from aelab.runs.find import peers_of, spaces_of
@@ -31,12 +32,12 @@ MANY_LEVELS = 0.1  # of the images: an attribute with so many values is continuo
 T = TypeVar("T")
 
 
-class Pixels:
-    """Images in [0, 1] on the CPU, made from whole numbers a part at a time: p[rows] is (K, C, H, W)."""
+class Expected:
+    """Means of values on the CPU, made of what is stored a part at a time: e[rows] is (K, *event)."""
 
-    def __init__(self, images: Images, count: int | None = None) -> None:
-        self.images = images
-        self.size = len(images) if count is None else min(count, len(images))
+    def __init__(self, found: Observations, values: Values, count: int | None = None) -> None:
+        self.found, self.values = found, values
+        self.size = len(found) if count is None else min(count, len(found))
 
     def __len__(self) -> int:
         return self.size
@@ -44,7 +45,7 @@ class Pixels:
     def __getitem__(self, part: Any) -> Tensor:
         """A slice, or an index (K,)."""
         rows = torch.arange(self.size)[part] if isinstance(part, slice) else part
-        return self.images.at(rows.to(self.images.x.device)).x.cpu().float() / 255
+        return self.values.mean(self.found.at(rows.to(self.found.x.device)).x.cpu())
 
 
 @dataclass
@@ -67,10 +68,12 @@ class Subject:
     _codes: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def batches(self, split: str = "test", count: int | None = None) -> Iterator[tuple[int, Batch]]:
-        """The first `count` images in numbered blocks, on the device."""
+        """The first `count` observations in numbered blocks, on the device."""
         loader = self.data.batches(split, BLOCK)
-        left = len(loader.images) if count is None else count
-        for index, batch in enumerate(self.track(loader, f"{split} images", -(-left // BLOCK))):
+        left = len(loader.observations) if count is None else count
+        for index, batch in enumerate(
+            self.track(loader, f"{split} {self.data.kind.nouns}", -(-left // BLOCK))
+        ):
             if left <= 0:
                 return
             yield index, batch.map(lambda value: value[:left].to(self.device))  # noqa: B023
@@ -100,12 +103,14 @@ class Subject:
 
     def measure(self, stage: str, count: int | None = None) -> dict[str, np.ndarray]:
         """The estimands of the test images under the noise of `stage`."""
-        found = [{**evidence(t), **reconstruction(t)} for t in self.traces("test", count, stage)]
+        kind, bits = self.data.kind, self.data.values.bits
+        traces = self.traces("test", count, stage)
+        found = [{**evidence(trace, bits), **kind.errors(trace)} for trace in traces]
         return {name: torch.cat([each[name] for each in found]).cpu().numpy() for name in found[0]}
 
     def codes(self, split: str, count: int | None = None) -> np.ndarray:
         """Posterior means of the first `count` images, uncorrupted: (N, latent), float32."""
-        images = len(self.data.images(split))
+        images = len(self.data.observations(split))
         size = images if count is None else min(count, images)
         if len(self._codes.get(split, ())) < size:
             traces = self.traces(split, size, clean=True)
@@ -118,15 +123,29 @@ class Subject:
         told = None if self.model.conditioner is None else self.model.conditioner.tells
         if told in ("label", "attributes"):
             raise InapplicableError(
-                f"the encoder is told the {told} of an image: codes do not show what it would find of them"
+                f"the encoder is told the {told} of a {self.data.kind.noun}: codes do not show what it would "
+                "find of them"
             )
 
     def labels(self, split: str, count: int | None = None) -> np.ndarray:
-        """Their labels, (N,); InapplicableError where the data have none."""
-        labels = self.data.images(split).y
+        """Their labels, (N,), -1 where one is unknown; InapplicableError where the data have none."""
+        labels = self.data.observations(split).y
         if labels is None or not self.data.classes:
             raise InapplicableError(f"{self.data.name} has no labels (data.classes is null)")
         return labels[:count].cpu().numpy()
+
+    def labelled(self, split: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The codes (K, latent) and labels (K,) of the first `count` observations whose label is known.
+
+        InapplicableError where none is.
+        """
+        labels = self.labels(split)
+        known = np.flatnonzero(labels >= 0)[:count]
+        if not len(known):
+            raise InapplicableError(
+                f"no label of the {split} {self.data.kind.nouns} of {self.data.name} is known"
+            )
+        return self.codes(split, int(known[-1]) + 1)[known], labels[known]
 
     def factors(self, split: str, count: int | None = None) -> dict[str, np.ndarray]:
         """Their generative factors, by name, as levels from 0 that mean the same in all splits: (N,) each.
@@ -158,13 +177,13 @@ class Subject:
         return [name for name in self.data.attribute_names if name not in self.levels]
 
     def _attributes(self, split: str) -> np.ndarray:
-        found = self.data.images(split).attributes
+        found = self.data.observations(split).attributes
         assert found is not None
         return found.cpu().numpy()
 
-    def pixels(self, split: str, count: int | None = None) -> Pixels:
-        """The first `count` images before they are binarised at random: what means of p(x|z,c) tend to."""
-        return Pixels(self._expected.images(split), count)
+    def expected(self, split: str, count: int | None = None) -> Expected:
+        """The first `count` observations before values are drawn: what means of p(x|z,c) tend to."""
+        return Expected(self._expected.observations(split), self._expected.values, count)
 
     @cached_property
     def _expected(self) -> DataModule:

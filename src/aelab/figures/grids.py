@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from aelab.core.errors import ConfigurationError
+
 CELL = 56  # at least so many pixels is the longer side of a shown image
 GAP = 4
 INK, PAPER = "#333333", "#ffffff"
@@ -17,7 +19,11 @@ def grid(rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
     """Rows of images, each with its caption on the left.
 
     rows: tensors (N, C, H, W) with values in [0, 1], C of 1 or 3; values outside are clipped.
+    Raises ConfigurationError for other numbers of channels.
     """
+    channels = rows[0].shape[1]
+    if channels not in (1, 3):
+        raise ConfigurationError(f"images of {channels} channels cannot be shown: give 1, or 3 for colour")
     cells = [[_cell(image) for image in row] for row in rows]
     height, width = cells[0][0].shape[:2]
     font = ImageFont.load_default(14)
@@ -33,10 +39,10 @@ def grid(rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
     return canvas
 
 
-def bands(rows: Sequence[Tensor], captions: Sequence[str], columns: int) -> Image.Image:
-    """`grid` of long rows, folded after `columns` images: the captions repeat in each band."""
-    folded = [part for parts in zip(*(row.split(columns) for row in rows), strict=True) for part in parts]
-    return grid(folded, list(captions) * (len(folded) // len(captions)))
+def folded(rows: Sequence[Tensor], captions: Sequence[str], columns: int) -> tuple[list[Tensor], list[str]]:
+    """Long rows cut into bands of `columns` observations: the captions repeat in each band."""
+    cut = [part for parts in zip(*(row.split(columns) for row in rows), strict=True) for part in parts]
+    return cut, list(captions) * (len(cut) // len(captions))
 
 
 def _cell(image: Tensor) -> np.ndarray:

@@ -7,7 +7,8 @@ autoencoder, say) is left out, never reported as 0.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from functools import partial
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,7 @@ from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.models.distributions import divergence, has_density, values_described
 
-GREY_LEVELS = 256
-ACTIVE = 0.01  # variance over images of the posterior mean of a unit in use
+ACTIVE = 0.01  # variance over observations of the posterior mean of a unit in use
 
 
 class Estimand(Metric):
@@ -52,20 +52,21 @@ BITS_PER_DIM = Quantity("bits_per_dim", "bits per value", False, of_likelihood=T
 EVIDENCE = (ELBO, DISTORTION, KL, BITS_PER_DIM)
 
 
-def evidence(trace: Trace) -> dict[str, Tensor]:
+def evidence(trace: Trace, bits: float | None = None) -> dict[str, Tensor]:
     """The evidence lower bound of each observation and its two sides, in nats: (B,) each.
 
     distortion: -E_q log p(x|z,c). kl: KL(q(z|x,c) || p(z|c)), the rate. elbo: -(distortion + kl).
-    bits_per_dim: -elbo in bits for each value; a density over [0, 1] is charged the log2(256) bits that
-    rescaling from grey levels takes away. All but the distortion are left out for a model without a prior
-    or a posterior with a density; without a posterior the distortion is that of codes of the prior.
+    bits_per_dim: -elbo in bits for each value; a density is charged the `bits` that scaling the values takes
+    away, as log2(256) from grey levels to [0, 1]; left out for real numbers, which have None. All but the
+    distortion are left out for a model without a prior or a posterior with a density; without a posterior
+    the distortion is that of codes of the prior.
 
     >>> from aelab.core.records import Batch
     >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
     >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
     >>> coins = Bernoulli(torch.zeros(1, 2, 4))
     >>> trace = Trace(Batch(x), x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], lambda: coins)
-    >>> evidence(trace)["bits_per_dim"], evidence(trace)["kl"]
+    >>> evidence(trace, bits=8.0)["bits_per_dim"], evidence(trace)["kl"]
     (tensor([1., 1.], dtype=torch.float64), tensor([0., 0.], dtype=torch.float64))
     """
     distortion = -trace.likelihood.log_prob(trace.x).mean(0).double()
@@ -73,47 +74,32 @@ def evidence(trace: Trace) -> dict[str, Tensor]:
         return {"distortion": distortion}
     kl = divergence(trace.posterior, trace.prior, trace.z, trace.log_q).double()
     elbo = -distortion - kl
-    bits = bits_per_dim(-elbo, trace.likelihood)
-    return {"elbo": elbo, "distortion": distortion, "kl": kl, "bits_per_dim": bits}
+    found = {"elbo": elbo, "distortion": distortion, "kl": kl}
+    return found if bits is None else found | {"bits_per_dim": bits_per_dim(-elbo, trace.likelihood, bits)}
 
 
-def bits_per_dim(nats: Tensor, likelihood: Distribution) -> Tensor:
+def bits_per_dim(nats: Tensor, likelihood: Distribution, scaling: float) -> Tensor:
     """The code length of whole observations in nats, as bits for each value that has a likelihood.
 
-    >>> from aelab.core.records import Batch
+    scaling: bits of each value that its scaling took from a density.
+
     >>> from aelab.models.distributions import Bernoulli
-    >>> bits_per_dim(torch.tensor(4 * math.log(2)), Bernoulli(torch.zeros(4)))
+    >>> bits_per_dim(torch.tensor(4 * math.log(2)), Bernoulli(torch.zeros(4)), scaling=8.0)
     tensor(1.)
     """
     bits = nats / (values_described(likelihood) * math.log(2))
-    return bits if likelihood.support.is_discrete else bits + math.log2(GREY_LEVELS)  # type: ignore[union-attr]
+    return bits if likelihood.support.is_discrete else bits + scaling  # type: ignore[union-attr]
 
 
-MSE = Quantity("mse", "squared error per value", False)  # a colour image has three values for each pixel
-SQUARED_ERROR = Quantity("squared_error", "squared error per observation", False)
-PSNR = Quantity("psnr", "dB", True)
-RECONSTRUCTION = (MSE, SQUARED_ERROR, PSNR)
+class Measured(Protocol):
+    """The kind of an observation, as far as its errors go."""
 
+    @property
+    def quantities(self) -> Sequence[Quantity]:
+        """The quantities that `errors` may give."""
 
-def reconstruction(trace: Trace) -> dict[str, Tensor]:
-    """The error of the mean of p(x|z,c) for codes drawn from the posterior, of each observation: (B,) each.
-
-    mse: squared error for each pixel. squared_error: summed over the image. psnr: in dB for a peak of 1, at
-    most 100. Nothing for a model without a posterior.
-
-    >>> from aelab.core.records import Batch
-    >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
-    >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
-    >>> coins = Bernoulli(torch.zeros(1, 2, 4))
-    >>> trace = Trace(Batch(x), x, None, Gaussian(z, z), StandardGaussian(z[0]), z[None], lambda: coins)
-    >>> {name: error[0].item() for name, error in reconstruction(trace).items()}
-    {'mse': 0.25, 'squared_error': 1.0, 'psnr': 6.0206}
-    """
-    if trace.posterior is None:  # the codes know nothing of the observations
-        return {}
-    squared = (trace.likelihood.mean.mean(0) - trace.x).double().square().flatten(1).sum(1)
-    mse = squared / values_described(trace.likelihood)  # the others are told, and their error is 0
-    return {"mse": mse, "squared_error": squared, "psnr": -10 * mse.clamp_min(1e-10).log10()}
+    def errors(self, trace: Trace) -> dict[str, Tensor]:
+        """The errors of what comes back of each observation from its codes, by quantity: (B,) each."""
 
 
 class Means(Estimand):
@@ -170,15 +156,14 @@ class ActiveUnits(Estimand):
         return {"active_units": (variance > self.threshold).sum().double()}
 
 
-def estimands(latent: int) -> MetricCollection:
+def estimands(latent: int, kind: Measured, bits: float | None) -> MetricCollection:
     """The collection of all estimands, for a model whose codes are vectors of size `latent`.
 
-    >>> sorted(quantities(estimands(latent=2)))[:3]
-    ['active_units', 'bits_per_dim', 'distortion']
+    kind: of observation. bits: as in `evidence`.
     """
     measures: dict[str, Any] = {
-        "evidence": Means(evidence, EVIDENCE),
-        "reconstruction": Means(reconstruction, RECONSTRUCTION),
+        "evidence": Means(partial(evidence, bits=bits), EVIDENCE),
+        "reconstruction": Means(kind.errors, kind.quantities),
         "units": ActiveUnits(latent),
     }
     return MetricCollection(measures, compute_groups=False)

@@ -22,12 +22,12 @@ PAIRS = 2**24  # whose distances or kernels are held at once
 
 
 def generation(
-    real: Tensor, fake: Tensor, train: Tensor | None, fake_logits: Tensor, seed: int
+    real: Tensor, fake: Tensor, train: Tensor | None, fake_logits: Tensor | None, seed: int
 ) -> dict[str, Estimate]:
     """All measures of this module, by name.
 
     real, fake, train: features (N, F) of held-out images, of samples, and of training images, or None where
-    nothing is asked of copies. fake_logits: (N, classes), of the samples.
+    nothing is asked of copies. fake_logits: (N, classes), of the samples; None where a space has no classes.
 
     Raises NonFiniteError for features that are not finite, InapplicableError for too few of them.
     """
@@ -40,13 +40,13 @@ def generation(
             raise InapplicableError(
                 f"{len(features)} {name} images are too few to compare: give at least {4 * NEAREST}"
             )
-    if not fake_logits.isfinite().all():
+    if fake_logits is not None and not fake_logits.isfinite().all():
         raise NonFiniteError("the class logits of fake images are not all finite")
     return named(
         frechet(real, fake, seed),
         kernel_distance(real, fake),
         *precision_recall(real, fake, seed).values(),
-        classifier_score(fake_logits, seed),
+        *([] if fake_logits is None else [classifier_score(fake_logits, seed)]),
         two_sample_test(real, fake, seed),
         *([] if train is None else [memorisation(train, real, fake)]),
         diversity(real, fake),

@@ -26,6 +26,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
+    _check_images(x)
     if min(x.shape[-2:]) < WINDOW:
         raise InapplicableError(
             f"images of {sizes(x.shape[-2:])} are smaller than the window of {WINDOW} pixels"
@@ -47,6 +48,7 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+    _check_images(x)
     if min(x.shape[-2:]) < SCALES_FROM:
         raise InapplicableError(
             f"images of {sizes(x.shape[-2:])} are too small for five scales: {SCALES_FROM} pixels"
@@ -57,3 +59,8 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
         for a, b in zip(x, y, strict=True)
     ]
     return torch.stack(each).double()
+
+
+def _check_images(x: Tensor) -> None:
+    if x.dim() != 4:
+        raise InapplicableError(f"structural similarity is of images, and these are of {list(x.shape[1:])}")

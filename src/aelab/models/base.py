@@ -1,9 +1,9 @@
 """The autoencoder: slots for its parts, and one pass through them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution
@@ -63,6 +63,19 @@ class Autoencoder(nn.Module):
         self.prior, self.corruption, self.conditioner = prior, corruption, conditioner
         self.latent = check_latent(latent) if posterior is None else posterior.latent
         self.decoded = self.latent if posterior is None else posterior.decoded
+        self.frozen: tuple[nn.Module, ...] = ()
+
+    def freeze(self, slots: Collection[str]) -> None:
+        """Keep the parts in these slots as they are: without gradients, and always in evaluation mode."""
+        self.frozen = tuple(getattr(self, slot) for slot in slots)
+        for part in self.frozen:
+            part.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def forward(self, batch: Batch, samples: int = 1, step: int = 0, shown: Tensor | None = None) -> Trace:
         """One pass with `samples` codes for each observation (S in `Trace`), at an optimisation step.

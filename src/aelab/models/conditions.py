@@ -46,6 +46,12 @@ class Conditioner(nn.Module, ABC):
         """p(x|z,c) where c tells a part of x (B, *event): by default it tells none."""
         return likelihood
 
+    def check(self, known: Batch) -> None:
+        """Refuse observations of which too little is known, before training: by default none.
+
+        known: what is known of all of them; x may be empty.
+        """
+
     def told(self, values: Any, count: int) -> Tensor:
         """What a user says of `count` observations, as the field of their batch.
 
@@ -79,6 +85,13 @@ class OneHot(Conditioner):
                 "a conditional model needs a label for every observation, and this batch has none"
             )
         return F.one_hot(batch.y, self.features).float()
+
+    def check(self, known: Batch) -> None:
+        if known.y is not None and (unknown := int((known.y < 0).sum())):
+            raise ConfigurationError(
+                f"condition=label needs the label of every image, and {unknown:,} of {len(known.y):,} are "
+                "unknown: choose data.labelled=null and data whose labels are known, or condition=none"
+            )
 
     def told(self, values: Labels | None, count: int) -> Tensor:
         """Labels, one for all or one for each: (count,) int64."""

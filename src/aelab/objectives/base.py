@@ -29,14 +29,35 @@ class Term(nn.Module, ABC):
     @abstractmethod
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor: ...
 
+    def bind(self, critics: Mapping[str, "Critic"]) -> None:
+        """Receive the objective's critics, of which the term may read some; by default it reads none."""
+
     def after_step(self, trace: Trace, model: Autoencoder) -> None:
-        """Move what no gradient trains, once for each optimisation step: nothing by default."""
+        """Move what no gradient trains, once an optimisation step is taken: by default nothing.
+
+        Buffers of the term or of the model, that is: nothing is differentiated here, mixed precision is off,
+        and floating-point buffers are averaged over the processes afterwards. trace: of the last batch.
+        """
+
+
+class Critic(nn.Module, ABC):
+    """A network with an optimiser of its own, that terms read (Goodfellow et al. 2014,
+    https://arxiv.org/abs/1406.2661)."""
+
+    @abstractmethod
+    def cost(self, trace: Trace, model: Autoencoder) -> Tensor:
+        """What the critic's own steps lower, a scalar."""
 
 
 class Objective(nn.Module):
-    """The training criterion: `samples` codes for each observation, and a weighted sum of `terms`."""
+    """The training criterion: `samples` codes for each observation, and a weighted sum of `terms`.
 
-    def __init__(self, terms: Mapping[str, Term], samples: int = 1) -> None:
+    critics: networks that terms read, by name; each is trained by a cost of its own.
+    """
+
+    def __init__(
+        self, terms: Mapping[str, Term], samples: int = 1, critics: Mapping[str, Critic] | None = None
+    ) -> None:
         super().__init__()
         if samples < 1:
             raise ConfigurationError(f"objective.samples={samples}: at least 1 code for each observation")
@@ -49,7 +70,10 @@ class Objective(nn.Module):
                 "it must be the only one that reads them; penalties on the weights may stand beside it"
             )
         self.terms: Mapping[str, Term] = nn.ModuleDict(dict(terms))  # type: ignore[assignment]
+        self.critics: Mapping[str, Critic] = nn.ModuleDict(dict(critics or {}))  # type: ignore[assignment]
         self.samples = samples
+        for term in terms.values():
+            term.bind(self.critics)
 
     def forward(self, trace: Trace, model: Autoencoder) -> dict[str, Tensor]:
         """The unweighted terms by name; ConfigurationError naming one that the model cannot serve."""

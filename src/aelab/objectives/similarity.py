@@ -33,7 +33,12 @@ class MSSSIM(Term):
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         required_posterior(trace, "a reconstruction")
         mean = trace.likelihood.mean
-        return 1 - ms_ssim(mean.flatten(0, 1), trace.x.repeat(len(mean), 1, 1, 1), self.scales).mean()
+        return (
+            1
+            - ms_ssim(
+                mean.flatten(0, 1), trace.x.repeat(len(mean), *[1] * (trace.x.dim() - 1)), self.scales
+            ).mean()
+        )
 
 
 def ms_ssim(x: Tensor, y: Tensor, scales: int) -> Tensor:
@@ -42,6 +47,11 @@ def ms_ssim(x: Tensor, y: Tensor, scales: int) -> Tensor:
     The window is Gaussian, of 11 pixels or what the coarsest scale holds, with a deviation of 1.5 in 11.
     Raises ConfigurationError for images too small for the scales.
     """
+    if x.dim() != 4:
+        raise ConfigurationError(
+            f"structural similarity is of images, and observations are {list(x.shape[1:])}: choose another "
+            "objective"
+        )
     side = min(x.shape[-2:]) // 2 ** (scales - 1)
     if side < 3:  # a window of one pixel sees no structure, only brightness
         raise ConfigurationError(f"images of {tuple(x.shape[-2:])} are too small for scales={scales}")

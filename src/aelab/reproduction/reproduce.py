@@ -127,6 +127,8 @@ def _trained(recorded: RecordedRun, config: DictConfig, outputs: Path, tolerance
             notes.append(f"no commit is recorded: the running aelab {recorded.version} was used")
         run = Run.open(folder.path, code.conf)
         settings = placed(run.settings, config.data.root, code.conf)
+        if settings.start.run is not None:
+            settings.start.run = str(folder.path)  # it keeps what it started from
         check_machine(settings, recorded.environment.hardware)
         show_environment(expected := _differing(recorded, config))
         _check_data(expected)

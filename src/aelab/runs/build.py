@@ -1,23 +1,28 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch.utils.flop_counter import FlopCounterMode
 
 from aelab.cluster.devices import check_accelerator, processes
 from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.core.text import sentence
+from aelab.data.kinds import Kind
 from aelab.data.module import DataModule
 from aelab.data.preloaded import preload, with_preloaded
-from aelab.models.distributions import check_same_space
+from aelab.metrics.estimands import estimands
+from aelab.models import Autoencoder
+from aelab.runs.model import take_over
 from aelab.training.base import Training
+from aelab.training.callbacks.pictures import pictures
 from aelab.training.loop import EpochLoop
 from aelab.training.matmul import choose_matmul
 
@@ -38,10 +43,12 @@ class Parts:
     flops_per_image: int | None
 
 
-def build(config: DictConfig, data: DataModule | None = None) -> Parts:
-    """Build the parts and try them on two validation images; data: where the images are in memory already.
+def build(config: DictConfig, data: DataModule | None = None, resumes: bool = False) -> Parts:
+    """Build the parts and try them on two validation observations; data: where these are in memory already.
 
-    Raises ConfigurationError or DataError where they do not fit together or with the data.
+    resumes: whether a checkpoint will give all weights, so that none are taken from `start.run`.
+    Raises ConfigurationError or DataError where they do not fit together or with the data, and RunError where
+    the weights that a training starts from are not there.
     """
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time alone
     if config.threads:
@@ -52,17 +59,22 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     if not 0 <= config.seed < 2**32:
         raise ConfigurationError(f"seed={config.seed}: a seed lies between 0 and {2**32 - 1}")
     seed_everything(config.seed, verbose=False)
+    model = construct(config.model, "model")
     training = construct(
         config.training,
         "training",
-        model=construct(config.model, "model"),
+        model=model,
         objective=construct(config.objective, "objective"),
         optimizer=construct(config.optimizer, "optimizer"),
         lr_schedule=construct(config.lr_schedule, "lr_schedule"),
+        measures=partial(estimands, model.latent, data.kind, data.values.bits),
     )
     prior = training.model.prior
     if prior is not None and prior.examples:
         prior.initialise(data.train_examples(prior.examples).x)
+    if not resumes:
+        take_over(model, config.start)
+    model.freeze(config.start.frozen)
     if training.model.follows_gradient and config.trainer.inference_mode:
         raise ConfigurationError(
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
@@ -70,17 +82,23 @@ def build(config: DictConfig, data: DataModule | None = None) -> Parts:
     if isinstance(config.trainer.strategy, DictConfig):
         _check_shards(config, training)
     choose_matmul(training.model, data.batch_size)
-    two = _try(training, data.val_examples(2), config.monitor.metric)
+    if model.conditioner is not None:
+        for split in ("train", "val", "test"):
+            model.conditioner.check(data.known(split))
+    examples = data.val_examples(2)
+    _check_support(training.model, data, examples)
+    two = _try(training, examples, config.monitor.metric)
+    _draw(training.model, data.kind, examples)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
 
 
 def data_module(config: DictConfig) -> DataModule:
-    """The data module of a configuration, over its preloaded images where there are some."""
+    """The data module of a configuration, over its preloaded data where there are some."""
     return with_preloaded(_plain(config.data), construct(config.data, "data"))
 
 
 def preload_data(config: DictConfig) -> None:
-    """Read a configuration's images once for it and all that read the same ones."""
+    """Read a configuration's data once for it and all that read the same ones."""
     preload(_plain(config.data), construct(config.data, "data"))
 
 
@@ -91,11 +109,13 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 def _check_shards(config: DictConfig, training: Training) -> None:
     """Refuse with `trainer=fsdp` what reads weights or gradients whole."""
-    means = [node._target_ for node in (config.get("callbacks") or {}).values()]
+    nodes = (config.get("callbacks") or {}).items()
+    callbacks = [construct(node, f"callbacks.{name}") for name, node in nodes]
     refused = {
         "structure=hamiltonian": training.model.follows_gradient,
-        "callback=ema": any(name.endswith("EMAWeightAveraging") for name in means),
+        "callback=ema": any(isinstance(callback, WeightAveraging) for callback in callbacks),
         "objective/penalty": any(not term.reads_codes for term in training.objective.terms.values()),
+        "an objective with parameters of its own": len(training.groups()) > 1,
         "training.gradient_clip_val": training.clip,
         "training.compile": config.training.compile,
         "trainer.inference_mode": config.trainer.inference_mode,
@@ -109,20 +129,43 @@ def _check_shards(config: DictConfig, training: Training) -> None:
             )
 
 
-def _try(training: Training, batch: Batch, monitor: str) -> int:
-    """Train, measure and optimise once; the floating-point operations of the training step."""
-    flops = _step(training, batch)
-    names = measured(training, batch)
-    if monitor not in names:
+@torch.no_grad()
+def _check_support(model: Autoencoder, data: DataModule, batch: Batch) -> None:
+    """Refuse a likelihood that is of other values than the data may have."""
+    likelihood = model(batch).likelihood
+    ends = (torch.full_like(batch.x, end) for end in data.bounds or (-0.5, 1.5))
+    if not all(bool(likelihood.support.check(x).all()) for x in ends):
+        has = "any real numbers" if data.bounds is None else f"numbers in {list(data.bounds)}"
         raise ConfigurationError(
-            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(names)}"
+            f"the likelihood is of values in [0, 1], and {data.kind.nouns} of {data.name} hold {has}: "
+            "likelihood=gaussian or student_t would work"
         )
-    try:
-        training.make_optimizer(list(training.model.parameters()))
-        if training.make_lr_schedule:
+
+
+@torch.no_grad()
+def _draw(model: Autoencoder, kind: Kind, batch: Batch) -> None:
+    """Draw each picture once, small, so that what cannot be shown is refused."""
+    model.eval()
+    for _ in pictures(model, kind, batch, columns=2):
+        pass
+    model.train()
+
+
+def _try(training: Training, batch: Batch, monitor: str | None) -> int:
+    """Optimise, train and measure once; the floating-point operations of the training step."""
+    training.make_optimizers()
+    flops = training.rehearse(batch)
+    names = measured(training, batch)
+    if monitor is not None and monitor not in names:
+        raise ConfigurationError(
+            f"monitor.metric={monitor} is not measured for this model: choose one of {', '.join(names)}, or "
+            "null to keep the last weights"
+        )
+    if training.make_lr_schedule:
+        try:
             training.make_lr_schedule(steps=1)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{error} (in optimizer)") from error
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"{sentence(error)} (in lr_schedule)") from error
     return flops
 
 
@@ -136,29 +179,6 @@ def measured(training: Training, batch: Batch) -> list[str]:
     return [f"val/{name}" for name in measure.compute()]
 
 
-@torch.enable_grad()
-def _step(training: Training, batch: Batch) -> int:
-    """One training step that leaves no trace but what it finds wrong, and its floating-point operations."""
-    model = training.model
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with FlopCounterMode(display=False) as counter:
-        trace = model(batch, training.objective.samples)
-        if trace.posterior is not None and trace.prior is not None:
-            check_same_space(trace.posterior, trace.prior)
-        training.objective.total(training.objective(trace, model), 0).backward()
-    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    if idle:
-        raise ConfigurationError(
-            f"nothing in the objective trains model.{', model.'.join(idle[:3])}: choose other parts, or an "
-            "objective that reads them"
-        )
-    training.zero_grad()
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
-    return counter.get_total_flops()
-
-
 def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
     """An image's part of a step on a whole batch, from the steps on two images and on four.
 
@@ -166,7 +186,7 @@ def _flops_per_image(two: int, training: Training, data: DataModule) -> int:
     """
     four = data.val_examples(4)
     more = len(four.x) - 2
-    each = (_step(training, four) - two) // more if more > 0 else two // 2
+    each = (training.rehearse(four) - two) // more if more > 0 else two // 2
     return each + (two - 2 * each) // data.batch_size
 
 

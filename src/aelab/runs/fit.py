@@ -56,7 +56,7 @@ def test(trainer: Trainer, parts: Parts, folder: RunFolder, seen: int) -> dict[s
     metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if trainer.is_global_zero:
         known = parts.training.quantities
-        facts = {name: known[name].per("image").facts() for name in metrics if name in known}
+        facts = {name: known[name].per(parts.data.kind.noun).facts() for name in metrics if name in known}
         folder.update(metrics=metrics, quantities=facts, steps=trainer.global_step, samples_seen=seen)
     return metrics
 
@@ -172,7 +172,7 @@ def samples_seen(trainer: Trainer, data: DataModule) -> int:
     batches, each = trainer.fit_loop.epoch_loop.batch_progress.total.completed, len(loader)
     whole, rest = divmod(batches, int(trainer.num_training_batches))
     full = min(int(trainer.num_training_batches), each)
-    share = -(-len(loader.images) // loader.world_size)  # the last batch of a whole epoch may be short
+    share = -(-len(loader.observations) // loader.world_size)  # the last batch of a whole epoch may be short
     per_epoch = min(full * loader.batch_size, share)
     return (whole * per_epoch + rest * loader.batch_size) * loader.world_size
 

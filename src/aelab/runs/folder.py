@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from aelab.cluster.processes import alive, this_process
 from aelab.config.identity import fingerprint
-from aelab.config.recorded import recorded_settings
+from aelab.config.recorded import BEST, CONFIG, recorded_settings
 from aelab.config.trusted import trusted_settings
 from aelab.core.checks import is_number
 from aelab.core.errors import ConfigurationError, ResumeError, RunError
@@ -92,7 +92,7 @@ class RunFolder:
     @property
     def config(self) -> Path:
         """The composed configuration, resolved."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def record(self) -> Path:
@@ -122,7 +122,12 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """The checkpoint with the weights that validation chose."""
-        return self.checkpoints / "best.ckpt"
+        return self.path / BEST
+
+    @property
+    def start(self) -> Path:
+        """The checkpoint of another run whose weights this one started from, where it did."""
+        return self.checkpoints / "start.ckpt"
 
     @property
     def pictures(self) -> Path:

@@ -1,6 +1,7 @@
 """A run about to begin: tried, given a folder, and what its numbers depend on recorded."""
 
 import functools
+import shutil
 import sys
 from dataclasses import replace
 from typing import Any
@@ -18,12 +19,18 @@ from aelab.loggers import new_run_id
 from aelab.runs.build import Parts
 from aelab.runs.fit import trainer_of
 from aelab.runs.folder import Run, RunFolder
+from aelab.runs.model import weights_of
 from aelab.runs.provenance import changes_patch, command, git_state, hardware, packages
 
 
 def rehearse(run: Run, parts: Parts, signals: Signals) -> Trainer:
     """Make the Trainer once before a run has its folder, so that what it refuses leaves none behind."""
     trial = trainer_of(run, "", signals)
+    if any(stopping.monitor is None for stopping in trial.early_stopping_callbacks):
+        raise ConfigurationError(
+            "callback=early_stopping watches monitor.metric, which is null: give "
+            "callbacks.early_stopping.monitor, as val/mse"
+        )
     for callback in trial.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "check"):
             callback.check(parts.training.model, parts.data.val_examples(1))
@@ -36,6 +43,8 @@ def begin(run: Run, parts: Parts, **more: Any) -> Run:
     folder = RunFolder.create(run.folder.path, str(run.settings.name))
     write_text(folder.config, OmegaConf.to_yaml(run.settings))
     write_bytes(folder.patch, patch)
+    if run.settings.start.run is not None:  # the run is whole in itself, also to be reproduced
+        shutil.copyfile(weights_of(run.settings.start), folder.start)
     folder.update(**known, **more)
     return replace(run, folder=folder)
 
@@ -71,6 +80,7 @@ def circumstances(run: Run, parts: Parts) -> dict[str, Any]:
         "processes": world_size(run.settings.trainer),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "data": {"name": parts.data.name, "checksums": parts.data.checksums},
+        "values": parts.data.values.state(),
         "parameters": sum(p.numel() for p in parts.training.model.parameters()),
         "flops_per_image": parts.flops_per_image,
     }

@@ -91,7 +91,7 @@ def resume(
     checkpoint = _newest_point(run, record)
     _check_processes(run, record.get("processes"))
     torch.set_num_threads(record["threads"])
-    parts = build(run.settings)
+    parts = build(run.settings, resumes=True)
     run.folder.resume()
     run.folder.update(resumes=record.get("resumes", 0) + 1)
     return fit(run, parts, signals, checkpoint, callbacks, rendezvous)
@@ -102,7 +102,7 @@ def take_part(run: Run, checkpoint: str | None, signals: Signals) -> None:
     start = None if checkpoint is None else Path(checkpoint)
     with suppress(Pruned):  # the first process says so, and an exit in distress would end it before
         callbacks = [PruningFollower()] if PRUNES in os.environ else []
-        fit(run, build(run.settings), signals, start, callbacks)
+        fit(run, build(run.settings, resumes=start is not None), signals, start, callbacks)
 
 
 def _newest_point(run: Run, record: dict[str, Any]) -> Path:

@@ -232,7 +232,8 @@ def _or_given_up(member: Member) -> Iterator[None]:
 
 def _show(members: Sequence[Member], epoch: int, epochs: int, seconds: float) -> None:
     """One line: how the validation's number that chooses weights stands in each member."""
-    metric = str(members[0].run.settings.monitor.metric)
+    measured = [name for name in members[0].trainer.callback_metrics if name.startswith("val/")]
+    metric = members[0].run.settings.monitor.metric or next(iter(measured), "")
     values = ["failed" if m.failure else f"{m.trainer.callback_metrics[metric].item():.4g}" for m in members]
     step = max(m.trainer.global_step for m in members)
     print(f"epoch {epoch}/{epochs}  step {step}  {metric} {' '.join(values)}  {seconds:.0f} s", flush=True)

@@ -70,6 +70,11 @@ def _composed(jobs: HydraJobs, overrides: Sequence[str]) -> DictConfig:
 
 def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:
     if not asked:
+        if config.monitor.metric is None:
+            raise ConfigurationError(
+                "monitor.metric=null says nothing of which trial is best: give sweep.objectives, as "
+                "'sweep.objectives={val/elbo: maximize}'"
+            )
         return {str(config.monitor.metric): DIRECTIONS[config.monitor.mode == "max"]}
     for name, direction in asked.items():
         if name.startswith("test/"):

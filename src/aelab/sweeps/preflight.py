@@ -64,7 +64,7 @@ def _planned(config: DictConfig, data: DataModule) -> int | None:
     """The training images that will be shown if nothing ends the training early."""
     trainer = config.trainer
     batches = limited(len(data.train_dataloader()), trainer.limit_train_batches)
-    per_epoch = min(batches * data.batch_size, len(data.images("train")))
+    per_epoch = min(batches * data.batch_size, len(data.observations("train")))
     ends = []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
         ends.append(trainer.max_epochs * per_epoch)

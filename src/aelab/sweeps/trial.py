@@ -6,9 +6,10 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -165,14 +166,22 @@ def validation_metrics(run: RunFolder, config: DictConfig) -> dict[str, float]:
 
     Raises SweepError where there was no validation that could choose weights.
     """
-    monitor, sign = config.monitor.metric, 1 if config.monitor.mode == "max" else -1
-    validations = [row for row in rows(run.metrics) if monitor in row and row[monitor] == row[monitor]]
-    if not validations:
-        raise SweepError(f"{run.path} has no validation with a finite {monitor}")
-    best = max(validations, key=lambda row: sign * row[monitor])
+    kept = _kept(list(rows(run.metrics)), config.monitor)
+    if kept is None:
+        raise SweepError(f"{run.path} has no validation with a finite {config.monitor.metric or 'number'}")
     return {
-        name: float(value) for name, value in best.items() if name.startswith("val/") and math.isfinite(value)
+        name: float(value) for name, value in kept.items() if name.startswith("val/") and math.isfinite(value)
     }
+
+
+def _kept(journal: Sequence[Mapping[str, Any]], monitor: DictConfig) -> Mapping[str, Any] | None:
+    """The validation whose weights were kept: the best one, or the last where nothing says which is best."""
+    name, sign = monitor.metric, 1 if monitor.mode == "max" else -1
+    if name is None:
+        validations = (row for row in reversed(journal) if any(key.startswith("val/") for key in row))
+        return next(validations, None)
+    finite = (row for row in journal if name in row and row[name] == row[name])
+    return max(finite, key=lambda row: sign * row[name], default=None)
 
 
 def objective_values(

@@ -1,44 +1,53 @@
-"""What every training procedure shares: seeding, stepping, logging, and evaluation by the estimands."""
+"""What every training procedure shares: whose parameters are stepped by what, seeding, and stepping."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.flop_counter import FlopCounterMode
 from torchmetrics import MetricCollection
 
-from aelab.core.errors import ConfigurationError, NonFiniteError
-from aelab.core.quantity import Quantity
-from aelab.core.records import Batch
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Batch, Trace
 from aelab.core.schedules import OfTraining, Schedule
 from aelab.core.seeds import seed_generators, step_seed
-from aelab.metrics.estimands import estimands, quantities
 from aelab.models import Autoencoder
-from aelab.objectives.base import Objective
+from aelab.models.distributions import check_same_space
+from aelab.objectives.base import Objective, Term
+from aelab.training.collectives import average, average_gradients, take_firsts
 from aelab.training.loop import lean_loop
-from aelab.training.sharding import Sharded, apart, average_whole, gather, local, scatter, shard
-from aelab.training.window import Window
+from aelab.training.measured import Measured, epoch_of
+from aelab.training.optimizers import (
+    Factory,
+    Groups,
+    check_scaled,
+    forget_gradients,
+    grouped,
+    optimizers_of,
+    scale_rates,
+)
+from aelab.training.sharding import Sharded, shard
 
 
-def epoch_of(trainer: Trainer) -> int:
-    """The epoch under way, from 0; unlike `trainer.current_epoch` also right after a resume."""
-    return trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-
-
-class Training(LightningModule):
+class Training(Measured):
     """The base of the training procedures; subclasses say what a training step does.
 
     Optimisation is manual, so that procedures with several optimisers share it and a step costs little:
-    accumulation and clipping are options here, not of the Trainer.
+    accumulation and clipping are options here, not of the Trainer. Every parameter belongs to one group with
+    an optimiser of its own; Lightning's `global_step` counts those steps of the model's alone.
 
-    optimizer: from parameters to a torch optimiser.
-    lr_schedule: a schedule that multiplies the learning rate, completed with the number of `steps`, or None.
+    optimizer: from parameters to a torch optimiser, for the model.
+    lr_schedule: a schedule that multiplies the learning rates, completed with the number of `steps`, or None.
+    optimizers: for the other groups, by name; where one is missing it is as the model's.
+    measures: makes the estimands of one split.
     accumulate_grad_batches: batches for each optimisation step.
-    gradient_clip_val: the largest norm of the gradient, or None.
+    gradient_clip_val: the largest norm of the gradient, of each group's parameters, or None.
     compile: whether encoder and decoder go through torch.compile.
     """
 
@@ -46,29 +55,28 @@ class Training(LightningModule):
         self,
         model: Autoencoder,
         objective: Objective,
-        optimizer: Callable[..., Optimizer],
+        optimizer: Factory,
         lr_schedule: Callable[..., Schedule] | None,
+        measures: Callable[[], MetricCollection],
+        optimizers: Mapping[str, Factory] | None = None,
         seed: int = 0,
         accumulate_grad_batches: int = 1,
         gradient_clip_val: float | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(model, objective, measures, seed)
         if accumulate_grad_batches < 1:
             raise ConfigurationError(
                 f"training.accumulate_grad_batches={accumulate_grad_batches}: at least 1 batch for each step"
             )
         self.automatic_optimization = False
-        self.model, self.objective = model, objective
         self.make_optimizer, self.make_lr_schedule = optimizer, lr_schedule
+        self.make_others = dict(optimizers or {})
+        self.others: dict[str, Optimizer] = {}  # by group, without the model's
         self.lr_schedule: Schedule | None = None
-        self.seed, self.accumulate, self.clip = seed, accumulate_grad_batches, gradient_clip_val
-        self.window = Window()
+        self.accumulate, self.clip = accumulate_grad_batches, gradient_clip_val
+        self.followers = [t for t in objective.terms.values() if type(t).after_step is not Term.after_step]
         self.averages: list[Tensor] = []  # what steps move beside the weights
-        self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
-            {"val": estimands(model.latent), "test": estimands(model.latent)}
-        )
-        self.quantities: dict[str, Quantity] = {}  # what was measured, by the name that loggers know it by
         if compile and model.follows_gradient:
             raise ConfigurationError(
                 "training.compile=true cannot differentiate twice, as structure=hamiltonian does: drop it"
@@ -86,23 +94,26 @@ class Training(LightningModule):
         """Whether each process has a part of the weights only."""
         return isinstance(self.trainer.strategy, Sharded)
 
-    def configure_optimizers(self) -> Optimizer:
-        trained = [p for p in self.parameters() if p.requires_grad]
-        optimizer = self.make_optimizer([{"params": some} for some in apart(trained)])
-        if self.clip and self.trainer.precision == "16-mixed" and optimizer.defaults.get("fused"):
-            raise ConfigurationError(
-                "training.gradient_clip_val with trainer.precision=16-mixed needs unscaled gradients, which "
-                "a fused optimiser does not give: add optimizer.fused=false, or use bf16-mixed"
-            )
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
-        kept = self.model.state_dict().keys()
-        self.averages = [buffer for name, buffer in self.model.named_buffers() if name in kept]
+    def groups(self) -> Groups:
+        """The trained parameters by owner, each in one group: the model's first."""
+        return grouped({"model": self.model, "terms": self.objective.terms})  # type: ignore[dict-item]
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """A new optimiser for each group; raises ConfigurationError as `optimizers_of`."""
+        return optimizers_of(self.groups(), self.make_optimizer, self.make_others)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        made = self.make_optimizers()
+        if self.trainer.precision == "16-mixed":
+            check_scaled(made, self.clip)
+        self.others = {name: optimizer for name, optimizer in made.items() if name != "model"}
+        kept = self.state_dict().keys()
+        self.averages = [buffer for name, buffer in self.named_buffers() if name in kept]
         for schedule in self.schedules_of_training():
             schedule.plan(self.total_steps)
         if self.make_lr_schedule:
             self.lr_schedule = self.make_lr_schedule(steps=self.total_steps)
-        return optimizer
+        return list(made.values())
 
     def schedules_of_training(self) -> Iterator[OfTraining]:
         """Those of weights, capacities and temperatures that need to know how long the training is."""
@@ -128,10 +139,44 @@ class Training(LightningModule):
         seed = step_seed(self.seed, "train", epoch_of(self.trainer), batch_idx, self.global_rank)
         seed_generators(seed, self.device)
 
-    def in_float32(self) -> AbstractContextManager[Any]:
-        """Where mixed precision is off: for densities, which half precision is too coarse for."""
-        kind = self.device.type
-        return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    def costs(self, trace: Trace) -> tuple[dict[str, Tensor], Tensor]:
+        """The objective's terms, unweighted, and the loss of model and terms."""
+        with self.in_float32():
+            values = self.objective(trace, self.model)
+            return values, self.objective.total(values, trace.step)
+
+    @abstractmethod
+    def differentiate(self, trace: Trace) -> None:
+        """Give every trained parameter the gradient that a training step on this trace would give it."""
+
+    @torch.enable_grad()
+    def rehearse(self, batch: Batch) -> int:
+        """One training step but for the optimisers', of which nothing stays; its floating-point operations.
+
+        Raises ConfigurationError where the parts do not fit, or a parameter is trained by nothing.
+        """
+        with self._buffers_kept(), FlopCounterMode(display=False) as counter:
+            trace = self.model(batch, self.objective.samples)
+            if trace.prior is not None and trace.posterior is not None:
+                check_same_space(trace.posterior, trace.prior)
+            self.differentiate(trace)
+            self.follow(trace)
+        idle = [name for name, p in self.named_parameters() if p.requires_grad and p.grad is None]
+        if idle:
+            raise ConfigurationError(
+                f"nothing in the objective trains {', '.join(idle[:3])}: choose other parts, or an "
+                "objective that reads them"
+            )
+        self.zero_grad()
+        return counter.get_total_flops()
+
+    @contextmanager
+    def _buffers_kept(self) -> Iterator[None]:
+        before = [(buffer, buffer.clone()) for buffer in self.buffers()]
+        yield
+        with torch.no_grad():
+            for buffer, value in before:
+                buffer.copy_(value)
 
     def steps_now(self, batch_idx: int) -> bool:
         """Whether the optimiser steps after this batch."""
@@ -145,138 +190,46 @@ class Training(LightningModule):
         else:
             super().manual_backward(loss, *args, **kwargs)
 
-    def step_optimizer(self) -> None:
-        wrapped = self.optimizers()
-        assert not isinstance(wrapped, list)
-        optimizer, loop = wrapped.optimizer, lean_loop(self.trainer)
+    def step_optimizer(self, trace: Trace) -> None:
+        """Step the terms' own parameters and the model's, and count one step; trace: of its last batch."""
+        wrapped, loop = self.model_optimizer(), lean_loop(self.trainer)
+        optimizer = wrapped.optimizer
         if self.is_sharded:
-            average_whole(self.parameters())
+            average_gradients(self.parameters())
+        if "terms" in self.others:
+            self.step_uncounted(self.others["terms"])
         if self.lr_schedule:
-            factor = self.lr_schedule(self.global_step)
-            for group in optimizer.param_groups:
-                group["lr"] = factor * group["initial_lr"]
+            scale_rates(optimizer, self.lr_schedule(self.global_step))
         if loop:
             self.on_before_optimizer_step(optimizer)
             loop.step(optimizer)
         else:
             wrapped.step()
         if self.trainer.world_size > 1:
-            self.share_averages()
-        for group in optimizer.param_groups:  # what `zero_grad` comes to, at a fifth of its price
-            for parameter in group["params"]:
-                parameter.grad = None
+            take_firsts(self.averages)  # DDP does so for automatic steps alone
+        if self.followers:
+            self.follow(trace)
+        forget_gradients(optimizer)
 
-    def share_averages(self) -> None:
-        """Take those of the first process, which checkpoints hold; DDP does so for automatic steps alone."""
-        for average in self.averages:
-            torch.distributed.broadcast(average, 0)
+    def step_uncounted(self, optimizer: Optimizer) -> None:
+        """Step an optimiser past Lightning: a batch is one step, however many optimisers there are."""
+        if self.lr_schedule:
+            scale_rates(optimizer, self.lr_schedule(self.global_step))
+        self.on_before_optimizer_step(optimizer)
+        optimizer.step()
+        forget_gradients(optimizer)
+
+    @torch.no_grad()
+    def follow(self, trace: Trace) -> None:
+        """Let terms move buffers after a step, each to the mean of what the processes come to."""
+        with self.in_float32():
+            for term in self.followers:
+                term.after_step(trace, self.model)
+        if dist.is_initialized():
+            average([buffer for buffer in self.averages if buffer.is_floating_point()])
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip here, where mixed precision has unscaled the gradients."""
         if self.clip:
             parameters = (p for group in optimizer.param_groups for p in group["params"])
             nn.utils.clip_grad_norm_(parameters, self.clip)
-
-    def record(self, values: Mapping[str, Tensor], step: int, samples: int) -> None:
-        """Keep a batch's values; hand the window to the loggers every `log_every_n_steps` batches."""
-        self.window.append(values, step, samples)
-        if len(self.window) >= self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            self.log_window()
-
-    def log_window(self, epoch: int | None = None) -> None:
-        """Log the mean terms since the last time, the weights, the learning rate and the throughput."""
-        if not len(self.window):
-            return
-        reduce = self.trainer.strategy.reduce
-        means = self.window.flush(lambda v: reduce(v.to(self.device), reduce_op="mean"))
-        optimizer = self.optimizers()
-        assert not isinstance(optimizer, list)
-        speed = self.window.samples_per_second() * self.trainer.world_size
-        self.log_means(means, optimizer.param_groups[0]["lr"], speed, epoch)
-
-    def log_means(
-        self, means: Mapping[str, float], rate: float, speed: float, epoch: int | None = None
-    ) -> None:
-        """Log a window's mean terms with the weights, the learning rate, and samples for each second."""
-        self.log_values(
-            {
-                **{f"train/{name}": value for name, value in means.items()},
-                **{f"weight/{k}": w for k, w in self.objective.weights(self.global_step).items()},
-                "train/learning_rate": rate,
-                "time/samples_per_second": speed,
-            },
-            epoch,
-        )
-
-    def log_values(self, values: Mapping[str, float], epoch: int | None = None) -> None:
-        """Hand numbers to every logger at once; `self.log` in each step would cost as much as the step."""
-        numbered = {"epoch": epoch_of(self.trainer) if epoch is None else epoch, **values}
-        for logger in self.trainer.loggers:
-            logger.log_metrics(numbered, step=self.global_step)
-
-    def on_train_epoch_start(self) -> None:
-        self.window.start_clock()
-
-    def on_train_epoch_end(self) -> None:
-        self.log_window(epoch_of(self.trainer) - 1)  # it counts as done already
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._measure("val", batch, batch_idx)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._measure("test", batch, batch_idx)
-
-    def on_validation_start(self) -> None:
-        self.log_window()
-        gather(self.model)
-
-    def on_validation_end(self) -> None:
-        scatter(self.model)
-
-    def on_test_start(self) -> None:
-        gather(self.model)
-
-    def on_validation_epoch_end(self) -> None:
-        self._report("val")
-        self.window.start_clock()
-
-    def on_test_epoch_end(self) -> None:
-        self._report("test")
-
-    def _measure(self, stage: str, batch: Batch, batch_idx: int) -> None:
-        if not len(batch.x):  # a process whose share is used up
-            return
-        index = batch_idx * self.trainer.world_size + self.global_rank
-        seed_generators(step_seed(self.seed, stage, batch=index), self.device)
-        trace = self.model(batch, step=self.global_step)
-        with self.in_float32():
-            self.measures[stage].update(trace)
-
-    def _report(self, stage: str) -> None:
-        known = quantities(self.measures[stage])
-        measured = {known[name]: value.item() for name, value in self.measures[stage].compute().items()}
-        self.measures[stage].reset()
-        for quantity, value in measured.items():
-            if not math.isfinite(value):
-                name = f"{stage}/{quantity.name}"
-                raise NonFiniteError(
-                    f"{name} is {value} after step {self.global_step}; nothing of it was saved"
-                )
-        self.log_measured(stage, measured)
-
-    def log_measured(self, stage: str, measured: Mapping[Quantity, float]) -> None:
-        """Hand what was measured on a split to Lightning and to every logger, as "stage/name"."""
-        values = {f"{stage}/{quantity.name}": value for quantity, value in measured.items()}
-        self.quantities |= dict(zip(values, measured, strict=True))
-        self.log_dict({k: torch.tensor(v) for k, v in values.items()}, logger=False, sync_dist=True)
-        self.log_values(values)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to save what is not finite; keep the terms that were not logged yet."""
-        self.window.check()
-        if not all(local(p).isfinite().all() for p in self.parameters()):
-            raise NonFiniteError(f"a weight is not finite after step {self.global_step}; it was not saved")
-        checkpoint["window"] = self.window.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.window.load_state_dict(checkpoint["window"])

@@ -7,7 +7,6 @@ where a mean of their gradients keeps them alike.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import torch.distributed as dist
 from pytorch_lightning.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
@@ -63,14 +62,6 @@ def apart(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
     known = list(parameters)
     kinds = [[p for p in known if isinstance(p, DTensor) is sharded] for sharded in (True, False)]
     return [kind for kind in kinds if kind]
-
-
-def average_whole(parameters: Iterable[Tensor]) -> None:
-    """Take the mean over all processes of the gradients that no shard takes it of."""
-    for parameter in parameters:
-        if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= dist.get_world_size()
 
 
 def local(parameter: Tensor) -> Tensor:

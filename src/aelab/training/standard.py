@@ -1,20 +1,32 @@
-"""Training by one optimiser on one objective."""
+"""Training by one backward pass of one objective."""
 
-from aelab.core.records import Batch
+from typing import Any
+
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Batch, Trace
 from aelab.training.base import Training
 
 
 class Standard(Training):
-    """Forward, backward, step: for every model whose objective has no adversary."""
+    """Forward, backward, step: for every model whose objective has no adversary.
+
+    Raises ConfigurationError for an objective with critics.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.objective.critics:
+            raise ConfigurationError("training=standard trains no critics: choose training=adversarial")
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         self.seed_step(batch_idx)
         step = self.global_step
         trace = self.model(batch, self.objective.samples, step)
-        with self.in_float32():
-            values = self.objective(trace, self.model)
-            loss = self.objective.total(values, step)
+        values, loss = self.costs(trace)
         self.manual_backward(loss / self.accumulate if self.accumulate > 1 else loss)
         if self.steps_now(batch_idx):
-            self.step_optimizer()
+            self.step_optimizer(trace)
         self.record({**values, "loss": loss}, step + 1, len(batch.x))
+
+    def differentiate(self, trace: Trace) -> None:
+        self.costs(trace)[1].backward()

@@ -18,8 +18,10 @@ from aelab.runs.trained import Trained
 
 def explorer_of(known):
     settings = {"name": known.name}
-    binarization = known.data.binarization
-    return Explorer(known, Trained(known.model, Path(), settings, "", SHAPE, binarization, known.device))
+    return Explorer(
+        known,
+        Trained(known.model, Path(), settings, "", SHAPE, known.data.kind, known.data.values, known.device),
+    )
 
 
 def test_a_code_is_decoded_to_the_image_it_came_from():
@@ -27,7 +29,7 @@ def test_a_code_is_decoded_to_the_image_it_came_from():
     for place in (0, 7):
         choice = Choice(place)
         shown = explorer.decoded(explorer.code(choice)[None], choice)
-        torch.testing.assert_close(shown, explorer.subject.pixels("test")[place : place + 1])
+        torch.testing.assert_close(shown, explorer.subject.expected("test")[place : place + 1])
 
 
 def test_an_upload_stands_in_for_a_test_image(tmp_path):
@@ -38,7 +40,7 @@ def test_an_upload_stands_in_for_a_test_image(tmp_path):
     code = explorer.code(Choice(3, upload=str(path)))
     assert code.numpy() == pytest.approx(pixels.ravel() / 255)
     path.write_text("no picture")
-    with pytest.raises(DataError, match="the uploaded file: cannot be decoded"):
+    with pytest.raises(DataError, match=r"the uploaded file cannot be used: .* cannot be decoded"):
         explorer.code(Choice(3, upload=str(path)))
 
 
@@ -68,7 +70,7 @@ def cells(picture, count):
 
 def test_a_way_between_two_images_begins_and_ends_with_them():
     explorer = explorer_of(subject())
-    x = explorer.subject.pixels("test")[:2][:, 0, 0, 0].numpy()
+    x = explorer.subject.expected("test")[:2][:, 0, 0, 0].numpy()
     for on_the_arc in (False, True):
         shown = cells(explorer.interpolation(Choice(0), Choice(1), 5, on_the_arc), 5)
         assert shown[[0, -1]] == pytest.approx(x, abs=0.01)

@@ -1,5 +1,7 @@
 """What holds for every likelihood: shapes, precision, and samples of a seed."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -24,7 +26,7 @@ def _seed():
 
 
 def outputs(likelihood, samples):
-    return torch.randn(samples, 5, likelihood.parameters_for(3), 4, 2)
+    return torch.randn(samples, 5, *likelihood.parameters_of(EVENT))
 
 
 @every
@@ -54,7 +56,7 @@ def test_observations_are_scored_independently(make):
 @every
 def test_densities_stay_in_float32_under_mixed_precision(make):
     likelihood = make().eval()
-    decoder = nn.Linear(4, likelihood.parameters_for(3) * 8)
+    decoder = nn.Linear(4, math.prod(likelihood.parameters_of(EVENT)))
     h, x = torch.randn(3, 5, 4), torch.randint(2, (5, *EVENT)).float()
     with torch.autocast("cpu", torch.bfloat16):
         params = decoder(h).unflatten(-1, (-1, 4, 2))
@@ -80,7 +82,7 @@ def test_samples_follow_from_the_seed(make):
 @pytest.mark.parametrize("name", ["Categorical", "BetaBinomial"])
 def test_likelihoods_of_levels_fit_vectors_too(name):
     likelihood = MODULES[name](levels=4)
-    p = likelihood(torch.randn(2, 5, likelihood.parameters_for(3)))
+    p = likelihood(torch.randn(2, 5, *likelihood.parameters_of((3,))))
     grid = (torch.arange(4) / 3)[:, None, None].expand(4, 5, 3)
     total = torch.stack([p.each(x) for x in grid]).exp().sum(0)
     assert_close(total, torch.ones(2, 5, 3))
@@ -90,7 +92,7 @@ def test_likelihoods_of_levels_fit_vectors_too(name):
 @pytest.mark.parametrize("components", [1, 5])
 def test_the_logistic_mixture_reads_its_channels_off_the_parameters(channels, components):
     likelihood = likelihoods.DiscretizedLogisticMixture(components, 16)
-    params = torch.randn(2, 5, likelihood.parameters_for(channels), 4, 2)
+    params = torch.randn(2, 5, *likelihood.parameters_of((channels, 4, 2)))
     p = likelihood(params)
     assert p.event_shape == (channels, 4, 2)
     assert p.loc.shape == (2, 5, components, channels, 4, 2)

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
@@ -74,7 +73,7 @@ def test_laplace_of_scale_one_is_the_absolute_error(event):
 )
 def test_location_and_scale_are_those_of_torch(family, reference):
     params, x = torch.randn(2, 6, 3), torch.rand(6, 3)
-    ours = family(scale=0.3, activation=nn.Identity)(params)
+    ours = family(scale=0.3, bounds=None)(params)
     assert_close(ours.log_prob(x), reference(params, 0.3).log_prob(x).sum(-1))
     assert_close(ours.mean, params)
     assert not ours.support.is_discrete
@@ -106,7 +105,7 @@ def test_the_learned_scale_is_best_at_the_size_of_the_error(family, optimum):
     best = optimum(params[0] - x).item()
 
     def slope(scale):
-        likelihood = family(scale, learned=True, activation=nn.Identity)
+        likelihood = family(scale, learned=True, bounds=None)
         (-likelihood(params).log_prob(x).mean() / 4).backward()
         return likelihood.log_scale.grad.item()
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from oracles import assert_mean
 from torch import distributions as td
-from torch import nn
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
@@ -54,7 +53,7 @@ def test_a_fixed_or_learned_scale_is_that_of_the_reference(family):
     for learned in (False, True):
         likelihood = family(scale=0.3, learned=learned)
         assert_close(likelihood(params).log_prob(x), expected)
-        assert likelihood.parameters_for(3) == 3
+        assert likelihood.parameters_of((3, 2, 2)) == (3, 2, 2)
 
 
 @every_family
@@ -70,7 +69,7 @@ def test_a_learned_scale_gets_the_gradient_of_the_reference(family):
 @every_family
 def test_a_scale_for_each_pixel_is_a_factor_of_the_common_one(family):
     likelihood = family(scale=0.3, per_pixel=True)
-    assert likelihood.parameters_for(3) == 6
+    assert likelihood.parameters_of((3, 2, 2)) == (6, 2, 2)
     params, x = torch.randn(2, 6, 6, 2, 2), torch.rand(6, *EVENT)
     p = likelihood(params)
     loc, factor = params[:, :, :3].sigmoid(), params[:, :, 3:].exp()
@@ -107,19 +106,19 @@ def test_the_degrees_of_freedom_and_the_sharpness_are_used_and_checked():
 
 
 def test_the_optimal_gaussian_fits_the_scale_of_each_batch_while_training():
-    likelihood = OptimalGaussian(activation=nn.Identity)
+    likelihood = OptimalGaussian(bounds=None)
     params, x = torch.randn(2, 6, *EVENT), torch.rand(6, *EVENT)
     rmse = (params - x).square().mean().sqrt()
     assert_close(likelihood(params).log_prob(x), td.Normal(params, rmse).log_prob(x).sum((-1, -2, -3)))
 
 
 def test_the_kept_scale_arrives_at_the_truth_and_evaluation_uses_it():
-    likelihood, loc = OptimalGaussian(momentum=0.05, activation=nn.Identity), torch.zeros(1, 50, *EVENT)
+    likelihood, loc = OptimalGaussian(momentum=0.05, bounds=None), torch.zeros(1, 50, *EVENT)
     for _ in range(200):
         likelihood(loc).log_prob(0.2 * torch.randn(50, *EVENT))
     assert likelihood.log_variance.exp().sqrt().item() == pytest.approx(0.2, rel=0.02)
     assert not likelihood.log_variance.requires_grad
-    restored = OptimalGaussian(activation=nn.Identity)
+    restored = OptimalGaussian(bounds=None)
     restored.load_state_dict(likelihood.state_dict())
     kept, x = likelihood.log_variance.clone(), 3 * torch.randn(50, *EVENT)
     expected = td.Normal(loc, (0.5 * kept).exp()).log_prob(x).sum((-1, -2, -3))
@@ -131,7 +130,7 @@ def test_the_kept_scale_arrives_at_the_truth_and_evaluation_uses_it():
 
 
 def test_the_first_batches_move_the_kept_scale_by_the_momentum():
-    likelihood = OptimalGaussian(momentum=0.25, activation=nn.Identity)
+    likelihood = OptimalGaussian(momentum=0.25, bounds=None)
     likelihood(torch.zeros(1, 2, *EVENT)).log_prob(torch.full((2, *EVENT), math.e**2))
     assert likelihood.log_variance.item() == pytest.approx(0.25 * 4)
     with pytest.raises(ConfigurationError, match="momentum"):

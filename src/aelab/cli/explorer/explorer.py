@@ -1,8 +1,7 @@
-"""What the page's sliders and buttons ask of a trained model: images to codes, codes to pictures."""
+"""What the page's sliders and buttons ask of a trained model: observations to codes, codes to pictures."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from aelab.core.errors import InapplicableError
-from aelab.data.splits import Images
+from aelab.core.errors import DataError, InapplicableError
+from aelab.data.splits import Observations
 from aelab.evaluation.subject import BLOCK, Subject
-from aelab.figures.decoding import decode
-from aelab.figures.grids import grid
 from aelab.metrics.rate import kl_per_dimension
 from aelab.models.conditions import batch_of, sees_observation
 from aelab.models.distributions.divergence import space
@@ -23,16 +20,16 @@ from aelab.runs.trained import Trained
 
 REACH = 3.0  # standard deviations of the codes, to either side
 SHORTEST = 0.1  # half of a slider for a dimension that stands still
-EXAMPLES = BLOCK  # test images that codes are known of
+EXAMPLES = BLOCK  # of the test split, that codes are known of
 COLUMNS = 8
 NATS, VARIANCE = "nats", "of variance"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An image, and what a conditional model is told of it.
+    """An observation, and what a conditional model is told of it.
 
-    place: of a test image. upload: a file of the user's in its stead. label: in the place of the image's own.
+    place: in the test split. upload: a file of the user's in its stead. label: in the place of its own.
     """
 
     place: int = 0
@@ -42,7 +39,7 @@ class Choice:
 
 @dataclass
 class Explorer:
-    """A trained model, and as a subject the same model with its test images.
+    """A trained model, and as a subject the same model with its test split.
 
     `sliders` are the dimensions of a code worth moving, the best first.
     """
@@ -52,8 +49,8 @@ class Explorer:
 
     @cached_property
     def examples(self) -> int:
-        """How many test images can be chosen."""
-        return len(self.subject.data.images("test"))
+        """How many of the test split can be chosen."""
+        return len(self.subject.data.observations("test"))
 
     @cached_property
     def real(self) -> bool:
@@ -63,12 +60,12 @@ class Explorer:
 
     @cached_property
     def codes(self) -> np.ndarray:
-        """Of the first test images, (N, latent)."""
+        """Of the first of the test split, (N, latent)."""
         return self.subject.codes("test", EXAMPLES)
 
     @cached_property
     def information(self) -> np.ndarray:
-        """What each dimension tells of an image, (latent,), in `unit`."""
+        """What each dimension tells of an observation, (latent,), in `unit`."""
         return self.codes.var(0) if self._rates is None else self._rates
 
     @property
@@ -97,15 +94,18 @@ class Explorer:
         middle, half = float(column.mean()), max(REACH * float(column.std()), SHORTEST)
         return round(middle - half, 2), round(middle + half, 2)
 
-    def image(self, choice: Choice) -> Tensor:
-        """The chosen image as the model sees it, (1, C, H, W); DataError for an upload that is no picture."""
+    def chosen(self, choice: Choice) -> Tensor:
+        """The chosen observation as a user has it, (1, *shape); DataError for an upload that is none."""
         if choice.upload is None:
-            return self.trained.values(self._example(choice).x)
-        picture = decode(Path(choice.upload), self.trained.shape, "the uploaded file")
-        return self.trained.values(torch.from_numpy(picture.copy()))
+            return self._example(choice).x.cpu()
+        try:
+            _, blocks = self.trained.kind.read(choice.upload, self.trained.shape, resize=True)
+            return next(blocks)[:1]
+        except DataError as error:
+            raise DataError(f"the uploaded file cannot be used: {error}") from error
 
     def told(self, choice: Choice) -> dict[str, Any]:
-        """What the model is told of it, as options of `Trained`; the attributes of an upload are the image's.
+        """What the model is told of it, as options of `Trained`; an upload has the attributes of the example.
 
         InapplicableError for an upload without a label, where the model is told it.
         """
@@ -114,21 +114,23 @@ class Explorer:
             return {}
         if conditioner.classes:
             if choice.upload is not None and choice.label is None:
-                raise InapplicableError("the model is told an image's label: choose that of the upload")
+                raise InapplicableError(
+                    f"the model is told the label of a {self.trained.kind.noun}: choose that of the upload"
+                )
             return {"y": _one(example.y) if choice.label is None else choice.label}
         return {conditioner.field: _one(getattr(example, conditioner.field))}
 
     def code(self, choice: Choice) -> Tensor:
         """The posterior's mean, (latent,)."""
-        return self.trained.encode(self.image(choice), **self.told(choice))[0]
+        return self.trained.encode(self.chosen(choice), **self.told(choice))[0]
 
     def decoded(self, codes: Tensor, choice: Choice) -> Tensor:
-        """Means of p(x|z,c) for codes (K, latent) under the condition of the choice: (K, C, H, W)."""
+        """Means of p(x|z,c) for codes (K, latent) under the condition of the choice: (K, *shape)."""
         return self.trained.decode(codes, **self._shown(choice))
 
     @torch.no_grad()
     def interpolation(self, a: Choice, b: Choice, steps: int, on_the_arc: bool) -> Image.Image:
-        """From one image's code to another's; what the model is told goes along on a line.
+        """From one observation's code to another's; what the model is told goes along on a line.
 
         InapplicableError without real codes.
         """
@@ -139,28 +141,36 @@ class Explorer:
         path = between(self.code(a), self.code(b), way).to(self.trained.device)
         first, last = self._context(a), self._context(b)
         told = None if first is None or last is None else torch.lerp(first, last, way.to(path.device))
-        x = self.image(a).to(path.device).expand(steps, -1, -1, -1)
-        return grid([model.likelihood_of(x, path[None], told).mean[0].cpu()], [""])
+        kind, x = self.trained.kind, self._seen(a).to(path.device).expand(steps, *self.trained.shape)
+        return kind.picture([kind.back(model.likelihood_of(x, path[None], told))[0].cpu()], [""])
 
     def samples(self, count: int, choice: Choice, seed: int) -> Image.Image:
         """Means of p(x|z,c) for codes of the prior; InapplicableError without one."""
         rows = self.trained.sample(count, **self._shown(choice), seed=seed).split(COLUMNS)
-        return grid(rows, [""] * len(rows))
+        return self.trained.picture(rows, [""] * len(rows))
 
-    def _example(self, choice: Choice) -> Images:
-        """The chosen test image."""
-        return self.subject.data.images("test").at(torch.tensor([choice.place]))
+    def beside(self, choice: Choice, z: Tensor) -> Image.Image:
+        """The chosen observation, and what the decoder makes of a code (latent,)."""
+        row = torch.cat([self._seen(choice), self.trained.seen(self.decoded(z[None], choice))])
+        return self.trained.kind.picture([row], [""])
+
+    def _seen(self, choice: Choice) -> Tensor:
+        return self.trained.seen(self.chosen(choice))
+
+    def _example(self, choice: Choice) -> Observations:
+        """The chosen one of the test split."""
+        return self.subject.data.observations("test").at(torch.tensor([choice.place]))
 
     def _shown(self, choice: Choice) -> dict[str, Any]:
-        """What the decoder is told, and shown of the image itself."""
-        seen = {"given": self.image(choice)} if sees_observation(self.trained.model.conditioner) else {}
+        """What the decoder is told, and shown of the observation itself."""
+        seen = {"given": self.chosen(choice)} if sees_observation(self.trained.model.conditioner) else {}
         return {**self.told(choice), **seen}
 
     def _context(self, choice: Choice) -> Tensor | None:
-        batch = batch_of(self.trained.model.conditioner, self.image(choice), **self.told(choice))
+        batch = batch_of(self.trained.model.conditioner, self._seen(choice), **self.told(choice))
         return self.trained.model.context(batch.map(lambda value: value.to(self.trained.device)))
 
 
 def _one(values: Tensor | None) -> Tensor | None:
-    """What is known of one image, in the form that is told of any number of them."""
+    """What is known of one observation, in the form that is told of any number of them."""
     return None if values is None else values[0]

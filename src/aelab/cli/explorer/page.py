@@ -4,17 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
-import torch
 from PIL import Image
 from torch import Tensor
 
 from aelab.cli.explorer.explorer import Choice, Explorer
 from aelab.core.errors import AelabError
-from aelab.figures.grids import grid
 
 SLIDERS, STEPS, SAMPLES = 12, 11, 32
 QUIET: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-LARGE = 4  # times as large as in a grid is the image that the sliders change
+LARGE = 4  # times as large as in a grid is the observation that the sliders change
 
 
 def page(explorers: Sequence[Explorer]) -> gr.Blocks:
@@ -25,7 +23,7 @@ def page(explorers: Sequence[Explorer]) -> gr.Blocks:
         delete_cache=(3600, 3600),
     ) as blocks:
         with gr.Tab("Codes"):
-            chosen = _choice(explorers, "image")
+            chosen = _choice(explorers, explorers[0].trained.kind.noun)
             with gr.Row():
                 for explorer in explorers:
                     with gr.Column():
@@ -53,11 +51,13 @@ def page(explorers: Sequence[Explorer]) -> gr.Blocks:
 
 
 def _choice(explorers: Sequence[Explorer], name: str, default: int = 0) -> list[Any]:
-    """What a `Choice` is made of: the place of a test image, an upload, a label."""
+    """What a `Choice` is made of: the place in the test split, an upload, a label."""
     with gr.Column():
         last = explorers[0].examples - 1
-        place = gr.Slider(0, last, min(default, last), step=1, label=f"{name}: test image")
-        upload = gr.File(label=f"{name}: or an upload", height=120, file_types=["image"])
+        place = gr.Slider(0, last, min(default, last), step=1, label=f"{name}: in the test split")
+        upload = gr.File(
+            label=f"{name}: or an upload", height=120, file_types=sorted(explorers[0].trained.kind.suffixes)
+        )
         label: Any = gr.State(None)
         if any(explorer.subject.label_conditional for explorer in explorers):
             classes = range(explorers[0].subject.data.classes or 0)
@@ -129,8 +129,7 @@ def _chosen(values: Sequence[Any]) -> Choice:
 
 def _beside(explorer: Explorer, choice: Choice, z: Tensor) -> Image.Image:
     """The input and what the decoder makes of a code, enlarged."""
-    shown = torch.cat([explorer.image(choice), explorer.decoded(z[None], choice)])
-    picture = grid([shown], [""])
+    picture = explorer.beside(choice, z)
     return picture.resize((picture.width * LARGE, picture.height * LARGE), Image.Resampling.NEAREST)
 
 

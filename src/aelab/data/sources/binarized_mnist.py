@@ -7,7 +7,7 @@ import torch
 
 from aelab.core.errors import DataError
 from aelab.data.sources.published import PublishedFile, PublishedSource
-from aelab.data.splits import Images, Splits, checksum
+from aelab.data.splits import Observations, Splits, checksum
 
 NPZ = "binarized_mnist.npz"
 PIXELS = 28 * 28
@@ -32,7 +32,7 @@ class BinarizedMnist(PublishedSource):
         images, checksums = {}, {}
         for role, file in self.files.items():
             content, where = self._split(role, file)
-            images[role], checksums[file.name] = Images(_parse(content, where)), checksum(content)
+            images[role], checksums[file.name] = Observations(_parse(content, where)), checksum(content)
         return Splits(images["train"], images["test"], checksums, images["valid"])
 
     @property

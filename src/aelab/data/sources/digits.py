@@ -1,9 +1,12 @@
 """The digits inside scikit-learn: real images that need no network."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import torch
 
-from aelab.data.splits import Images, Splits, checksum
+from aelab.data.splits import Observations, Splits, checksum
 
 TEST_IMAGES = 297
 
@@ -19,11 +22,10 @@ class Digits:
 
     def load(self) -> Splits:
         """Read both splits; the seventeen grey levels 0..16 become 0..255."""
-        from sklearn.datasets import load_digits
-
-        values, labels = load_digits(return_X_y=True)
+        table = np.loadtxt(_file(), delimiter=",", dtype=np.int64)
+        values, labels = table[:, :-1], table[:, -1]
         pixels = np.rint(values * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-        every = Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
+        every = Observations(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
         # numpy freezes RandomState's stream for all versions, which neither torch nor default_rng promises.
         order = torch.from_numpy(np.random.RandomState(0).permutation(len(every)))
         checksums = {
@@ -31,3 +33,11 @@ class Digits:
             "y": checksum(labels.astype("<i8").tobytes()),
         }
         return Splits(every.take(order[TEST_IMAGES:]), every.take(order[:TEST_IMAGES]), checksums)
+
+
+def _file() -> Path:
+    """Rows of 64 grey levels and a label, without importing scikit-learn, which takes a second."""
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"

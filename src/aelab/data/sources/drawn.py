@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.data.sources.cache import memory_map
-from aelab.data.splits import Images, Splits, checksum, checksums_of_rows, cut
+from aelab.data.splits import Observations, Splits, checksum, checksums_of_rows, cut
 
 Ingredients = Mapping[str, np.ndarray]
 
@@ -78,17 +78,17 @@ class Drawn(ABC):
         parts = [self._images(self.draw(found, part), part) for part in (train, test)]
         return Splits(parts[0], parts[1], checksums)
 
-    def _whole(self, ingredients: Ingredients) -> Images:
+    def _whole(self, ingredients: Ingredients) -> Observations:
         rows = torch.arange(math.prod(self.sizes))
         key = checksum(b"".join(part.tobytes() for part in ingredients.values())).removeprefix("md5:")
         shape = (len(rows), *self.shape)
         pixels, _ = memory_map(self.name, key, shape, lambda: self.blocks(ingredients))
         return self._images(pixels, rows, rows)
 
-    def _images(self, pixels: Tensor, index: Tensor, rows: Tensor | None = None) -> Images:
+    def _images(self, pixels: Tensor, index: Tensor, rows: Tensor | None = None) -> Observations:
         found = factors(index, self.sizes)
         attributes = found / torch.tensor([size - 1.0 for size in self.sizes])
-        return Images(pixels, found[:, self.label].contiguous(), attributes, rows)
+        return Observations(pixels, found[:, self.label].contiguous(), attributes, rows)
 
 
 def factors(index: Tensor, sizes: Sequence[int]) -> Tensor:

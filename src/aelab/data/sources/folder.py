@@ -10,11 +10,11 @@ from torch import Tensor
 from aelab.core.errors import ConfigurationError, DataError
 from aelab.core.paths import from_user
 from aelab.core.text import printable
+from aelab.data.kinds.pixels import SUFFIXES
 from aelab.data.sources.cache import fingerprint, memory_map
-from aelab.data.splits import Images, Splits, checksum, checksums_of_rows, cut
+from aelab.data.splits import Observations, Splits, checksum, checksums_of_rows, cut
 from aelab.figures.decoding import VERSION, check_shape, decoded
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 LAYOUTS = (
     "train/ and test/ with pictures or with a folder for each class, or pictures without them, are needed"
 )
@@ -52,7 +52,7 @@ class Folder:
         """Both splits, as views of one memory map."""
         files, labels, train, test = self._listing()
         pixels, digest = self._pixels(files)
-        every = Images(pixels, labels, rows=torch.arange(len(files)))
+        every = Observations(pixels, labels, rows=torch.arange(len(files)))
         checksums = {"x": digest, **checksums_of_rows(train, test)}
         if labels is not None:
             checksums["y"] = checksum(labels.numpy().tobytes())

@@ -8,7 +8,7 @@ import torch
 from aelab.core.errors import DataError
 from aelab.data.sources.idx_format import parse
 from aelab.data.sources.published import PublishedSource
-from aelab.data.splits import Images, Splits, checksum
+from aelab.data.splits import Observations, Splits, checksum
 
 
 class Idx(PublishedSource):
@@ -23,11 +23,11 @@ class Idx(PublishedSource):
             checksums[file.name] = checksum(content)
         return Splits(self._images(arrays, "train"), self._images(arrays, "test"), checksums)
 
-    def _images(self, arrays: Mapping[str, np.ndarray], split: str) -> Images:
+    def _images(self, arrays: Mapping[str, np.ndarray], split: str) -> Observations:
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
         if images.dtype != np.uint8 or images.ndim != 3 or labels.shape != images.shape[:1]:
             raise DataError(
                 f"{self.folder}: the {split} files hold {images.dtype} images {images.shape} and labels "
                 f"{labels.shape}; uint8 images (N, H, W) and labels (N,) are needed"
             )
-        return Images(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))
+        return Observations(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))

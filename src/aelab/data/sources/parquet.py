@@ -14,7 +14,7 @@ from aelab.core.errors import ConfigurationError, DataError
 from aelab.core.paths import from_user
 from aelab.core.text import sentence
 from aelab.data.sources.cache import below, fingerprint, memory_map
-from aelab.data.splits import Images, Splits, checksum, checksums_of_rows
+from aelab.data.splits import Observations, Splits, checksum, checksums_of_rows
 from aelab.figures.decoding import VERSION, check_shape, decoded
 
 
@@ -54,7 +54,7 @@ class Parquet:
         splits = self._files()
         pixels, digest = self._pixels(splits)
         labels = self._labels([path for files in splits for path in files])
-        every = Images(pixels, labels, rows=torch.arange(len(pixels)))
+        every = Observations(pixels, labels, rows=torch.arange(len(pixels)))
         train, test = torch.arange(len(pixels)).tensor_split([sum(map(_rows, splits[0]))])
         checksums = {"x": digest, **checksums_of_rows(train, test)}
         if labels is not None:

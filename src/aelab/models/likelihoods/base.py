@@ -1,13 +1,14 @@
 """What every likelihood is, and how one is computed later in the modes of the pass."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+Shape = tuple[int, ...]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,13 +28,9 @@ class Likelihood(nn.Module, ABC):
 
     drawn = False
 
-    def parameters_for(self, channels: int) -> int:
-        """How many numbers the decoder gives for each place of an observation of that many channels."""
-        return channels
-
-    def parameters_of(self, shape: Sequence[int]) -> tuple[int, ...]:
+    def parameters_of(self, shape: Shape) -> Shape:
         """The shape of what the decoder gives for an observation of a shape, as (C, H, W) or (D,)."""
-        return (self.parameters_for(shape[0]), *shape[1:])
+        return shape
 
     @abstractmethod
     def forward(self, params: Tensor) -> Distribution: ...

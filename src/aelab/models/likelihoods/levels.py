@@ -4,7 +4,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.models import distributions
-from aelab.models.likelihoods.base import Likelihood
+from aelab.models.likelihoods.base import Likelihood, Shape
 
 
 class Categorical(Likelihood):
@@ -14,8 +14,8 @@ class Categorical(Likelihood):
         super().__init__()
         self.levels = _check("levels", levels, 2)
 
-    def parameters_for(self, channels: int) -> int:
-        return self.levels * channels
+    def parameters_of(self, shape: Shape) -> Shape:
+        return (self.levels * shape[0], *shape[1:])
 
     def forward(self, params: Tensor) -> distributions.Levels:
         return distributions.Levels(params.float().unflatten(2, (self.levels, -1)), params.dim() - 2)
@@ -28,8 +28,8 @@ class BetaBinomial(Likelihood):
         super().__init__()
         self.levels = _check("levels", levels, 2)
 
-    def parameters_for(self, channels: int) -> int:
-        return 2 * channels
+    def parameters_of(self, shape: Shape) -> Shape:
+        return (2 * shape[0], *shape[1:])
 
     def forward(self, params: Tensor) -> distributions.BetaBinomial:
         log_alpha, log_beta = params.float().clamp(-10, 10).chunk(2, 2)
@@ -43,13 +43,14 @@ class DiscretizedLogisticMixture(Likelihood):
         super().__init__()
         self.components, self.levels = _check("components", components, 1), _check("levels", levels, 2)
 
-    def parameters_for(self, channels: int) -> int:
-        return self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
+    def parameters_of(self, shape: Shape) -> Shape:
+        return (self.components * self._numbers(shape[0]), *shape[1:])
 
     def forward(self, params: Tensor) -> distributions.LogisticMixture:
         if params.dim() != 5:
             raise ConfigurationError(
-                "likelihood=discretized_logistic_mixture is for images of shape (channels, height, width)"
+                "likelihood=discretized_logistic_mixture is for images of shape (channels, height, width): "
+                "likelihood=gaussian would work"
             )
         each = params.float().unflatten(2, (self.components, -1))
         # 1 + 2 C + C (C - 1) / 2 numbers for each component, solved for C.
@@ -59,8 +60,10 @@ class DiscretizedLogisticMixture(Likelihood):
         # Logistics begin a third of the range wide: narrow ones would miss their pixels and learn nothing.
         return distributions.LogisticMixture(logits[:, :, :, 0], loc, log_scale - 1, shifts, self.levels)
 
-    def _numbers(self, channels: int) -> int:
-        return self.parameters_for(channels) // self.components
+    @staticmethod
+    def _numbers(channels: int) -> int:
+        """Of a component: a weight, and for each channel a mean, a scale and shifts by those before it."""
+        return 1 + 2 * channels + channels * (channels - 1) // 2
 
 
 def _check(name: str, value: int, least: int) -> int:

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +13,37 @@ from torch.distributions import StudentT as _StudentT
 from aelab.core.errors import ConfigurationError
 from aelab.models import distributions
 from aelab.models.distributions import bounded
-from aelab.models.likelihoods.base import Likelihood
+from aelab.models.likelihoods.base import Likelihood, Shape
 
-Activation = Callable[[], nn.Module]
+Bounds = Sequence[float] | None
+UNIT = (0.0, 1.0)
+
+
+def onto(bounds: Bounds) -> nn.Module:
+    """From any real numbers to a bounds, whose ends are never reached; to themselves for None."""
+    if bounds is None:
+        return nn.Identity()
+    low, high = map(float, bounds)
+    return nn.Sigmoid() if (low, high) == UNIT else Between(low, high)
+
+
+class Between(nn.Module):
+    """low + (high - low) sigmoid(x)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.low + (self.high - self.low) * x.sigmoid()
 
 
 class LocationScale(Likelihood, ABC):
-    """A density around activation(params).
+    """A density around a mean in `bounds`, which the decoder's output is squeezed into.
 
-    scale: its width, in units of a pixel's range. learned: one scalar scale is trained with the weights
-    (sigma-VAE, Rybkin, Daniilidis and Levine 2021). per_pixel: the decoder gives each value a factor of it.
+    bounds: of an observation's values; None: they have none. scale: its width, in units of these values.
+    learned: one scalar scale is trained with the weights (sigma-VAE, Rybkin, Daniilidis and Levine 2021).
+    per_pixel: the decoder gives each value a factor of it.
     """
 
     def __init__(
@@ -30,16 +51,16 @@ class LocationScale(Likelihood, ABC):
         scale: float = 1.0,
         learned: bool = False,
         per_pixel: bool = False,
-        activation: Activation = nn.Sigmoid,
+        bounds: Bounds = UNIT,
     ) -> None:
         super().__init__()
         if not 0 < scale < math.inf:
             raise ConfigurationError(f"model.likelihood.scale={scale}: the scale must be finite and above 0")
-        self.activation, self.per_pixel = activation(), per_pixel
+        self.activation, self.per_pixel = onto(bounds), per_pixel
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learned)
 
-    def parameters_for(self, channels: int) -> int:
-        return 2 * channels if self.per_pixel else channels
+    def parameters_of(self, shape: Shape) -> Shape:
+        return (2 * shape[0], *shape[1:]) if self.per_pixel else shape
 
     def forward(self, params: Tensor) -> Distribution:
         params = params.float()
@@ -55,14 +76,14 @@ class LocationScale(Likelihood, ABC):
 
 
 class Gaussian(LocationScale):
-    """N(activation(params), scale^2): at scale 1 half the squared error, up to a constant, in nats."""
+    """N(mean, scale^2): at scale 1 half the squared error, up to a constant, in nats."""
 
     def around(self, loc: Tensor, log_scale: Tensor, event_dims: int) -> distributions.Gaussian:
         return distributions.Gaussian(loc, 2 * log_scale, event_dims)
 
 
 class Laplace(LocationScale):
-    """Laplace(activation(params), scale): at scale 1 the absolute error, up to a constant, in nats."""
+    """Laplace(mean, scale): at scale 1 the absolute error, up to a constant, in nats."""
 
     def around(self, loc: Tensor, log_scale: Tensor, event_dims: int) -> distributions.Independent:
         density = _Laplace(loc, log_scale.exp(), validate_args=False)
@@ -70,7 +91,7 @@ class Laplace(LocationScale):
 
 
 class StudentT(LocationScale):
-    """Student's t around activation(params), whose heavy tails forgive outliers (Takahashi et al. 2018).
+    """Student's t around a mean, whose heavy tails forgive outliers (Takahashi et al. 2018).
 
     degrees: of freedom; above 1, so that the mean exists.
     """
@@ -81,9 +102,9 @@ class StudentT(LocationScale):
         scale: float = 1.0,
         learned: bool = False,
         per_pixel: bool = False,
-        activation: Activation = nn.Sigmoid,
+        bounds: Bounds = UNIT,
     ) -> None:
-        super().__init__(scale, learned, per_pixel, activation)
+        super().__init__(scale, learned, per_pixel, bounds)
         if not degrees > 1:
             raise ConfigurationError(f"model.likelihood.degrees={degrees}: above 1 the mean exists")
         self.degrees = degrees
@@ -103,9 +124,9 @@ class LogCosh(LocationScale):
         scale: float = 1.0,
         learned: bool = False,
         per_pixel: bool = False,
-        activation: Activation = nn.Sigmoid,
+        bounds: Bounds = UNIT,
     ) -> None:
-        super().__init__(scale, learned, per_pixel, activation)
+        super().__init__(scale, learned, per_pixel, bounds)
         if not 0 < sharpness < math.inf:
             raise ConfigurationError(f"model.likelihood.sharpness={sharpness}: it must be finite and above 0")
         self.sharpness = sharpness
@@ -122,11 +143,11 @@ class OptimalGaussian(Likelihood):
 
     log_variance: Tensor
 
-    def __init__(self, momentum: float = 0.01, activation: Activation = nn.Sigmoid) -> None:
+    def __init__(self, momentum: float = 0.01, bounds: Bounds = UNIT) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
             raise ConfigurationError(f"model.likelihood.momentum={momentum}: choose one in (0, 1]")
-        self.activation, self.momentum = activation(), momentum
+        self.activation, self.momentum = onto(bounds), momentum
         self.register_buffer("log_variance", torch.zeros(()))
 
     def forward(self, params: Tensor) -> Distribution:

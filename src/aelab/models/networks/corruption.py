@@ -1,6 +1,7 @@
 """Corruptions of the encoder's input; the target stays clean (Vincent et al. 2010)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,12 +42,18 @@ class Masking(nn.Module):
 
 
 class SaltAndPepper(nn.Module):
-    """Sets each value, with the given probability, to 0 or 1 at even odds."""
+    """Sets each value, with the given probability, to one of its bounds at even odds."""
 
-    def __init__(self, probability: float = 0.25) -> None:
+    def __init__(self, probability: float = 0.25, bounds: Sequence[float] | None = (0, 1)) -> None:
         super().__init__()
-        self.probability = _probability(probability)
+        if bounds is None:
+            raise ConfigurationError(
+                "corruption=salt_and_pepper sets values to their bounds, and these have none (data.bounds is "
+                "null): choose corruption=masking or gaussian"
+            )
+        self.probability, (self.low, self.high) = _probability(probability), bounds
 
     def forward(self, x: Tensor) -> Tensor:
         u = torch.rand_like(x)
-        return torch.where(u < self.probability, (u < self.probability / 2).to(x.dtype), x)
+        ends = torch.where(u < self.probability / 2, float(self.high), float(self.low))
+        return torch.where(u < self.probability, ends.to(x.dtype), x)

@@ -1,5 +1,7 @@
 """Mixtures: of free Gaussians, of the posteriors of learned pseudo-inputs, of those of training images."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
@@ -33,12 +35,14 @@ class GaussianMixture(Prior):
 class Vamp(Prior):
     """The mixture of the posteriors of `components` learned pseudo-inputs (Tomczak and Welling 2018).
 
-    The pseudo-inputs begin as training images; those of a conditional model have contexts of their own.
+    The pseudo-inputs begin as training data; those of a conditional model have contexts of their own.
+
+    bounds: that their values are kept in; None: they have none.
     """
 
-    def __init__(self, sizes: Sizes, components: int = 500) -> None:
+    def __init__(self, sizes: Sizes, components: int = 500, bounds: Sequence[float] | None = (0, 1)) -> None:
         super().__init__()
-        self.examples = _check("components", components)
+        self.examples, self.bounds = _check("components", components), bounds
         self.pseudo_inputs = nn.Parameter(torch.rand(components, *sizes.shape))
         self.logits = nn.Parameter(torch.zeros(components), requires_grad=False)
         self.contexts = nn.Parameter(torch.zeros(components, sizes.context)) if sizes.context else None
@@ -49,7 +53,8 @@ class Vamp(Prior):
         self.pseudo_inputs.copy_(x[torch.arange(self.examples, device=x.device) % len(x)])
 
     def forward(self, context: Tensor | None, model: Encodes) -> MixtureSameFamily:
-        components = model.encode(self.pseudo_inputs.clamp(0, 1), self.contexts)
+        inputs = self.pseudo_inputs if self.bounds is None else self.pseudo_inputs.clamp(*self.bounds)
+        components = model.encode(inputs, self.contexts)
         if not has_density(components) or len(components.batch_shape) != 1:
             raise ConfigurationError(
                 "prior=vamp mixes the posteriors of pseudo-inputs, and this posterior has no density: choose "

@@ -13,5 +13,5 @@ class Overfit(Callback):
         loader = trainer.train_dataloader
         assert isinstance(loader, TrainLoader)
         count = int(trainer.num_training_batches) * loader.batch_size * loader.world_size
-        images = loader.images
-        loader.images = images.take(torch.arange(min(count, len(images)), device=images.x.device))
+        images = loader.observations
+        loader.observations = images.take(torch.arange(min(count, len(images)), device=images.x.device))

@@ -1,4 +1,4 @@
-"""Grids of reconstructions and of prior samples, always of the same validation images and the same noise."""
+"""Pictures of reconstructions and of prior samples, always of the same validation data and the same noise."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +13,15 @@ from torch import Tensor
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
-from aelab.figures.grids import bands, grid
+from aelab.data.kinds import Kind
 from aelab.models import Autoencoder
-from aelab.training.base import epoch_of
+from aelab.training.measured import epoch_of
 
 
 class Pictures(Callback):
     """Draws at every `every_n_epochs`-th validation (None: never) and, with the kept weights, at the test.
 
-    count: validation images beside their reconstructions. columns: images in a row.
+    count: validation observations beside their reconstructions. columns: observations in a row.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Pictures(Callback):
         examples = _to(data.val_examples(self.count), module.device)
         seed_generators(step_seed(module.seed, "pictures"), module.device)  # type: ignore[arg-type]
         model: Any = module.model
-        for name, picture in pictures(model, examples, self.columns):
+        for name, picture in pictures(model, data.kind, examples, self.columns):
             path = self.folder / f"{prefix}{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
@@ -58,45 +58,49 @@ class Pictures(Callback):
                     logger.log_picture(name, path, trainer.global_step)
 
 
-def pictures(model: Autoencoder, examples: Batch, columns: int) -> Iterator[tuple[str, Image.Image]]:
+def pictures(
+    model: Autoencoder, kind: Kind, examples: Batch, columns: int
+) -> Iterator[tuple[str, Image.Image]]:
     """The pictures that are defined for this model, by name."""
     if model.encoder is not None:
-        yield "reconstructions", reconstructions(model(examples), columns)
+        yield "reconstructions", reconstructions(kind, model(examples), columns)
     if model.prior is None:
         return
     if model.conditioner is None:
         samples = model.sample(columns * (columns // 2))
-        yield "samples", grid(samples.split(columns), [""] * (columns // 2))
+        yield "samples", kind.picture(samples.split(columns), [""] * (columns // 2))
     elif model.conditioner.classes:
-        yield "samples", samples_by_class(model, model.conditioner.classes, columns, examples.x)
+        yield "samples", samples_by_class(model, kind, model.conditioner.classes, columns, examples.x)
     else:
-        yield "samples", samples_by_example(model, examples, columns)
+        yield "samples", samples_by_example(model, kind, examples, columns)
 
 
-def reconstructions(trace: Trace, columns: int) -> Image.Image:
-    """Input, what the encoder saw where that differs, and the mean of p(x|z,c)."""
-    rows = {"input": trace.x, "corrupted": trace.corrupted, "output": trace.likelihood.mean[0]}
+def reconstructions(kind: Kind, trace: Trace, columns: int) -> Image.Image:
+    """Input, what the encoder saw where that differs, and what comes back of the code."""
+    rows = {"input": trace.x, "corrupted": trace.corrupted, "output": kind.back(trace.likelihood)[0]}
     if trace.corrupted is trace.x:
         del rows["corrupted"]
-    return bands(list(rows.values()), list(rows), columns)
+    return kind.picture(list(rows.values()), list(rows), columns)
 
 
-def samples_by_class(model: Autoencoder, classes: int, columns: int, like: Tensor) -> Image.Image:
-    """One row of samples for each label; like: (B, *event), images of the size and on the device."""
+def samples_by_class(model: Autoencoder, kind: Kind, classes: int, columns: int, like: Tensor) -> Image.Image:
+    """One row of samples for each label; like: (B, *event), observations of the size and on the device."""
     labels = torch.arange(classes, device=like.device).repeat_interleave(columns)
     given = Batch(like[:1].expand(len(labels), *like.shape[1:]), labels)
     samples = model.sample(len(labels), given)
-    return grid(samples.split(columns), [str(c) for c in range(classes)])
+    return kind.picture(samples.split(columns), [str(c) for c in range(classes)])
 
 
-def samples_by_example(model: Autoencoder, examples: Batch, columns: int, rows: int = 8) -> Image.Image:
-    """An image, and beside it samples under the condition that it gives."""
+def samples_by_example(
+    model: Autoencoder, kind: Kind, examples: Batch, columns: int, rows: int = 8
+) -> Image.Image:
+    """An observation, and beside it samples under the condition that it gives."""
     count = min(rows, len(examples.x))
     index = torch.arange(count, device=examples.x.device).repeat_interleave(columns - 1)
     given = examples.map(lambda value: value[index])
     samples = model.sample(len(index), given).split(columns - 1)
     shown = [torch.cat([x[None], row]) for x, row in zip(examples.x, samples, strict=False)]
-    return grid(shown, [""] * count)
+    return kind.picture(shown, [""] * count)
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:

@@ -6,7 +6,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from aelab.training.base import epoch_of
+from aelab.training.measured import epoch_of
 
 
 class Lines(Callback):

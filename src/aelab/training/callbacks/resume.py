@@ -14,14 +14,17 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from aelab.core.errors import ConfigurationError
 from aelab.core.files import remove_scratch
 from aelab.core.signals import Signals, Terminated
-from aelab.training.base import epoch_of
 from aelab.training.checkpoints import resume_points
+from aelab.training.measured import epoch_of
 
 
 class Best(ModelCheckpoint):
-    """Keeps the weights that validation likes best, in `folder`, also where a run was moved or copied."""
+    """Keeps the weights that validation likes best, in `folder`, also where a run was moved or copied.
 
-    def __init__(self, folder: Path, metric: str, mode: str) -> None:
+    metric: the validation number that says so; None: those of the last validation.
+    """
+
+    def __init__(self, folder: Path, metric: str | None, mode: str) -> None:
         super().__init__(folder, "best", monitor=metric, mode=mode, enable_version_counter=False)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

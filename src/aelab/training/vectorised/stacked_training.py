@@ -33,6 +33,11 @@ class StackedTraining:
 
     def __init__(self, members: Sequence[Training], total: int, device: torch.device) -> None:
         self.members, self.device = members, device
+        if any(list(member.groups()) != ["model"] or member.followers for member in members):
+            raise ConfigurationError(
+                "trainer=vectorised steps the parameters of models alone, and a term of this objective has "
+                "some of its own, or moves buffers after each step: train the members one by one"
+            )
         for member in members:
             member.to(device)
             for schedule in member.schedules_of_training():

@@ -1,0 +1,101 @@
+"""Parts of a model that are another run's: their configuration, and the digest of their weights.
+
+A recorded configuration names the weights by digest; where they lie decides nothing.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from aelab.config.recorded import BEST, CONFIG
+from aelab.config.trusted import trusted_settings
+from aelab.core.errors import ConfigurationError, RunError
+from aelab.core.paths import from_user
+
+# The slots of a model, and what else on the command line decides on them.
+SLOTS = {
+    "encoder": ("network",),
+    "posterior": ("posterior", "latent"),
+    "decoder": ("network", "latent"),
+    "likelihood": ("likelihood",),
+    "prior": ("prior", "latent"),
+    "corruption": ("corruption",),
+    "conditioner": ("condition",),
+}
+
+
+def take_over(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Put slots of another run's model in the place of the composed ones, before interpolations are resolved.
+
+    Raises ConfigurationError for slots that cannot be taken over or are overridden, and RunError for a folder
+    that holds no trusted configuration or no weights.
+    """
+    start = config.start
+    if start.run is None:
+        if idle := [o for o in overrides if o.lstrip("+").startswith("start.")]:
+            raise ConfigurationError(f"{idle[0]} is about parts of another run: give start.run=FOLDER")
+        return
+    run = from_user(start.run).resolve()
+    theirs = trusted_settings(run / CONFIG)
+    _check_slots(start, theirs, run)
+    _check_overrides(start.parts, overrides, run)
+    _check_same(config, theirs, run)
+    OmegaConf.set_struct(config, False)
+    for slot in start.parts:
+        OmegaConf.update(config, f"model.{slot}", theirs.model[slot], merge=False)
+    if any("latent" in SLOTS[slot] for slot in start.parts):
+        config.latent = theirs.latent
+    digest = digest_of(run / BEST)
+    if start.sha256 not in (None, digest):
+        raise ConfigurationError(
+            f"start.run={run} has other weights than start.sha256={start.sha256}: give either"
+        )
+    start.run, start.sha256 = str(run), digest
+
+
+def digest_of(weights: Path) -> str:
+    """The SHA-256 of a file of weights, in hexadecimal digits; RunError where there is none."""
+    try:
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(
+            f"start.run: {weights} cannot be read ({error.strerror}): give a run that reached its first "
+            "validation"
+        ) from error
+
+
+def _check_slots(start: DictConfig, theirs: DictConfig, run: Path) -> None:
+    for slot in start.parts:
+        if slot not in SLOTS:
+            raise ConfigurationError(f"start.parts: a model has no {slot}: choose of {', '.join(SLOTS)}")
+        if theirs.model.get(slot) is None:
+            raise ConfigurationError(f"start.parts: the model of {run} has no {slot}: take over other parts")
+    if loose := [slot for slot in start.frozen if slot not in start.parts]:
+        raise ConfigurationError(f"start.frozen: {loose[0]} is not taken over: add it to start.parts")
+
+
+def _check_overrides(parts: Collection[str], overrides: Sequence[str], run: Path) -> None:
+    for override in overrides:
+        key = override.lstrip("+~").split("=", 1)[0]
+        for slot in parts:
+            if key in SLOTS[slot] or f"{key}.".startswith(f"model.{slot}."):
+                raise ConfigurationError(
+                    f"{override}: the {slot} is taken over from {run} as it is: leave the override out, or "
+                    f"{slot} out of start.parts"
+                )
+
+
+def _check_same(config: DictConfig, theirs: DictConfig, run: Path) -> None:
+    for key in ("data.shape", "data.kind", "model.structure"):
+        ours, other = (OmegaConf.select(c, key) for c in (config, theirs))
+        if ours != other:
+            raise ConfigurationError(
+                f"start.run: {key} is {_shown(other)} in {run}, and {_shown(ours)} here: choose the same"
+            )
+
+
+def _shown(value: object) -> object:
+    return value.get("_target_") if isinstance(value, DictConfig) else value

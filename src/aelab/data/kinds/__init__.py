@@ -1,0 +1,7 @@
+"""The kinds of observations: how their errors are measured, how they are shown, read and written."""
+
+from aelab.data.kinds.base import Kind
+from aelab.data.kinds.pixels import Pixels
+from aelab.data.kinds.reals import Reals
+
+__all__ = ["Kind", "Pixels", "Reals"]

@@ -1,0 +1,103 @@
+"""The base of the kinds of observations."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from aelab.core.quantity import Quantity
+from aelab.core.records import Trace
+from aelab.figures.grids import folded
+
+MSE = Quantity("mse", "squared error per value", False)
+SQUARED_ERROR = Quantity("squared_error", "squared error per observation", False)
+BLOCK = 500  # observations that are read at once from a user's files
+Bounds = Sequence[float] | None
+
+
+class Kind(ABC):
+    """The kind of an observation, which the parts of the house ask for what differs among kinds.
+
+    noun, nouns: what messages and units call one observation, and several.
+    stored: the type in which sources store them.
+    suited: the choices of `values` for them.
+    quantities: what `errors` measures, the leading one first.
+    learns_features: whether two observations are compared in features that a network learned, and not by
+        their values as they are.
+    suffixes: of the files that a user has them in.
+    """
+
+    noun: ClassVar[str]
+    nouns: ClassVar[str]
+    stored: ClassVar[torch.dtype]
+    suited: ClassVar[str]
+    quantities: ClassVar[tuple[Quantity, ...]]
+    learns_features: ClassVar[bool]
+    suffixes: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
+        """ConfigurationError for a shape, or a bounds of values, that no such observations have."""
+
+    def errors(self, trace: Trace) -> dict[str, Tensor]:
+        """The errors of what comes back of each observation from its codes: (B,) float64, by quantity.
+
+        Nothing for a model without a posterior, whose codes know nothing of the observations.
+        """
+        return {} if trace.posterior is None else self.measure(trace)
+
+    @abstractmethod
+    def measure(self, trace: Trace) -> dict[str, Tensor]:
+        """The same for a model with a posterior."""
+
+    def back(self, likelihood: Distribution) -> Tensor:
+        """What comes back of each observation from each code, (S, B, *event): here the mean of p(x|z,c)."""
+        return likelihood.mean
+
+    def picture(
+        self, rows: Sequence[Tensor], captions: Sequence[str], columns: int | None = None
+    ) -> Image.Image:
+        """Rows of observations (N, *event), each with its caption on the left.
+
+        columns: fold the rows after so many observations; the captions repeat in each band.
+        """
+        return self.drawn(*((rows, captions) if columns is None else folded(rows, captions, columns)))
+
+    @abstractmethod
+    def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
+        """The picture of rows that are not folded."""
+
+    @abstractmethod
+    def parse(self, given: Any, shape: tuple[int, ...], resize: bool = False) -> Tensor:
+        """What a user hands over, as `values` take it: (N, *shape).
+
+        resize: fit what is of another size, where that has a meaning.
+        Raises DataError for what is no such observation.
+        """
+
+    @abstractmethod
+    def example(self, count: int, shape: tuple[int, ...], generator: Generator) -> Tensor:
+        """Values (count, *shape) that observations could have."""
+
+    @abstractmethod
+    def read(
+        self, place: str, shape: tuple[int, ...], resize: bool = False
+    ) -> tuple[list[str], Iterator[Tensor]]:
+        """The observations in a user's file or folder: their names, and blocks as `parse` gives them.
+
+        Raises DataError where there are none, or one cannot be read.
+        """
+
+    @abstractmethod
+    def write(
+        self, folder: Path, blocks: Iterable[Tensor], names: Iterable[str], reserved: Iterable[str] = ()
+    ) -> None:
+        """Blocks of observations in a user's units, as files in a folder.
+
+        names: of them, which may hold anything. reserved: names of files that are no observation's.
+        """

@@ -1,0 +1,158 @@
+"""What every training measures and logs: terms by windows of steps, and estimands at validation and test."""
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from aelab.core.errors import NonFiniteError
+from aelab.core.quantity import Quantity
+from aelab.core.records import Batch
+from aelab.core.seeds import seed_generators, step_seed
+from aelab.metrics.estimands import quantities
+from aelab.models import Autoencoder
+from aelab.objectives.base import Objective
+from aelab.training.sharding import gather, local, scatter
+from aelab.training.window import Window
+
+
+def epoch_of(trainer: Trainer) -> int:
+    """The epoch under way, from 0; unlike `trainer.current_epoch` also right after a resume."""
+    return trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+
+
+class Measured(LightningModule):
+    """A model and its objective, measured by the same estimands whatever trains them.
+
+    measures: makes the estimands of one split. seed: of the noise.
+    """
+
+    def __init__(
+        self, model: Autoencoder, objective: Objective, measures: Callable[[], MetricCollection], seed: int
+    ) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+        self.seed = seed
+        self.window = Window()
+        self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
+            {"val": measures(), "test": measures()}
+        )
+        self.quantities: dict[str, Quantity] = {}  # what was measured, by the name that loggers know it by
+
+    def in_float32(self) -> AbstractContextManager[Any]:
+        """Where mixed precision is off: for densities, which half precision is too coarse for."""
+        kind = self.device.type
+        return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+    def model_optimizer(self) -> LightningOptimizer:
+        """The model's, whose steps Lightning counts."""
+        found: Any = self.optimizers()
+        return found[0] if isinstance(found, list) else found
+
+    def record(self, values: Mapping[str, Tensor], step: int, samples: int) -> None:
+        """Keep a batch's values; hand the window to the loggers every `log_every_n_steps` batches."""
+        self.window.append(values, step, samples)
+        if len(self.window) >= self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            self.log_window()
+
+    def log_window(self, epoch: int | None = None) -> None:
+        """Log the mean terms since the last time, the weights, the learning rate and the throughput."""
+        if not len(self.window):
+            return
+        reduce = self.trainer.strategy.reduce
+        means = self.window.flush(lambda v: reduce(v.to(self.device), reduce_op="mean"))
+        speed = self.window.samples_per_second() * self.trainer.world_size
+        self.log_means(means, self.model_optimizer().param_groups[0]["lr"], speed, epoch)
+
+    def log_means(
+        self, means: Mapping[str, float], rate: float, speed: float, epoch: int | None = None
+    ) -> None:
+        """Log a window's mean terms with the weights, the learning rate, and samples for each second."""
+        self.log_values(
+            {
+                **{f"train/{name}": value for name, value in means.items()},
+                **{f"weight/{k}": w for k, w in self.objective.weights(self.global_step).items()},
+                "train/learning_rate": rate,
+                "time/samples_per_second": speed,
+            },
+            epoch,
+        )
+
+    def log_values(self, values: Mapping[str, float], epoch: int | None = None) -> None:
+        """Hand numbers to every logger at once; `self.log` in each step would cost as much as the step."""
+        numbered = {"epoch": epoch_of(self.trainer) if epoch is None else epoch, **values}
+        for logger in self.trainer.loggers:
+            logger.log_metrics(numbered, step=self.global_step)
+
+    def on_train_epoch_start(self) -> None:
+        self.window.start_clock()
+
+    def on_train_epoch_end(self) -> None:
+        self.log_window(epoch_of(self.trainer) - 1)  # it counts as done already
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure("val", batch, batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure("test", batch, batch_idx)
+
+    def on_validation_start(self) -> None:
+        self.log_window()
+        gather(self.model)
+
+    def on_validation_end(self) -> None:
+        scatter(self.model)
+
+    def on_test_start(self) -> None:
+        gather(self.model)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+        self.window.start_clock()
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _measure(self, stage: str, batch: Batch, batch_idx: int) -> None:
+        if not len(batch.x):  # a process whose share is used up
+            return
+        index = batch_idx * self.trainer.world_size + self.global_rank
+        seed_generators(step_seed(self.seed, stage, batch=index), self.device)
+        trace = self.model(batch, step=self.global_step)
+        with self.in_float32():
+            self.measures[stage].update(trace)
+
+    def _report(self, stage: str) -> None:
+        known = quantities(self.measures[stage])
+        measured = {known[name]: value.item() for name, value in self.measures[stage].compute().items()}
+        self.measures[stage].reset()
+        for quantity, value in measured.items():
+            if not math.isfinite(value):
+                name = f"{stage}/{quantity.name}"
+                raise NonFiniteError(
+                    f"{name} is {value} after step {self.global_step}; nothing of it was saved"
+                )
+        self.log_measured(stage, measured)
+
+    def log_measured(self, stage: str, measured: Mapping[Quantity, float]) -> None:
+        """Hand what was measured on a split to Lightning and to every logger, as "stage/name"."""
+        values = {f"{stage}/{quantity.name}": value for quantity, value in measured.items()}
+        self.quantities |= dict(zip(values, measured, strict=True))
+        self.log_dict({k: torch.tensor(v) for k, v in values.items()}, logger=False, sync_dist=True)
+        self.log_values(values)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to save what is not finite; keep the terms that were not logged yet."""
+        self.window.check()
+        if not all(local(p).isfinite().all() for p in self.parameters()):
+            raise NonFiniteError(f"a weight is not finite after step {self.global_step}; it was not saved")
+        checkpoint["window"] = self.window.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.window.load_state_dict(checkpoint["window"])
