@@ -170,7 +170,7 @@ def test_it_learns_by_any_objective():
 
 
 def test_it_is_built_trained_and_measured_as_any_other():
-    digits = ["data=digits", "binarization=threshold", f"model.likelihood._target_={__name__}.Autoregressive"]
+    digits = ["data=digits", "values=threshold", f"model.likelihood._target_={__name__}.Autoregressive"]
     parts = build_parts(compose([*SMALL, *digits, "+model.likelihood.positions=64"]))
     training, batch = parts.training, parts.data.val_examples(8)
     optimizer = training.make_optimizer(list(training.model.parameters()))
