@@ -42,7 +42,7 @@ def finite(found):
     """The names of the estimates, after all that each evaluation owes was checked."""
     assert set(found["seconds"]) == set(PARTS)
     assert not [why for why in found["left_out"].values() if why.startswith("failed")]
-    numbers = [(name, value) for name, each in found["estimates"].items() for value in flat(each.values())]
+    numbers = [(name, value) for name, each in found["estimates"].items() for value in flat(each)]
     assert not [name for name, value in numbers if value is None or not math.isfinite(value)]
     missing = {**found["undefined"], **found["left_out"]}
     assert all(missing.values())
@@ -54,10 +54,9 @@ def finite(found):
     return set(found["estimates"])
 
 
-def flat(values):
-    """The numbers of an estimate, None where one was not finite."""
-    for value in values:
-        if isinstance(value, list):
-            yield from value
-        elif not isinstance(value, str):
-            yield value
+def flat(estimate):
+    """Its numbers, None where one was not finite."""
+    yield estimate["value"]
+    yield from estimate.get("confidence_interval", [])
+    if "standard_error" in estimate:
+        yield estimate["standard_error"]

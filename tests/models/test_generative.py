@@ -14,6 +14,7 @@ from aelab.cli.export import main as export
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import Batch, Sizes
+from aelab.data.kinds import Pixels
 from aelab.metrics.estimands import estimands
 from aelab.metrics.importance import importance_sampled
 from aelab.models import Autoencoder
@@ -127,7 +128,7 @@ def test_two_bounds_of_one_parameter_each_are_the_bound_where_there_is_no_poster
 
 def test_what_needs_a_posterior_is_not_measured():
     model = generative(StandardNormal(SIZES))
-    measure = estimands(LATENT)
+    measure = estimands(LATENT, Pixels(), bits=None)
     measure.update(model(Batch(torch.randn(2, SIZE).double())))
     assert set(measure.compute()) == {"distortion"}
 
