@@ -37,7 +37,7 @@ def without_torch(tmp_path, script_environment):
         ("variant=vea", "vae"),
         ("variants=vae", "variant"),
         ("+nothing.reads.this=1", "unknown option 'nothing'"),
-        ("data.root=/x", "'data.root'; data has name, source, shape, classes"),
+        ("data.root=/x", "'data.root'; data has name, source, shape"),
         ("seed.zzz.y=3", "'seed.zzz.y'; seed is one value: give seed="),
         ("objective.terms.kl.zzz=3", "did you mean objective.terms.kl.weight?"),
         ("zzz=3", "'zzz'; there are name, tags, seed"),
