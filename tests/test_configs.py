@@ -27,6 +27,8 @@ AROUND_A_MEAN = {"gaussian", "laplace", "student_t", "log_cosh"}
 # Networks whose code is rectified, which the samples of a posterior are not in general.
 RECTIFIED = {"mlp_32", "mlp_64_32"}
 PLAIN = {"ae", "vae", "cvae"}
+# Values of real vectors, which images refuse.
+OF_REALS = {"plain", "standardised"}
 
 USES = {
     "condition": ["none", "label", "image"],
@@ -38,7 +40,7 @@ DETAILS = {
     "optimizer": choices("optimizer"),
     "lr_schedule": choices("lr_schedule"),
     "corruption": choices("corruption"),
-    "values": choices("values"),
+    "values": [c for c in choices("values") if c not in OF_REALS],
     "objective/penalty": ["[]", *choices("objective/penalty")],
     "callback": ["[]", *choices("callback")],
 }
@@ -193,6 +195,7 @@ def _refusal(overrides):
         (["variant=hvae", "posterior=full_gaussian"], "structure=hamiltonian"),
         (["variant=ladder_vae", "prior=standard_normal"], "prior=top_down"),
         (["variant=low_rank_vae", "model.posterior.rank=17"], "rank"),
+        *(([f"values={values}"], "not for images") for values in sorted(OF_REALS)),
         (["condition=attributes"], "data.attributes"),
         (["condition=label", "data.classes=null"], "labels"),
         (["condition=label", "data.classes=5"], "classes"),
