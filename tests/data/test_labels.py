@@ -9,7 +9,7 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.data.labels import Labelled
 from aelab.data.loader import TrainLoader
-from aelab.data.splits import Images
+from aelab.data.splits import Observations
 from aelab.data.values import Grey
 from aelab.loggers.jsonl import rows
 from aelab.models.conditions import OneHot
@@ -20,7 +20,7 @@ CLASSIFIER = "+objective.terms.label._target_=toys.Classifier"
 
 def images(count=103, classes=5):
     y = torch.randint(classes, (count,), generator=torch.Generator().manual_seed(1))
-    return Images(torch.arange(count, dtype=torch.uint8)[:, None, None, None], y)
+    return Observations(torch.arange(count, dtype=torch.uint8)[:, None, None, None], y)
 
 
 def loader(share, rank=0, ranks=1, seed=0, size=10):
@@ -45,7 +45,7 @@ def test_which_ones_is_a_function_of_a_seed_of_its_own():
 
 
 def test_labels_that_the_source_lacks_are_not_counted():
-    lacking = Images(images().x, images().y.where(torch.arange(103) % 2 == 0, -1))
+    lacking = Observations(images().x, images().y.where(torch.arange(103) % 2 == 0, -1))
     hidden = Labelled(20, 0, None, 5).hide(lacking)
     kept = hidden.y >= 0
     assert hidden.y[kept].bincount().tolist() == [4] * 5
@@ -67,8 +67,8 @@ def test_the_order_is_a_function_of_seed_and_epoch_and_serves_every_labelled_ima
     assert one.order(3).equal(again.order(3))
     assert not one.order(3).equal(one.order(4))
     assert not one.order(3).equal(other.order(3))
-    known = one.images.y[one.order(0)] >= 0
-    times = one.order(0)[known].bincount(minlength=103)[one.images.y >= 0]
+    known = one.observations.y[one.order(0)] >= 0
+    times = one.order(0)[known].bincount(minlength=103)[one.observations.y >= 0]
     assert times.max() - times.min() <= 1
     assert one.order(0)[~known].unique().numel() == (~known).sum()
 
@@ -107,7 +107,7 @@ def test_few_labels_are_learned_from(train):
     )  # fmt: skip
     found = [row["train/label"] for row in rows(run.metrics) if "train/label" in row]
     assert found[-1] < 0.5 * found[0]
-    y = data_module(compose([*SMALL, "data.labelled=100"])).images("train").y
+    y = data_module(compose([*SMALL, "data.labelled=100"])).observations("train").y
     assert (y >= 0).sum() == 100
 
 

@@ -7,11 +7,11 @@ from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError, SweepError
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
-from aelab.runs.folder import Status
+from aelab.runs.folder import Run, Status
 from aelab.runs.train import resume
-from aelab.runs.vectorised import start as start_together
+from aelab.runs.vectorised import train as train_together
 from aelab.sweeps.parse import _objectives
-from aelab.sweeps.trial import measured_by
+from aelab.sweeps.trial import validation_metrics
 from aelab.training.checkpoints import load, resume_points
 
 LAST = ["monitor.metric=null", "trainer.max_epochs=3"]
@@ -29,9 +29,9 @@ def test_the_last_weights_are_kept_and_tested(train):
     kept, last = state(run.best), state(resume_points(run.checkpoints)[0])
     assert all(value.equal(last[name]) for name, value in kept.items())
     assert list(run.checkpoints.glob("best*")) == [run.best]
-    measured = measured_by(run, compose([*SMALL, *LAST]))
+    measured = validation_metrics(run, compose([*SMALL, *LAST]))
     assert measured == {k: v for k, v in validations[-1].items() if k.startswith("val/")}
-    assert measured_by(run, compose([*SMALL, GROWS]))["val/elbo"] > measured["val/elbo"]
+    assert validation_metrics(run, compose([*SMALL, GROWS]))["val/elbo"] > measured["val/elbo"]
 
 
 def test_a_resume_keeps_the_last_weights_too(train):
@@ -41,13 +41,13 @@ def test_a_resume_keeps_the_last_weights_too(train):
     for point in resume_points(run.checkpoints)[:3]:
         point.unlink()
     run.best.unlink()
-    assert resume(run.path, Signals()) == metrics
+    assert resume(Run.reopen(run.path), Signals()) == metrics
     assert all(value.equal(kept[name]) for name, value in state(run.best).items())
 
 
 def test_members_keep_their_last_weights(tmp_path, capsys):
     members = ["trainer=vectorised", "trainer.members.seed=[0,1]", f"outputs={tmp_path}"]
-    for folder in start_together(compose([*SMALL, *LAST, GROWS, *members]), Signals()):
+    for folder in train_together(compose([*SMALL, *LAST, GROWS, *members]), Signals()):
         elbo = [row["val/elbo"] for row in rows(folder.metrics) if "val/elbo" in row]
         assert len(elbo) == 3
         assert load(folder.best)["global_step"] == 9
@@ -62,7 +62,7 @@ def test_what_asks_which_weights_are_best_says_so(train):
     run = train(*LAST)
     run.metrics.write_text("")
     with pytest.raises(SweepError, match="no validation"):
-        measured_by(run, compose(LAST))
+        validation_metrics(run, compose(LAST))
 
 
 def test_early_stopping_may_watch_another_number(train):

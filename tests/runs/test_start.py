@@ -9,11 +9,11 @@ from small import SMALL, only
 import aelab
 from aelab.config.compose import compose
 from aelab.config.identity import fingerprint
-from aelab.config.recorded import settings_of
+from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.signals import Signals
 from aelab.runs.build import build
-from aelab.runs.folder import RunFolder, Status
+from aelab.runs.folder import Run, RunFolder, Status
 from aelab.runs.train import resume
 from aelab.training.checkpoints import load, resume_points
 
@@ -46,7 +46,7 @@ def same(one, other):
 
 def test_before_the_first_step_the_parts_are_those_of_the_other_run(first):
     config = compose(from_run(first))
-    assert config.model.encoder == settings_of(first.config).model.encoder
+    assert config.model.encoder == recorded_settings(first.config).model.encoder
     assert (config.latent, config.model.latent) == (3, 3)
     state = build(config).training.state_dict()
     taken = weights(first.best, *PARTS)
@@ -83,7 +83,7 @@ def test_frozen_parts_are_not_trained_and_the_run_is_whole(first, train, evaluat
     run.update(status=Status.KILLED)
     for point in resume_points(run.checkpoints)[:2]:
         point.unlink()
-    resume(run.path, Signals())
+    resume(Run.reopen(run.path), Signals())
     assert run.metrics.read_bytes() == journal
     assert aelab.load(run.path).encode(torch.zeros(2, 1, 8, 8), y=0).shape == (2, 3)
     assert evaluate(run, *only("reconstruction"))["estimates"]

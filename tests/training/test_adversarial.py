@@ -15,7 +15,7 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
 from aelab.runs.build import build
-from aelab.runs.folder import RunFolder
+from aelab.runs.folder import Run, RunFolder
 from aelab.runs.train import resume
 from aelab.training.base import Training
 from aelab.training.checkpoints import load, resume_points
@@ -95,7 +95,7 @@ def test_a_kill_between_the_critics_step_and_the_models_changes_no_bit(train, tm
             train(*options)
     (killed,) = {record.parent for record in tmp_path.rglob("record.json")} - {whole.path}
     assert newest(RunFolder(killed))["global_step"] == 4
-    resume(killed, Signals())
+    resume(Run.reopen(killed), Signals())
     ends = [newest(run) for run in (whole, RunFolder(killed))]
     assert all(v.equal(ends[1]["state_dict"][k]) for k, v in ends[0]["state_dict"].items())
     assert (killed / "metrics.jsonl").read_bytes() == whole.metrics.read_bytes()

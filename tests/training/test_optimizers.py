@@ -10,7 +10,7 @@ from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError
 from aelab.core.signals import Signals
 from aelab.runs.build import build
-from aelab.runs.folder import Status
+from aelab.runs.folder import Run, Status
 from aelab.runs.train import resume
 from aelab.training.base import Training
 from aelab.training.checkpoints import load, resume_points
@@ -77,7 +77,7 @@ def test_a_run_with_two_optimisers_continues_to_the_same_bits(train):
     run.update(status=Status.KILLED)
     for point in resume_points(run.checkpoints)[:3]:
         point.unlink()
-    resume(run.path, Signals())
+    resume(Run.reopen(run.path), Signals())
     again = newest(run)
     assert all(value.equal(again["state_dict"][name]) for name, value in end["state_dict"].items())
     assert run.metrics.read_bytes() == journal

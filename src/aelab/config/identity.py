@@ -15,7 +15,7 @@ EXECUTION = ("resume_points", "threads")
 def fingerprint(config: DictConfig) -> str:
     """The hash of all that decides a training's bits: configurations that share it are the same."""
     deciding = {key: value for key, value in config.items() if key not in ELSEWHERE}
-    deciding["start"] = _without_place(config.start)
+    deciding["start"] = _without_place(config.get("start") or {})
     return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(deciding), sort_keys=True).encode()).hexdigest()
 
 
@@ -28,9 +28,10 @@ def without_seed(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in plain.items() if key not in (*ELSEWHERE, *EXECUTION, "seed")}
     for node in ("data", "training"):
         kept[node] = {key: value for key, value in kept[node].items() if key not in ("seed", "root")}
-    return {**kept, "start": _without_place(kept["start"])}
+    kept["start"] = _without_place(kept.get("start") or {})
+    return kept
 
 
 def _without_place(start: Mapping[str, Any]) -> dict[str, Any]:
-    """The node `start` without where the weights lie, which it names by their digest."""
+    """The node `start` without where the weights lie that it names by their digest."""
     return {key: value for key, value in start.items() if key != "run"}

@@ -11,11 +11,17 @@ from yaml import YAMLError
 from aelab.core.errors import RunError
 from aelab.core.text import printable, sentence
 
-NAME = ""  # the key of the names of a node among its leaves
-NEEDED: dict[str, type] = {"name": str, "seed": int, "data": dict, "model": dict, "training": dict}
-
 # Where a run's folder keeps its configuration, and the weights that validation chose.
 CONFIG, BEST = "config.yaml", "checkpoints/best.ckpt"
+NAME = ""  # the key of the names of a node among its leaves
+NEEDED: dict[str, type] = {
+    "name": str,
+    "seed": int,
+    "data": dict,
+    "model": dict,
+    "training": dict,
+    "start": dict,
+}
 
 
 def recorded_settings(path: Path) -> DictConfig:

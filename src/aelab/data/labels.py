@@ -38,7 +38,7 @@ class Labelled:
             raise ConfigurationError(f"data.labelled_share={self.share} must lie between 0 and 1")
 
     def hide(self, observations: Observations) -> Observations:
-        """The observations without the labels that are not kept."""
+        """The same without the labels that are not kept."""
         if self.count is None or observations.y is None or self.classes is None:
             return observations
         each, y = self.count // self.classes, observations.y
@@ -54,23 +54,23 @@ class Labelled:
         return replace(observations, y=torch.full_like(y, -1).index_put((kept,), y[kept]))
 
     def check(self, observations: Observations, size: int) -> None:
-        """Refuse a share that batches of `size` of these observations cannot have."""
+        """Refuse a share that batches of `size` of these cannot have."""
         known = 0 if observations.y is None else int((observations.y >= 0).sum())
         unknown = len(observations) - known
         if self.share is not None and not (known and unknown and 0 < self._each(size) < size):
             raise ConfigurationError(
-                f"data.labelled_share={self.share} of batches of {size} mixes observations with and without "
-                f"a label, of which there are {known} and {unknown}: leave it out, or give data.labelled"
+                f"data.labelled_share={self.share} of batches of {size} mixes those with and without a "
+                f"label, of which there are {known} and {unknown}: leave it out, or give data.labelled"
             )
 
     def _each(self, size: int) -> int:
         return round((self.share or 0.0) * size)
 
     def order(self, y: Tensor, generator: Generator, size: int, ranks: int) -> Tensor:
-        """An order of N observations with labels y (N,), for batches of `size` that are dealt out to `ranks`.
+        """An order of N observations, with labels y (N,), for batches of `size` dealt out to `ranks`.
 
-        It is of N observations and as many more as give each rank the same number. The first places of each
-        batch are of labelled ones, which come round as often as they must; all others are of unlabelled ones.
+        It is of N of them and as many more as give each rank the same number. The first places of each batch
+        are of labelled ones, which come round as often as they must; all others are of those without.
         """
         known, unknown, each = (y >= 0).nonzero()[:, 0], (y < 0).nonzero()[:, 0], self._each(size)
         place = torch.arange(-(-len(y) // ranks) * ranks)

@@ -115,6 +115,8 @@ class DataModule(LightningDataModule):
         train = self.labelled.hide(train)
         self.labelled.check(train, self.batch_size)
         self.values.fit(train.x if train.rows is None else train.at(slice(None)).x)
+        train = self.labelled.hide(train)
+        self.labelled.check(train, self.batch_size)
         found = {"train": train, "val": val, "test": self._prepared(splits.test)}
         declared.check_bounds(found)
         self._observations, self.checksums = found, splits.checksums

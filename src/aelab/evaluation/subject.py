@@ -135,14 +135,16 @@ class Subject:
         return labels[:count].cpu().numpy()
 
     def labelled(self, split: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The codes (K, latent) and labels (K,) of the first `count` images whose label is known.
+        """The codes (K, latent) and labels (K,) of the first `count` observations whose label is known.
 
         InapplicableError where none is.
         """
         labels = self.labels(split)
         known = np.flatnonzero(labels >= 0)[:count]
         if not len(known):
-            raise InapplicableError(f"no label of the {split} images of {self.data.name} is known")
+            raise InapplicableError(
+                f"no label of the {split} {self.data.kind.nouns} of {self.data.name} is known"
+            )
         return self.codes(split, int(known[-1]) + 1)[known], labels[known]
 
     def factors(self, split: str, count: int | None = None) -> dict[str, np.ndarray]:

@@ -73,8 +73,8 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
     if prior is not None and prior.examples:
         prior.initialise(data.train_examples(prior.examples).x)
     if not resumes:
-        take_over(training.model, config.start)
-    training.model.freeze(config.start.frozen)
+        take_over(model, config.start)
+    model.freeze(config.start.frozen)
     if training.model.follows_gradient and config.trainer.inference_mode:
         raise ConfigurationError(
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
@@ -82,9 +82,12 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
     if isinstance(config.trainer.strategy, DictConfig):
         _check_shards(config, training)
     choose_matmul(training.model, data.batch_size)
+    if model.conditioner is not None:
+        for split in ("train", "val", "test"):
+            model.conditioner.check(data.known(split))
     examples = data.val_examples(2)
     _check_support(training.model, data, examples)
-    two = _try(training, data, config.monitor.metric)
+    two = _try(training, examples, config.monitor.metric)
     _draw(training.model, data.kind, examples)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
 
@@ -106,8 +109,8 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 def _check_shards(config: DictConfig, training: Training) -> None:
     """Refuse with `trainer=fsdp` what reads weights or gradients whole."""
-    named = config.get("callbacks") or {}
-    callbacks = [construct(node, f"callbacks.{name}") for name, node in named.items()]
+    nodes = (config.get("callbacks") or {}).items()
+    callbacks = [construct(node, f"callbacks.{name}") for name, node in nodes]
     refused = {
         "structure=hamiltonian": training.model.follows_gradient,
         "callback=ema": any(isinstance(callback, WeightAveraging) for callback in callbacks),
@@ -148,13 +151,9 @@ def _draw(model: Autoencoder, kind: Kind, batch: Batch) -> None:
     model.train()
 
 
-def _try(training: Training, data: DataModule, monitor: str | None) -> int:
-    """Train, measure and optimise once on two observations; a training step's floating-point operations."""
-    if training.model.conditioner is not None:
-        for split in ("train", "val", "test"):
-            training.model.conditioner.check(data.known(split))
+def _try(training: Training, batch: Batch, monitor: str | None) -> int:
+    """Optimise, train and measure once; the floating-point operations of the training step."""
     training.make_optimizers()
-    batch = data.val_examples(2)
     flops = training.rehearse(batch)
     names = measured(training, batch)
     if monitor is not None and monitor not in names:
@@ -166,7 +165,7 @@ def _try(training: Training, data: DataModule, monitor: str | None) -> int:
         try:
             training.make_lr_schedule(steps=1)
         except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"{error} (in lr_schedule)") from error
+            raise ConfigurationError(f"{sentence(error)} (in lr_schedule)") from error
     return flops
 
 

@@ -9,9 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from aelab.config.construct import construct_recorded
-from aelab.config.identity import fingerprint
 from aelab.config.start import digest_of
-from aelab.config.trusted import trusted_settings
 from aelab.core.errors import ConfigurationError, RunError
 from aelab.models import Autoencoder
 from aelab.runs.folder import Run, RunFolder
@@ -82,14 +80,13 @@ def weights_of(start: DictConfig) -> Path:
 
     Raises RunError where neither is that file, or the weights are of another configuration than the run's.
     """
-    folder = RunFolder(Path(start.run))
-    found = next(
-        (p for p in (folder.best, folder.start) if p.is_file() and digest_of(p) == start.sha256), None
-    )
+    run = Run.open(Path(start.run))
+    kept = (run.folder.best, run.folder.start)
+    found = next((path for path in kept if path.is_file() and digest_of(path) == start.sha256), None)
     if found is None:
         raise RunError(f"start.run={start.run} has no weights of start.sha256={start.sha256}: restore them")
-    if found == folder.best and fingerprint_in(load(found)) != fingerprint(trusted_settings(folder.config)):
-        raise RunError(f"{found} belongs to another configuration than {folder.config}: restore either")
+    if found == run.folder.best and fingerprint_in(load(found)) != run.fingerprint:
+        raise RunError(f"{found} belongs to another configuration than {run.folder.config}: restore either")
     return found
 
 

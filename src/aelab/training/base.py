@@ -44,8 +44,8 @@ class Training(Measured):
 
     optimizer: from parameters to a torch optimiser, for the model.
     lr_schedule: a schedule that multiplies the learning rates, completed with the number of `steps`, or None.
-    measures: makes the estimands of one split.
     optimizers: for the other groups, by name; where one is missing it is as the model's.
+    measures: makes the estimands of one split.
     accumulate_grad_batches: batches for each optimisation step.
     gradient_clip_val: the largest norm of the gradient, of each group's parameters, or None.
     compile: whether encoder and decoder go through torch.compile.
