@@ -1,5 +1,3 @@
-import pytest
-pytest.exit('MESSAGE FROM THE LEAD to tests: all commits of wt-tests are merged into house (resolved by the lead; abort a merge of house that is under way). The lead runs the whole suite now and needs the processor: stop testing, do not commit this conftest, write your final report now (what is not done, known defects).', returncode=1)
 """Shared by all tests: one thread, and a training small enough to run in a second."""
 
 import gc
