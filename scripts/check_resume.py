@@ -67,7 +67,9 @@ def main() -> int:
         for trial in range(arguments.trials):
             kills: list[float] = []
             delay = functools.partial(_delay, dice, length, kills)
+            began = time.monotonic()
             run = _train(root / str(trial), arguments.overrides, delay)
+            length = min(length, time.monotonic() - began)  # where others have left the processor since
             resumes += _resumed(run)
             different = [name for name, value in _outcome(run).items() if not _same(value, whole[name])]
             equal += not different

@@ -27,6 +27,7 @@ AROUND_A_MEAN = {"gaussian", "laplace", "student_t", "log_cosh"}
 # Networks whose code is rectified, which the samples of a posterior are not in general.
 RECTIFIED = {"mlp_32", "mlp_64_32"}
 PLAIN = {"ae", "vae", "cvae"}
+# Values of real vectors, which images refuse.
 
 USES = {
     "condition": ["none", "label", "image"],
