@@ -1,4 +1,4 @@
-"""Every command in the documentation names a script that exists and options that compose."""
+"""Every command in the documentation is one that exists, with options that compose."""
 
 import re
 import shlex
@@ -13,17 +13,18 @@ from aelab.core.paths import conf_dir
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMAND = re.compile(r"^\s*python scripts/(\w+)\.py((?:\\\n|[^\n])*)", re.MULTILINE)
+COMMAND = re.compile(r"^\s*(?:aelab (\w+)|python scripts/(\w+)\.py)((?:\\\n|[^\n])*)", re.MULTILINE)
 PLACEHOLDERS = {"NAME": "vae", "VARIANT": "vae", "FOLDER": "somewhere", "RUN": "outputs/vae_mnist/A"}
 
 
 def commands():
     for document in DOCUMENTS:
-        for script, line in COMMAND.findall(document.read_text(encoding="utf-8")):
+        for command, script, line in COMMAND.findall(document.read_text(encoding="utf-8")):
             # The README's are checked at every change: a composition takes half a second.
             marks = [] if document.name == "README.md" else [pytest.mark.slow]
+            name = command or script
             yield pytest.param(
-                script, line, id=f"{document.name}: {script} {' '.join(line.split())[:60]}", marks=marks
+                name, line, id=f"{document.name}: {name} {' '.join(line.split())[:60]}", marks=marks
             )
 
 
@@ -47,11 +48,12 @@ def test_commands_are_found():
     assert len(list(commands())) > 60
 
 
-@pytest.mark.parametrize(("script", "line"), commands())
-def test_a_documented_command_composes(script, line):
-    assert (ROOT / "scripts" / f"{script}.py").is_file()
-    if (conf_dir() / f"{script}.yaml").is_file():
-        compose(overrides(line), script)
+@pytest.mark.parametrize(("name", "line"), commands())
+def test_a_documented_command_composes(name, line):
+    assert name == "sweep" or (ROOT / "scripts" / f"{name}.py").is_file()
+    configuration = "train" if name == "sweep" else name
+    if (conf_dir() / f"{configuration}.yaml").is_file():
+        compose(overrides(line), configuration)
 
 
 @pytest.mark.parametrize("line", ["variant=vea", "latnet=3", "trainer.max_epoch=2"])

@@ -113,11 +113,11 @@ def _written(node: yaml.Node, text: str) -> str:
 
 
 def _defaults(node: yaml.Node) -> Iterator[tuple[str, str]]:
-    """(group, choice) of each entry that chooses something, but for `_self_` and Hydra's own."""
+    """(group, choice) of each entry that chooses something; none of Hydra's own or of what may be missing."""
     for item in yaml.SafeLoader("").construct_document(node):
         group, chosen = ("", item) if isinstance(item, str) else next(iter(item.items()))
         group = group.removeprefix("override ").strip("/")
-        if item == "_self_" or not chosen or group.startswith("hydra/"):
+        if item == "_self_" or not chosen or group.startswith(("hydra/", "optional ")):
             continue
         for one in [chosen] if isinstance(chosen, str) else chosen:
             yield group, one.partition("@")[0]

@@ -49,7 +49,7 @@ def group_page(group: str, members: Iterable[Choice], known: Mapping[str, Choice
 
 def root_page(choice: Choice, known: Mapping[str, Choice], describe: Describe) -> str:
     """The page of a command's own options, and the choices that it starts from."""
-    return f"# {code(f'scripts/{choice.name}.py')}\n\n{_body(choice, known, describe)}\n"
+    return f"# {code(f'aelab {choice.name}')}\n\n{_body(choice, known, describe)}\n"
 
 
 def section(choice: Choice, known: Mapping[str, Choice], describe: Describe) -> str:
@@ -127,7 +127,7 @@ def index_page(groups: Mapping[str, list[Choice]], rooms: Mapping[str, str]) -> 
     groups: the choices on each group's page; those of "" are the commands.
     rooms: by name, what each says of itself.
     """
-    commands = [f"[{code(f'scripts/{c.name}.py')}]({page_of(c.name)})" for c in groups[""]]
+    commands = [f"[{code(f'aelab {c.name}')}]({page_of(c.name)})" for c in groups[""]]
     choosing = [_row(group, members) for group, members in groups.items() if group]
     python = [
         f"| [{code(f'aelab.{room}')}](python/{room}.md) | {prose(text)} |" for room, text in rooms.items()

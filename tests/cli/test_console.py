@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from small import SMALL, TINY, only
 
@@ -21,13 +22,6 @@ from aelab.core.paths import conf_dir
 
 SOURCE = Path(__file__).parents[2] / "src"
 STUB = f"#!{sys.executable}\nfrom aelab.cli.console import main\nif __name__ == '__main__':\n    main()\n"
-# Several commands in one process, which imports torch once.
-EACH = """
-import json, sys
-from aelab.cli.console import run
-for name, *arguments in json.loads(sys.argv[1]):
-    run(name, arguments)
-"""
 NETWORK = """# @package model
 encoder:
   _target_: mine.Encoder
@@ -66,7 +60,13 @@ def user(tmp_path, script_environment):
             timeout=170,
         )
 
-    run.folder = tmp_path / "here"
+    def fork(*words):
+        """The same in a fork of this process, which has imported torch."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(run.folder)
+            return forked.run(program, *words, env=environment)
+
+    run.folder, run.fork = tmp_path / "here", fork
     return run
 
 
@@ -165,28 +165,27 @@ def test_a_folder_of_ones_own_holds_for_all_that_a_command_says(user, own):
 
 def test_parts_of_ones_own_are_trained_evaluated_and_loaded(user, own, monkeypatch):
     conf, few = ["--config-dir", "conf"], [o for o in SMALL if not o.startswith(("model.", "threads"))]
-    trained = user("aelab", "train", *conf, "--json", "network=mine", "name=run", *few)
+    trained = user.fork("train", *conf, "--json", "network=mine", "name=run", *few)
     (found,) = documents(trained.stdout)
     assert found["status"] == "finished"
     assert found["metrics"]["test/mse"] > 0
     assert "test metric" in trained.stderr
     folder = Path(found["run"])
-    command = json.loads((folder / "record.json").read_text())["command"]
-    assert command[1:4] == [shutil.which("aelab", path=user.folder.parent / "bin"), "train", "--config-dir"]
-    others = [
-        ["evaluate", *conf, "--json", f"run={folder}", *TINY, *only("reconstruction")],
-        ["compare", "--json", "runs=outputs/run"],
-        ["reproduce", *conf, "--json", f"run={folder}", "check=true"],
-        ["sample", *conf, f"run={folder}", "count=2"],
-        ["train", *conf, "--json", "-m", "network=mine", *few, "seed=1,2", "sweep.dry_run=true"],
-    ]
-    done = user(sys.executable, "-c", EACH, json.dumps(others))
-    evaluation, comparison, check, *rest = documents(done.stdout.replace("samples   samples\n", ""))
-    assert evaluation["estimates"]["reconstruction/mse"]["value"] > 0
+
+    def result(*words):
+        (document,) = documents(user.fork(*words, "--json").stdout)
+        return document
+
+    estimates = result("evaluate", *conf, f"run={folder}", *TINY, *only("reconstruction"))["estimates"]
+    assert estimates["reconstruction/mse"]["value"] > 0
+    comparison = result("compare", "runs=outputs/run")
     assert comparison["runs"][0]["seed"] == found["seed"] == 0
     assert {row["metric"] for row in comparison["metrics"]} >= {"test/elbo", "test/mse"}
-    assert [run["bits_may_differ"] for run in check["runs"]] == [False]
-    assert [training[-1] for training in rest[0]["trainings"]] == ["seed=1", "seed=2"]
+    (checked,) = result("reproduce", *conf, "runs=outputs/run", "check=true")["runs"]
+    assert user.folder / checked["run"] == folder
+    planned = result("sweep", *conf, "network=mine", *few, "seed=1,2", "sweep.dry_run=true")
+    assert [training[-1] for training in planned["trainings"]] == ["seed=1", "seed=2"]
+    assert user.fork("sample", *conf, f"run={folder}", "count=2").returncode == 0
     assert len(list((user.folder / "samples").glob("*.png"))) == 2
 
     with pytest.raises(RunError, match=r"names 'mine.Encoder'.* --config-dir"):

@@ -17,6 +17,7 @@ from small import SMALL
 
 from aelab.cluster.processes import this_process
 from aelab.core.errors import SweepError
+from aelab.core.invocation import Invocation
 from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder, Status
@@ -49,7 +50,11 @@ def trial(tmp_path):
         record.enqueue([list(fixed)])
         taken = record.claim()
         request = TrialRequest(taken.number, fixed, (), folder / "trial.log")
-        return record, taken, (StudyContext(plan, "s", folder, "train.py", ()), request, 1, this_process())
+        return (
+            record,
+            taken,
+            (StudyContext(plan, "s", folder, Invocation("train.py"), ()), request, 1, this_process()),
+        )
 
     return make
 

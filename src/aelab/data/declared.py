@@ -80,8 +80,7 @@ def _check_labels(found: Observations, classes: int | None, where: str) -> None:
     if low < -1 or high >= classes:
         raise DataError(
             f"{where}: labels are {low} to {high}, data.classes={classes} allows 0 to {classes - 1}, and -1 "
-            "where one is unknown; "
-            f"labels from 0 and data.classes={high + 1} would work"
+            f"where one is unknown; labels from 0 and data.classes={high + 1} would work"
         )
 
 

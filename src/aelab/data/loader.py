@@ -76,7 +76,7 @@ class TrainLoader(Loader):
 
     The order is padded by wrapping round until every rank has equally many observations.
 
-    labelled: where its `share` is given, what each batch holds of labelled ones.
+    labelled: where its `share` is given, what each batch holds of observations with a label.
     """
 
     _epoch = 0
@@ -125,8 +125,8 @@ class TrainLoader(Loader):
         if self.labelled.share is None or self.observations.y is None:
             order = torch.randperm(count, generator=generator)
         else:
-            y = self.observations.y.cpu()
-            order = self.labelled.order(y, generator, self.batch_size, self.world_size)
+            known = self.observations.y.cpu()
+            order = self.labelled.order(known, generator, self.batch_size, self.world_size)
         return order[share % len(order)].to(self.observations.x.device)
 
 

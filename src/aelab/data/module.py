@@ -112,6 +112,8 @@ class DataModule(LightningDataModule):
         published = None if splits.validation is None else self._prepared(splits.validation)
         whole = self._prepared(splits.train)
         train, val = self.held_out.cut(whole, published, str(self.name), self.kind.nouns)
+        train = self.labelled.hide(train)
+        self.labelled.check(train, self.batch_size)
         self.values.fit(train.x if train.rows is None else train.at(slice(None)).x)
         train = self.labelled.hide(train)
         self.labelled.check(train, self.batch_size)
@@ -162,7 +164,7 @@ class DataModule(LightningDataModule):
         return self._observations[split]
 
     def known(self, split: str) -> Batch:
-        """What is known of all observations of a split, without these: x is empty."""
+        """What is known of all observations of a split, without themselves: x is empty."""
         found = self.observations(split)
         return Batch(found.x[:0], found.y, found.attributes)
 

@@ -20,7 +20,7 @@ from aelab.data.module import DataModule
 from aelab.data.preloaded import preload, with_preloaded
 from aelab.metrics.estimands import estimands
 from aelab.models import Autoencoder
-from aelab.runs.start import take_over
+from aelab.runs.model import take_over
 from aelab.training.base import Training
 from aelab.training.callbacks.pictures import pictures
 from aelab.training.loop import EpochLoop

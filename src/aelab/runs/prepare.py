@@ -19,8 +19,8 @@ from aelab.loggers import new_run_id
 from aelab.runs.build import Parts
 from aelab.runs.fit import trainer_of
 from aelab.runs.folder import Run, RunFolder
+from aelab.runs.model import weights_of
 from aelab.runs.provenance import changes_patch, command, git_state, hardware, packages
-from aelab.runs.start import weights_of
 
 
 def rehearse(run: Run, parts: Parts, signals: Signals) -> Trainer:

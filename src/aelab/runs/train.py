@@ -102,8 +102,7 @@ def take_part(run: Run, checkpoint: str | None, signals: Signals) -> None:
     start = None if checkpoint is None else Path(checkpoint)
     with suppress(Pruned):  # the first process says so, and an exit in distress would end it before
         callbacks = [PruningFollower()] if PRUNES in os.environ else []
-        parts = build(run.settings, resumes=start is not None)
-        fit(run, parts, signals, start, callbacks)
+        fit(run, build(run.settings, resumes=start is not None), signals, start, callbacks)
 
 
 def _newest_point(run: Run, record: dict[str, Any]) -> Path:
