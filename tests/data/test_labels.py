@@ -6,7 +6,7 @@ from small import SMALL, only
 
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Batch
+from aelab.core.records import Batch, Sizes
 from aelab.data.labels import Labelled
 from aelab.data.loader import TrainLoader
 from aelab.data.splits import Observations
@@ -96,7 +96,7 @@ def test_what_cannot_be_had_is_refused_before_training(options, sentence):
 
 def test_a_label_that_is_needed_for_each_observation_is_asked_for():
     with pytest.raises(ConfigurationError, match="1 of 3 are unknown"):
-        OneHot(4).check(Batch(torch.zeros(0), torch.tensor([0, -1, 3])))
+        OneHot(Sizes(classes=4)).check(Batch(torch.zeros(0), torch.tensor([0, -1, 3])))
 
 
 def test_few_labels_are_learned_from(train):

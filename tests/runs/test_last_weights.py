@@ -9,7 +9,7 @@ from aelab.core.signals import Signals
 from aelab.loggers.jsonl import rows
 from aelab.runs.folder import Run, Status
 from aelab.runs.train import resume
-from aelab.runs.vectorised import train as train_together
+from aelab.runs.vectorised import train_members
 from aelab.sweeps.parse import _objectives
 from aelab.sweeps.trial import validation_metrics
 from aelab.training.checkpoints import load, resume_points
@@ -47,7 +47,7 @@ def test_a_resume_keeps_the_last_weights_too(train):
 
 def test_members_keep_their_last_weights(tmp_path, capsys):
     members = ["trainer=vectorised", "trainer.members.seed=[0,1]", f"outputs={tmp_path}"]
-    for folder in train_together(compose([*SMALL, *LAST, GROWS, *members]), Signals()):
+    for folder in train_members(compose([*SMALL, *LAST, GROWS, *members]), Signals()):
         elbo = [row["val/elbo"] for row in rows(folder.metrics) if "val/elbo" in row]
         assert len(elbo) == 3
         assert load(folder.best)["global_step"] == 9

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from aelab.training.vectorised.steps import Steps
 from small import SMALL
 from torch import nn
 
@@ -15,6 +14,7 @@ from aelab.runs.train import resume
 from aelab.training.base import Training
 from aelab.training.checkpoints import load, resume_points
 from aelab.training.optimizers import check_scaled, grouped
+from aelab.training.vectorised.stacked_training import StackedTraining
 
 LABEL = ["+objective.terms.label._target_=toys.Classifier"]
 AVERAGE = ["+objective.terms.average._target_=toys.Average"]
@@ -141,4 +141,4 @@ def test_members_of_a_stack_have_no_optimisers_of_their_own():
     for overrides in (LABEL, AVERAGE):
         members = [build(compose([*SMALL, *overrides, f"seed={seed}"])).training for seed in (0, 1)]
         with pytest.raises(ConfigurationError, match="parameters of models alone"):
-            Steps(members, 1, torch.device("cpu"))
+            StackedTraining(members, 1, torch.device("cpu"))
