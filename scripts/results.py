@@ -74,7 +74,7 @@ def evaluated(folder: Path, suite: str) -> dict[tuple[str, str], Seeds]:
     """
     newest: dict[tuple[str, str, str], dict[int, Mapping[str, float]]] = defaultdict(dict)
     for path, settings, found, values in sorted(_readable(folder, suite), key=_time):
-        kind = settings.data.values._target_.rpartition(".")[2].lower()
+        kind = settings.data["values"]._target_.rpartition(".")[2].lower()
         measured = [found.get("parts"), sorted(spaces_of(found)), found.get("data"), without_seed(settings)]
         seeds = newest[kind, str(settings.name), json.dumps(measured, sort_keys=True)]
         if settings.seed in seeds:

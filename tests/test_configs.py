@@ -27,7 +27,6 @@ AROUND_A_MEAN = {"gaussian", "laplace", "student_t", "log_cosh"}
 # Networks whose code is rectified, which the samples of a posterior are not in general.
 RECTIFIED = {"mlp_32", "mlp_64_32"}
 PLAIN = {"ae", "vae", "cvae"}
-# Values of real vectors, which images refuse.
 
 USES = {
     "condition": ["none", "label", "image"],
@@ -35,6 +34,7 @@ USES = {
     "images": ["grey", "colour"],
 }
 PARTS = {"network": choices("network"), "likelihood": choices("likelihood"), **USES}
+# Values of real vectors, which images refuse.
 OF_VECTORS = ("plain", "standardised")
 DETAILS = {
     "optimizer": choices("optimizer"),
@@ -184,8 +184,9 @@ def test_every_pair_of_posterior_and_prior_is_built_or_refused_in_a_sentence(pos
 
 def _refusal(overrides):
     """The one sentence with which a composition is refused, None where it is built."""
+    small = [o for o in SMALL if not ("posterior=none" in overrides and o.startswith("model.encoder"))]
     try:
-        build(compose([*SMALL, *overrides]))
+        build(compose([*small, *overrides]))
     except AelabError as error:
         (sentence,) = str(error).splitlines()
         return sentence

@@ -16,6 +16,7 @@ SETTINGS = {
     "data": {"_target_": "x", "name": "digits", "root": "/data", "shape": [1, 8, 8], "seed": 0},
     "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.001},
     "training": {"_target_": "x", "seed": 0},
+    "start": {"run": None, "parts": [], "frozen": [], "sha256": None},
     "trainer": {"accelerator": "cpu", "max_epochs": 1},
 }
 ELBO = {"unit": "nats per image", "higher_is_better": True, "of_likelihood": True}

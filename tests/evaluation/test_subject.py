@@ -50,7 +50,19 @@ class Attributed:
 
 def attributed(names=("any", "three", "two")):
     data = DataModule(
-        "made", Attributed(), SHAPE, None, 64, 500, 100, Grey(), 0, attributes=3, attribute_names=names
+        "made",
+        Attributed(),
+        SHAPE,
+        None,
+        64,
+        500,
+        100,
+        kinds.Pixels(),
+        Grey(),
+        0,
+        (0, 1),
+        attributes=3,
+        attribute_names=names,
     )
     return Subject(subject().model, data, "known", 0, CPU)
 
@@ -121,7 +133,7 @@ def visible(hidden_error=0.0):
         conditioner=VisibleQuadrants(Sizes(SHAPE), ("top_left", "bottom_left"), (3,)),
     )  # fmt: skip
     model.encoder = Told()
-    data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, Grey(), 0)
+    data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, kinds.Pixels(), Grey(), 0, (0, 1))
     return Subject(model.eval(), data, "known", 0, CPU)
 
 

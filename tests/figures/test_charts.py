@@ -256,7 +256,7 @@ def test_nothing_global_changes():
 import sys, warnings
 warnings.simplefilter("error")
 import numpy as np
-from aelab import charts
+from aelab.figures import charts
 assert "matplotlib" not in sys.modules
 import matplotlib
 matplotlib.rcParams["font.size"] = 13.0

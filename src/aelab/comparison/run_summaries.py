@@ -132,7 +132,7 @@ def _configuration(folder: RunFolder) -> dict[str, Any]:
         raise RunError(f"{path} is damaged ({printable(sentence(damage))})") from damage
     _check_size(config, path)
     check_layout(config, path)
-    nodes = isinstance(config, dict) and [config.get(node) for node in ("data", "model", "training")]
+    nodes = isinstance(config, dict) and [config.get(node) for node in ("data", "model", "training", "start")]
     if not nodes or not config.keys() >= NEEDED.keys() or not all(isinstance(node, dict) for node in nodes):
         raise RunError(f"{path} holds no configuration of a run")
     if not isinstance(config["seed"], int):

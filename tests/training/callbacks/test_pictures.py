@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from aelab.core.records import Batch
+from aelab.data.kinds import Pixels
 from aelab.models import autoencoder
 from aelab.models.conditions import Attributes, VisibleQuadrants
 from aelab.models.likelihoods import Bernoulli
@@ -55,7 +56,7 @@ def cells(picture, columns):
 @pytest.mark.parametrize("count", [1, 5, 8, 11])
 def test_samples_stand_beside_the_image_whose_condition_they_follow(count):
     model, given = build(partial(VisibleQuadrants, widths=[4])), examples(count)
-    shown = cells(samples_by_example(model, given, columns=4), 4)
+    shown = cells(samples_by_example(model, Pixels(), given, columns=4), 4)
     assert shown.shape == (min(count, 8), 4, SIDE, SIDE)
     for row, x in zip(shown, given.x, strict=False):
         assert (row[0] - x[0]).abs().max() < 0.003
@@ -70,7 +71,7 @@ def test_attributes_are_told_with_each_image():
     model, given = build(Attributes), examples(3)
     seen = []
     model.conditioner.register_forward_hook(lambda module, args, out: seen.append(out))
-    samples_by_example(model, given, columns=4)
+    samples_by_example(model, Pixels(), given, columns=4)
     assert torch.equal(seen[0], given.attributes.repeat_interleave(3, 0))
 
 
@@ -78,7 +79,7 @@ def test_attributes_are_told_with_each_image():
 @pytest.mark.parametrize("columns", [2, 3, 4, 7, 16])
 @pytest.mark.parametrize("conditioner", [None, Attributes])
 def test_any_number_of_columns_can_be_drawn(conditioner, columns):
-    drawn = dict(pictures(build(conditioner), examples(9), columns))
+    drawn = dict(pictures(build(conditioner), Pixels(), examples(9), columns))
     assert list(drawn) == ["reconstructions", "samples"]
     rows = columns // 2 if conditioner is None else 8
     assert cells(drawn["samples"], columns).shape == (rows, columns, SIDE, SIDE)
