@@ -102,14 +102,6 @@ def test_folds_repeat_a_configuration_as_seeds_do(tmp_path):
     assert any("fold of data.folds" in flag and "too small" in flag for flag in comparison.flags)
 
 
-def test_runs_from_before_there_were_folds_are_of_the_same_group(tmp_path):
-    make_run(tmp_path / "a", 0)
-    make_run(tmp_path / "b", 1, settings={"data": {"folds": None, "fold": 0}})
-    comparison = compare([str(tmp_path)])
-    assert names(comparison) == {"vae_digits": 2}
-    assert not any("fold" in flag for flag in comparison.flags)
-
-
 def test_a_fold_that_is_no_number_is_skipped_with_its_reason(tmp_path):
     make_run(tmp_path / "a")
     make_run(tmp_path / "b", settings={"data": {"folds": 3, "fold": "x"}})

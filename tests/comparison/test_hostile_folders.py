@@ -79,8 +79,12 @@ def test_groups_keep_distinct_names(hostile):
         ("config.yaml", "a: [", "damaged"),
         ("config.yaml", "!!python/object/apply:os.system [echo harm]", "damaged"),
         ("config.yaml", "name: x", "no configuration"),
-        ("config.yaml", "name: x\nseed: [1]\ndata: {}\nmodel: {}\ntraining: {}\n", "no whole number"),
-        ("config.yaml", "name: x\nseed: 1\ndata: {}\ntraining: {}\nmodel: &a {b: *a}\n", ""),
+        (
+            "config.yaml",
+            "name: x\nseed: [1]\ndata: {}\nmodel: {}\ntraining: {}\nstart: {}\n",
+            "no whole number",
+        ),
+        ("config.yaml", "name: x\nseed: 1\ndata: {}\ntraining: {}\nstart: {}\nmodel: &a {b: *a}\n", ""),
         ("evaluation.json", "{", "damaged"),
     ],
 )

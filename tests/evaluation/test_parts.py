@@ -54,7 +54,6 @@ def test_an_exact_posterior_makes_bound_and_estimate_the_evidence(linear, found)
     assert values["likelihood/nll"].value == pytest.approx(-evidence[:200].mean().item(), rel=1e-9)
     assert values["likelihood/nll"].count == 200
     assert values["likelihood/nll_effective_samples"].value == pytest.approx(3)
-    bits = -evidence[:200].mean().item() / (5 * np.log(2)) + 8
     assert "likelihood/nll_bits_per_dim" not in values  # of real numbers
     assert values["likelihood/nll"].error == pytest.approx(evidence[:200].std().item() / 200**0.5)
     elbo = values["likelihood/elbo"]
