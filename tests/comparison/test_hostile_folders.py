@@ -22,6 +22,9 @@ NAMES = (
 )  # fmt: skip
 
 
+NODES = "data: {}\nmodel: {}\ntraining: {}\nstart: {}\n"
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     root = tmp_path_factory.mktemp("hostile")
