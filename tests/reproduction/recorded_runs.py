@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ def make_repository(top: Path) -> Path:
     return top
 
 
-def make_run(repository: Path, outputs: Path, *overrides: str) -> RunFolder:
+def make_run(
+    repository: Path, outputs: Path, *overrides: str, base: Sequence[str] = tuple(SMALL)
+) -> RunFolder:
     """A run that the code of a repository has trained."""
     outputs.mkdir(parents=True, exist_ok=True)
-    settings = compose([*SMALL, *overrides])
+    settings = compose([*base, *overrides])
     return retrain(CodeTree(repository / "src", repository / "conf"), settings, 1, outputs)
 
 
