@@ -101,6 +101,7 @@ class Subject:
         """Each estimand of each test image, (N,) float64: what training averages."""
         return self.measure("test")
 
+    @torch.no_grad()
     def measure(self, stage: str, count: int | None = None) -> dict[str, np.ndarray]:
         """The estimands of the test images under the noise of `stage`."""
         kind, bits = self.data.kind, self.data.values.bits
@@ -108,6 +109,7 @@ class Subject:
         found = [{**evidence(trace, bits), **kind.errors(trace)} for trace in traces]
         return {name: torch.cat([each[name] for each in found]).cpu().numpy() for name in found[0]}
 
+    @torch.no_grad()
     def codes(self, split: str, count: int | None = None) -> np.ndarray:
         """Posterior means of the first `count` images, uncorrupted: (N, latent), float32."""
         images = len(self.data.observations(split))
