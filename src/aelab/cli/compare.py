@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from aelab.comparison.base import Comparison
 from aelab.comparison.compare import compare
 from aelab.comparison.csv_sheets import csv_text, groups_sheet, metrics_sheet, runs_sheet, uniform
+from aelab.comparison.figures import figure_files
 from aelab.comparison.latex import latex
 from aelab.comparison.tables import page, show
 from aelab.config.construct import construct
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> None:
     """Compare, print, write, and tell the trackers."""
     options: Any = OmegaConf.to_container(config)
-    folder = from_user(options["folder"]).resolve()
+    folder = from_user(options["to"]).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigurationError(f"folder={folder} holds something already: choose another one")
+        raise ConfigurationError(f"to={folder} holds something already: choose another one")
     tracked = trackers(folder, options.get("logger") or {})
     comparison = compared(options)
     files = texts(comparison, options["alpha"])
@@ -34,13 +35,16 @@ def main(config: DictConfig) -> None:
         from aelab.comparison.page.render import render  # Pillow and scikit-learn, which tables do without
 
         files["report.html"] = render(comparison)
-    _write(folder, files)
+    figures = figure_files(comparison, options["figures"])
+    _write(folder, {**{name: text.encode(errors="replace") for name, text in files.items()}, **figures})
     sheets = {"metrics": metrics_sheet, "groups": groups_sheet, "runs": runs_sheet}
     result(folder=str(folder), **{name: _rows(sheet(comparison)) for name, sheet in sheets.items()})
     out = console()
     show(comparison, options["alpha"], out)
     for name in files:
         out.print(f"file      {from_here(folder / name)}")
+    if figures:
+        out.print(f"figures   {from_here(folder / 'figures')}: {len(figures)}, for a paper")
     for tracker in tracked:
         if hint := tell(tracker, comparison):
             out.print(f"tracker   {hint}")
@@ -113,12 +117,13 @@ def _directions(given: Any) -> dict[str, bool | None]:
     return {str(key): value for key, value in given.items()}
 
 
-def _write(folder: Path, files: Mapping[str, str]) -> None:
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     """All files, or none."""
     try:
         with atomic(folder) as new:
             new.mkdir()
-            for name, text in files.items():
-                (new / name).write_bytes(text.encode(errors="replace"))
+            for name, content in files.items():
+                (new / name).parent.mkdir(exist_ok=True)
+                (new / name).write_bytes(content)
     except OSError as error:
-        raise ConfigurationError(f"folder={folder} cannot be written ({error.strerror})") from error
+        raise ConfigurationError(f"to={folder} cannot be written ({error.strerror})") from error

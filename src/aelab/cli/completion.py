@@ -1,11 +1,11 @@
-"""Completion of command lines in bash: commands, groups and their choices, options."""
+"""Completion of command lines in bash, zsh and fish: commands, groups and their choices, options."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from aelab.cli.flags import flags
+from aelab.cli.help import chosen_groups
 from aelab.cli.overview import commands
-from aelab.config.folders import choices, file_of, groups, searched_first
+from aelab.config.folders import choices, groups, searched_first
 from aelab.core.errors import ConfigurationError
 
 BASH = """\
@@ -20,13 +20,25 @@ _aelab() {
 }
 complete -o nospace -o default -F _aelab aelab
 """
+ZSH = """\
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -u; }
+_aelab() {
+    local -a found=("${(@f)$("$words[1]" --complete "$LBUFFER" 2> /dev/null)}")
+    compadd -Q -S '' -- "${(@)found:#}" || _files
+}
+compdef _aelab aelab
+"""
+FISH = """\
+complete -c aelab -a '(aelab --complete (commandline -cp) 2> /dev/null | string trim -r)'
+"""
+SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def script(shell: str = "bash") -> str:
     """What a shell evaluates once, as `eval "$(aelab --completion bash)"` in ~/.bashrc."""
-    if shell != "bash":
-        raise ConfigurationError(f"--completion {shell}: there is one for bash")
-    return BASH
+    if shell not in SCRIPTS:
+        raise ConfigurationError(f"--completion {shell}: there is one for {', '.join(SCRIPTS)}")
+    return SCRIPTS[shell]
 
 
 def candidates(line: str) -> str:
@@ -50,12 +62,9 @@ def _of_command(command: str, given: Sequence[str], word: str) -> Iterator[str]:
 
 def _keys(name: str, overrides: Sequence[str], word: str) -> Iterator[str]:
     """Groups and options, of which nodes are completed as far as their dot."""
-    from omegaconf import OmegaConf
-
     from aelab.config.mistakes import valid_keys
 
-    defaults: Any = OmegaConf.load(file_of(name)).defaults
-    chosen = groups() & {str(key) for entry in defaults if isinstance(entry, Mapping) for key in entry}
+    chosen = chosen_groups(name)
     known = dict.fromkeys(valid_keys(overrides, name))
     nodes = {key.rpartition(".")[0] for key in known}
     for key in known:

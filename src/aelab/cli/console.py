@@ -6,13 +6,17 @@ from typing import NoReturn
 
 from aelab import __version__
 from aelab.cli.flags import flags
+from aelab.cli.help import help_of
 from aelab.cli.overview import commands, overview
+from aelab.config.folders import searched_first
 from aelab.config.nearest import nearest
 from aelab.core.errors import AelabError
+from aelab.core.guest import be_a_guest
 
 
 def main() -> None:
     """Run the command that the first word names; words without one say what there is."""
+    be_a_guest()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("--help", "-h"):
         print(overview(), end="")
@@ -33,13 +37,18 @@ def run(name: str, arguments: Sequence[str] | None = None, command: Sequence[str
 
     arguments: None takes the process's own.  command: the words by which the program knows the command.
     """
+    be_a_guest()
     try:
         given, rest = flags(name, sys.argv[1:] if arguments is None else arguments)
+        if given.help:
+            with searched_first(given.config_dir):
+                print(help_of(name), end="")
+            return
     except AelabError as error:
         _fail(str(error))
     from aelab.cli.command import carry_out  # Hydra, once there is something to compose
 
-    carry_out(name, rest, command, given.config_dir, given.json)
+    carry_out(name, rest, command, given.config_dir, given.json, given.tree)
 
 
 def _complete(flag: str, arguments: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def _of_split(model: Trained, config: DictConfig) -> Iterator[Columns]:
 
     conditioner = model.model.conditioner
     field = None if conditioner is None or sees_observation(conditioner) else conditioner.field
-    for batch in data_of(model.run, config.data.root).batches(config.split, BLOCK):
+    for batch in data_of(model.run, config.data.root).in_order(config.split, BLOCK):
         told = {} if field is None else {field: getattr(batch, field)}
         posterior = model.posterior(model.values.restore(batch.x), **told)
         labels = {} if batch.y is None else {"labels": batch.y.cpu().numpy()}

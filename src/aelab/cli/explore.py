@@ -12,6 +12,8 @@ from aelab.evaluation.subject import Subject
 from aelab.runs.data import data_of
 from aelab.runs.trained import load
 
+HERE = ("127.0.0.1", "localhost", "::1")
+
 
 def main(config: DictConfig) -> None:
     """Serve the page until it is interrupted.
@@ -21,6 +23,8 @@ def main(config: DictConfig) -> None:
     """
     try:
         import gradio as gr
+        from starlette.middleware import Middleware
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
 
         from aelab.cli.explorer.page import page
     except ImportError as error:
@@ -39,9 +43,18 @@ def main(config: DictConfig) -> None:
         footer_links=[],
         quiet=True,
         prevent_thread_lock=True,
+        app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=answered(config.host))]},
     )
     print(f"open {address} in a browser; ctrl-c ends it", flush=True)
     blocks.block_thread()
+
+
+def answered(host: str) -> list[str]:
+    """The names under which the page may be asked for: else another site's page could, by a name of its own.
+
+    Served to a network, which is the user's choice, it has names that are not known here.
+    """
+    return [*HERE] if host in HERE else ["*"]
 
 
 def _check_same_data(explorers: Sequence[Explorer]) -> None:

@@ -12,17 +12,21 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from aelab.cli.bundle import portable, save_bundle
 from aelab.config.construct import construct_recorded
+from aelab.config.identity import fingerprint
 from aelab.core.errors import AelabError, ConfigurationError, InapplicableError
 from aelab.core.files import draft
 from aelab.core.records import Batch
 from aelab.core.text import sentence
 from aelab.models import Autoencoder
 from aelab.models.conditions import sees_observation
+from aelab.runs.model import WEIGHTS
 from aelab.runs.trained import Trained, load
 
 EXACT = 1e-5  # the largest difference of an output, relative where outputs are above 1
 TRACED, COMPARED = 3, 5  # observations: the two differ, so that a fixed batch size is noticed
+FORMATS = ("onnx", "torch_export", "safetensors", "bundle")
 NAMES = {"encoder": ("x", "latent_mean"), "decoder": ("z", "reconstruction")}  # of a graph's input and output
 PARTS = tuple(NAMES)
 Written = tuple[Path, Callable[..., Tensor]]  # a file, and what it computes once read back
@@ -54,20 +58,24 @@ class Decode(nn.Module):
 
 def main(config: DictConfig) -> None:
     """Write the files that a composed configuration asks for."""
-    if config.format not in ("onnx", "torch_export", "safetensors"):
-        raise ConfigurationError(f"format={config.format}: choose onnx, torch_export or safetensors")
+    if config.format not in FORMATS:
+        raise ConfigurationError(f"format={config.format}: choose {', '.join(FORMATS)}")
     if config.part not in ("all", *PARTS):
         raise ConfigurationError(f"part={config.part}: choose all, {' or '.join(PARTS)}")
+    whole = config.format in ("safetensors", "bundle")
+    if whole and config.part != "all":
+        raise ConfigurationError(f"format={config.format} holds all weights: choose part=all")
+    if config.license is not None and config.format != "bundle":
+        raise ConfigurationError("license=... stands on the card of a bundle: choose format=bundle")
     model = load(config.run)
     with draft(config.to, config.overwrite) as folder:
         folder.mkdir()
-        if config.format == "safetensors":
-            if config.part != "all":
-                raise ConfigurationError("format=safetensors holds all weights: choose part=all")
-            save_weights(model, folder / "model.safetensors")
-        for part in PARTS if config.part == "all" else (config.part,):
-            if config.format != "safetensors":
-                save_graph(model, part, config.format, folder)
+        if config.format == "bundle":
+            save_bundle(model, folder, config.license)
+        if whole:
+            save_weights(model, folder / WEIGHTS)
+        for part in () if whole else PARTS if config.part == "all" else (config.part,):
+            save_graph(model, part, config.format, folder)
         names = sorted(file.name for file in folder.iterdir())
     print(f"exported  {config.to}: {', '.join(names)}")
 
@@ -77,10 +85,10 @@ def save_weights(model: Trained, path: Path) -> None:
     metadata; read back and compared."""
     safetensors = _library("safetensors.torch")
     weights = {name: value.cpu().clone() for name, value in model.model.state_dict().items()}
-    settings = OmegaConf.to_container(model.run.settings)
+    settings = portable(model.run.settings)
     metadata = {
-        "configuration": json.dumps(settings),
-        "fingerprint": model.run.fingerprint,
+        "configuration": json.dumps(OmegaConf.to_container(settings)),
+        "fingerprint": fingerprint(settings),
         "values": json.dumps(model.values.state()),
     }
     safetensors.save_file(weights, path, metadata)

@@ -17,13 +17,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def flags(name: str, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """`config_dir` and `json` of a command line, and what is left of it for Hydra.
+    """`config_dir`, `json`, `tree` and `help` of a command line, and what is left of it for Hydra.
 
     Raises ConfigurationError for a flag that the command has no use for.
     """
     parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd", action="append", default=[])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--tree", action="store_true")
+    parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--config-path", "-cp", "--config-name", "-cn", dest="other")
     given, rest = parser.parse_known_args(arguments)
     if given.other is not None:

@@ -10,8 +10,9 @@ aelab COMMAND [OPTION=VALUE ...]: a laboratory for autoencoders
 
 {lines}
 
-Every command takes --help, and --config-dir DIR, whose files are found before the project's own; those that
-end with a table take --json. eval "$(aelab --completion bash)" lets bash complete commands and options.
+Every command takes --help, --tree, which shows what a line composes, and --config-dir DIR, whose files are
+found before the project's own; those that end with a table take --json. In bash, zsh and fish,
+eval "$(aelab --completion bash)" completes commands and options.
 """
 
 

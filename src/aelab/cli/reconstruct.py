@@ -1,12 +1,11 @@
 """A user's observations as a trained model gives them back, and how far off each is."""
 
-import csv
 from collections.abc import Iterator
-from pathlib import Path
 
 from omegaconf import DictConfig
 from torch import Tensor
 
+from aelab.cli.per_file import write_per_file
 from aelab.core.files import draft
 from aelab.data.values import valued
 from aelab.runs.trained import load
@@ -26,8 +25,7 @@ def main(config: DictConfig) -> None:
         for given in blocks:
             x = model.seen(given)
             back = model.reconstruct(given, y=config.label, attributes=config.attributes)
-            squared = (valued(back, model.values) - x).double().square()
-            errors.extend(squared.flatten(1).sum(1).tolist())
+            errors.extend(model.kind.differences(x, valued(back, model.values)).tolist())
             if not shown:
                 shown.extend([given[:SHOWN], back[:SHOWN]])
             yield back
@@ -36,13 +34,6 @@ def main(config: DictConfig) -> None:
         folder.mkdir()
         model.kind.write(folder, outputs(), names, reserved=[PAIRS])
         model.picture(shown, ["input", "output"], 16).save(folder / PAIRS)
-        _write(folder / ERRORS, names, errors)
+        rows = ([f"{error:.6g}"] for error in errors)
+        write_per_file(folder / ERRORS, [model.kind.difference.name], names, rows)
     print(f"{model.kind.nouns:9} {config.to}")
-
-
-def _write(path: Path, names: list[str], errors: list[float]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["file", "squared_error"])
-        # With ./ no name begins as a formula does, which spreadsheets would compute.
-        table.writerows((f"./{name}", f"{error:.6g}") for name, error in zip(names, errors, strict=True))

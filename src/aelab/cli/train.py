@@ -16,7 +16,7 @@ from aelab.config.compose import tells_of_sweeps
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
 from aelab.core.signals import Signals
-from aelab.runs.find import runs_like
+from aelab.runs.find import run_as, runs_like
 from aelab.runs.fit import CHECKPOINT, RUN, quieten
 from aelab.runs.folder import Run
 from aelab.runs.train import resume, take_part, train
@@ -30,7 +30,7 @@ def main(config: DictConfig) -> None:
     quieten()
     with _requeued(), Signals() as signals:
         if RUN in os.environ:
-            take_part(Run.reopen(Path(os.environ[RUN])), os.environ.get(CHECKPOINT), signals)
+            take_part(_begun(config, os.environ[RUN]), os.environ.get(CHECKPOINT), signals)
         elif HydraConfig.get().mode is RunMode.MULTIRUN:
             from aelab.sweeps.trial import current_assignment, run_trial
 
@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
 
 def _with_others(config: DictConfig, signals: Signals) -> None:
     """The training as one of the processes that were started with this command, or as the only one."""
-    run = Run.reopen(Path(config.resume)) if config.resume else None
+    run = Run.open(Path(config.resume)) if config.resume else None
     rendezvous = _rendezvous(config, run)
     if rendezvous is None:
         _lead(config, run, signals, None)
@@ -50,7 +50,12 @@ def _with_others(config: DictConfig, signals: Signals) -> None:
         with rendezvous.held():
             _lead(config, run, signals, rendezvous)
     elif (joined := rendezvous.join())["run"] is not None:
-        take_part(Run.reopen(Path(joined["run"])), joined["checkpoint"], signals)
+        take_part(_begun(config, joined["run"]), joined["checkpoint"], signals)
+
+
+def _begun(config: DictConfig, folder: str) -> Run:
+    """The run that the first process is at, in its folder: one to be continued, or this command line's."""
+    return Run.open(Path(folder)) if config.resume else run_as(Run.planned(config), Path(folder))
 
 
 def _lead(config: DictConfig, run: Run | None, signals: Signals, rendezvous: Rendezvous | None) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from aelab.cluster.ranks import World
 from aelab.core.errors import AelabError, RunError
 from aelab.core.files import write_json
+from aelab.core.untrusted import read_bytes
 
 LOOK = 0.1  # seconds between two looks at the files
 FAREWELL = 20.0  # seconds for the others to hear that there is no run
@@ -122,6 +123,6 @@ def _accepted(answer: dict[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     """What a file holds; nothing where it is not there."""
     with suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_bytes(path))
         return found if isinstance(found, dict) else {}
     return {}

@@ -49,6 +49,7 @@ class MetricSummary:
     interval: of the mean, by bootstrap over seeds. rank: among the groups, 1 the best, on average over ties.
     p: of the paired test against the baseline, corrected for all comparisons of this metric; None for the
     baseline itself and where fewer than two seeds are shared. best: better than all others, significantly.
+    lost: the repetitions without a value, which may have failed for being bad: their group is never best.
     note: what is missing and why, as an interval of two seeds.
     """
 
@@ -59,6 +60,7 @@ class MetricSummary:
     rank: float | None = None
     p: float | None = None
     best: bool = False
+    lost: int = 0
     note: str = ""
 
 
@@ -78,7 +80,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one configuration; runs: the finished ones, by seed; failed: the others."""
+    """The runs of one configuration.
+
+    runs: the finished ones, by seed. failed: the others. lost: how many repetitions have no finished run.
+    """
 
     name: str
     differing: Mapping[str, Any]
@@ -86,6 +91,7 @@ class Group:
     failed: tuple[RunSummary, ...]
     budget: Budget
     summaries: Mapping[str, MetricSummary] = field(default_factory=dict)
+    lost: int = 0
 
 
 @dataclass(frozen=True)

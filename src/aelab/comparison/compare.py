@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from aelab.comparison.base import Comparison, Group
 from aelab.comparison.fairness import check_data, flags
-from aelab.comparison.groups import grouped, values_by_seed
+from aelab.comparison.groups import grouped, lost, values_by_seed
 from aelab.comparison.metrics import chosen, dropped
 from aelab.comparison.run_summaries import read_runs
 from aelab.comparison.statistics import summaries
@@ -81,7 +81,8 @@ def _summarised(
     by_metric = {}
     for metric in metrics:
         values = {group.name: values_by_seed(group, metric.name) for group in groups}
-        by_metric[metric.name] = summaries(values, baseline, metric.higher_is_better, alpha)
+        missing = {group.name: lost(group, metric.name) for group in groups}
+        by_metric[metric.name] = summaries(values, baseline, metric.higher_is_better, alpha, missing)
     return tuple(
         dataclasses.replace(
             group,

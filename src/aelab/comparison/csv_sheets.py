@@ -17,7 +17,7 @@ def metrics_sheet(comparison: Comparison) -> Iterator[Row]:
     """The sheet of metrics: a head, and a row for each group and metric; None in empty cells."""
     yield (
         "group", "metric", "unit", "higher_is_better", "seeds", "mean", "standard_deviation",
-        "interval_low", "interval_high", "rank", "p_against_baseline", "best", "baseline", "note",
+        "interval_low", "interval_high", "rank", "p_against_baseline", "best", "lost", "baseline", "note",
     )  # fmt: skip
     for group in comparison.groups:
         for metric in comparison.metrics:
@@ -26,7 +26,7 @@ def metrics_sheet(comparison: Comparison) -> Iterator[Row]:
                 yield (
                     group.name, metric.name, metric.unit, metric.higher_is_better, len(found.values),
                     found.mean, found.deviation, low, high, found.rank, found.p, found.best,
-                    group.name == comparison.baseline, found.note,
+                    found.lost, group.name == comparison.baseline, found.note,
                 )  # fmt: skip
 
 

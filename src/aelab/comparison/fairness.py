@@ -58,8 +58,14 @@ def hardware(run: RunSummary) -> str | None:
 
 
 def commit(run: RunSummary) -> str | None:
-    """The commit's first ten digits, with a + where uncommitted changes came on top."""
-    git = run.record.get("git")
+    """The commit's first ten digits, with a + where uncommitted changes came on top, and of resumes."""
+    entries = run.record.get("continued")
+    others = [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
+    found = [short for each in (run.record, *others) if (short := _commit(each.get("git")))]
+    return ", then ".join(dict.fromkeys(found)) or None
+
+
+def _commit(git: Any) -> str | None:
     if not isinstance(git, dict) or not git.get("commit"):
         return None
     return printable(str(git["commit"])[:10]) + ("+" if git.get("dirty") else "")
@@ -102,6 +108,13 @@ def flags(groups: Sequence[Group], metrics: Sequence[Quantity]) -> Iterator[str]
     seeds = _by_value(groups, lambda group: [len({run.repeat for run in group.runs})])
     if len(seeds) > 1:
         yield f"numbers of seeds differ: {_versus(seeds)}"
+    for group in groups:
+        if group.lost and group.runs:
+            reasons = listed(sorted({str(run.error) for run in group.failed}), 2)
+            yield (
+                f"{group.name} lost {group.lost} of {group.lost + len(group.runs)} repetitions ({reasons}): "
+                "its numbers are of the others alone, and it is never called best"
+            )
     if any(run.fold for group in groups for run in group.runs):
         yield (
             "each fold of data.folds counts as a seed does, but their trainings share images, so intervals "

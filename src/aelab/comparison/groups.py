@@ -34,8 +34,8 @@ def grouped(runs: Sequence[RunSummary], by: Sequence[str] | None = None) -> tupl
     labels = group_names.names(firsts) if keys is None else group_names.by_keys(firsts, keys)
     groups, notes = [], []
     for label, first, indices in zip(labels, firsts, members.values(), strict=True):
-        counted, superseded = _newest([(runs[index], identities[index]) for index in indices])
-        group = _group(label or "all", {key: first.get(key) for key in differing}, counted)
+        counted, superseded, lost = _newest([(runs[index], identities[index]) for index in indices])
+        group = _group(label or "all", {key: first.get(key) for key in differing}, counted, lost)
         groups.append(group)
         notes += _superseded_notes(group, superseded)
         if keys is not None:
@@ -50,6 +50,11 @@ def values_by_seed(group: Group, metric: str) -> dict[Repeat, float]:
         if metric in run.values:
             found[run.repeat].append(run.values[metric])
     return {repeat: sum(values) / len(values) for repeat, values in found.items()}
+
+
+def lost(group: Group, metric: str) -> int:
+    """How many repetitions have no finite value of a metric: not finished, diverged, or not measured."""
+    return group.lost + sum(metric not in run.values for run in group.runs)
 
 
 def _key(identity: Mapping[str, Any], keys: Sequence[str] | None) -> Hashable:
@@ -71,26 +76,28 @@ def _known(key: str, identities: Iterable[Mapping[str, Any]]) -> str:
 
 def _newest(
     runs: Iterable[tuple[RunSummary, Mapping[str, Any]]],
-) -> tuple[list[RunSummary], list[RunSummary]]:
-    """The runs that count, and those whose configuration and seed were finished again later."""
+) -> tuple[list[RunSummary], list[RunSummary], int]:
+    """The runs that count, those whose configuration and seed were finished again later, and how many
+    configurations and seeds were never finished."""
     kept: dict[Hashable, RunSummary] = {}
-    failed, superseded = [], []
+    failed, superseded, tried = [], [], set()
     for run, identity in sorted(runs, key=lambda pair: pair[0].path.name):
+        key = (run.repeat, _key(identity, None))
         if run.status != Status.FINISHED:
             failed.append(run)
+            tried.add(key)
             continue
-        key = (run.repeat, _key(identity, None))
         if key in kept:
             superseded.append(kept[key])
         kept[key] = run
-    return [*kept.values(), *failed], superseded
+    return [*kept.values(), *failed], superseded, len(tried - kept.keys())
 
 
-def _group(name: str, differing: Mapping[str, Any], runs: Iterable[RunSummary]) -> Group:
+def _group(name: str, differing: Mapping[str, Any], runs: Iterable[RunSummary], lost: int) -> Group:
     ordered = sorted(runs, key=lambda run: (run.repeat, str(run.path)))
     finished = tuple(run for run in ordered if run.status == Status.FINISHED)
     failed = tuple(run for run in ordered if run.status != Status.FINISHED)
-    return Group(name, differing, finished, failed, budget(finished))
+    return Group(name, differing, finished, failed, budget(finished), lost=lost)
 
 
 def _superseded_notes(group: Group, superseded: Sequence[RunSummary]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from aelab.comparison.base import Comparison, Group
 from aelab.comparison.number_format import mean_and_deviation
-from aelab.core.quantity import Quantity
+from aelab.core.quantity import Quantity, short
 from aelab.core.text import printable
 
 POWER = re.compile(r"e(-?)\+?0*(\d+)")
@@ -26,26 +26,37 @@ def escaped(text: object) -> str:
 
 
 def latex(comparison: Comparison, alpha: float) -> str:
-    """The tabular with a row for each group; bold: better than every other group, significantly."""
+    """The table with a row for each group; bold: better than every other group, significantly."""
     return "\n".join(_lines(comparison, alpha)) + "\n"
 
 
 def _lines(comparison: Comparison, alpha: float) -> Iterator[str]:
     yield r"% \usepackage{booktabs}"
+    yield r"\begin{table}"
+    yield r"\centering"
+    yield (
+        rf"\caption{{Mean and standard deviation over seeds. Bold: better than every other group; star: "
+        rf"differs from {escaped(comparison.baseline)} (paired t-tests over seeds, corrected, at {alpha:g})"
+        ".}"
+    )
+    yield r"\label{tab:comparison}"
     yield rf"\begin{{tabular}}{{l{'r' * (1 + len(comparison.metrics))}}}"
     yield r"\toprule"
-    heads = [f"{escaped(m.name)}{ARROWS[m.higher_is_better]}" for m in comparison.metrics]
+    names = [m.name.rpartition("/")[2].replace("_", " ") for m in comparison.metrics]
+    ambiguous = len(set(names)) < len(names)
+    heads = [
+        f"{escaped(m.name if ambiguous else name)}{ARROWS[m.higher_is_better]}"
+        for m, name in zip(comparison.metrics, names, strict=True)
+    ]
     yield rf"group & seeds & {' & '.join(heads)} \\"
+    yield rf" & & {' & '.join(escaped(short(m.unit)) for m in comparison.metrics)} \\"
     yield r"\midrule"
     for group in comparison.groups:
         cells = [_cell(group, metric, alpha) for metric in comparison.metrics]
         yield rf"{escaped(group.name)} & {len({run.repeat for run in group.runs})} & {' & '.join(cells)} \\"
     yield r"\bottomrule"
     yield r"\end{tabular}"
-    yield (
-        f"% Mean and standard deviation over seeds. Bold: better than every other group; star: differs from "
-        f"{escaped(comparison.baseline)} (paired t-tests over seeds, corrected, at {alpha:g})."
-    )
+    yield r"\end{table}"
 
 
 def _cell(group: Group, metric: Quantity, alpha: float) -> str:
@@ -54,4 +65,5 @@ def _cell(group: Group, metric: Quantity, alpha: float) -> str:
         return "--"
     numbers = POWER.sub(r" \\cdot 10^{\1\2}", mean_and_deviation(found, r" \pm "))
     star = "^{*}" if found.p is not None and found.p < alpha else ""
-    return rf"$\mathbf{{{numbers}}}{star}$" if found.best else f"${numbers}{star}$"
+    lost = f" (lost {found.lost})" if found.lost else ""
+    return rf"$\mathbf{{{numbers}}}{star}$" if found.best else f"${numbers}{star}${lost}"

@@ -1,6 +1,5 @@
 """Run folders read as plain values. They are data: nothing in them is built, resolved or trusted."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -12,17 +11,17 @@ import yaml
 from aelab.comparison.base import RunSummary
 from aelab.comparison.curves import Curves
 from aelab.config.identity import without_seed
-from aelab.config.recorded import NEEDED, check_layout
+from aelab.config.recorded import NEEDED, check_layout, plain_yaml
 from aelab.core.checks import is_number
 from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.quantity import Quantity
 from aelab.core.text import printable, sentence, without_secrets
+from aelab.core.untrusted import check_folder, sealed_object
 from aelab.runs.find import matching, runs_below
 from aelab.runs.folder import RunFolder, Status
 
 # libyaml reads a configuration in a tenth of the time; either makes plain values alone.
 Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-LARGEST, MOST_SETTINGS = 20_000_000, 5_000  # bytes of a file and keys of a configuration that a run may have
 
 
 class Loader(Safe):
@@ -70,13 +69,16 @@ def discover(patterns: Sequence[str]) -> list[Path]:
 def read_run(path: Path) -> RunSummary:
     """A run's folder as plain values, without secrets.
 
-    Raises RunError for a folder that no training of this project made, or that is damaged.
+    Raises RunError for a folder that no training of this project made, that is damaged, or that holds links.
     """
     folder = RunFolder(path)
+    check_folder(path)
     record, config = _record(folder), _configuration(folder)
     settings = dict(_leaves(without_secrets(without_seed(config)), ""))
     values, quantities = _values(folder, record)
     status = folder.status
+    if record.get("status") != Status.RUNNING:
+        folder.check_seals()
     return RunSummary(
         path=path,
         name=printable(config["name"]),
@@ -109,28 +111,21 @@ def _record(folder: RunFolder) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not path.exists():
         raise RunError(f"{path} is missing")
-    if path.stat().st_size > LARGEST:
-        raise RunError(f"{path} is larger than a run's file can be")
-    try:
-        found = json.loads(path.read_bytes())
-    except ValueError as damage:
-        raise RunError(f"{path} is damaged ({damage})") from damage
-    if not isinstance(found, dict):
-        raise RunError(f"{path} holds no JSON object")
-    return found
+    return sealed_object(path)
 
 
 def _configuration(folder: RunFolder) -> dict[str, Any]:
     path = folder.config
-    if not path.is_file() or path.stat().st_size > LARGEST:
-        raise RunError(f"{path} is missing, or larger than a configuration can be")
+    if not path.exists():
+        raise RunError(f"{path} is missing")
     try:
-        config = yaml.load(path.read_bytes(), Loader)
+        config = yaml.load(plain_yaml(path), Loader)
     except (yaml.YAMLError, ValueError) as damage:
+        if isinstance(damage, RunError):
+            raise
         raise RunError(f"{path} is damaged ({printable(sentence(damage))})") from damage
-    _check_size(config, path)
     check_layout(config, path)
     nodes = isinstance(config, dict) and [config.get(node) for node in ("data", "model", "training", "start")]
     if not nodes or not config.keys() >= NEEDED.keys() or not all(isinstance(node, dict) for node in nodes):
@@ -138,18 +133,6 @@ def _configuration(folder: RunFolder) -> dict[str, Any]:
     if not isinstance(config["seed"], int):
         raise RunError(f"{path} has the seed {config['seed']!r}, which is no whole number")
     return config
-
-
-def _check_size(config: Any, path: Path) -> None:
-    """Raise RunError where aliases make a small file endless, before anything walks through all of it."""
-    waiting, seen = [config], 0
-    while waiting:
-        node = waiting.pop()
-        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        seen += len(inner)
-        if seen > MOST_SETTINGS:
-            raise RunError(f"{path} has more than {MOST_SETTINGS:,} settings: it is no run's")
-        waiting.extend(inner)
 
 
 def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -175,13 +158,14 @@ def _error(status: Status, record: Mapping[str, Any]) -> str | None:
 def _values(folder: RunFolder, record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Quantity]]:
     """The finite numbers of the test split and of all suites, by name, with their facts."""
     facts = _inner(record, "quantities")
-    found = {name: (value, _inner(facts, name)) for name, value in _inner(record, "metrics").items()}
+    measured = _inner(record, "metrics")
+    found = {printable(name): (value, _inner(facts, name)) for name, value in measured.items()}
     suites = _json(folder.evaluations) if folder.evaluations.exists() else {}
     for suite in suites:
         estimates = _inner(_inner(suites, suite), "estimates")
         for name in estimates:
             estimate = _inner(estimates, name)
-            found[f"{suite}/{name}"] = (estimate.get("value"), estimate)
+            found[printable(f"{suite}/{name}")] = (estimate.get("value"), estimate)
     finite = {name: each for name, each in found.items() if is_number(each[0])}
     quantities = {name: _quantity(name, facts) for name, (_, facts) in finite.items()}
     return {name: float(value) for name, (value, _) in finite.items()}, quantities

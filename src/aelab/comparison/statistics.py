@@ -1,6 +1,6 @@
 """The statistics of one metric over the seeds of several groups."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -16,12 +16,18 @@ FEWEST = 3
 
 
 def summaries(
-    groups: Mapping[str, Seeds], baseline: str, higher_is_better: bool | None, alpha: float = 0.05
+    groups: Mapping[str, Seeds],
+    baseline: str,
+    higher_is_better: bool | None,
+    alpha: float = 0.05,
+    lost: Mapping[str, int] | None = None,
 ) -> dict[str, MetricSummary]:
     """The summary of each group's values by seed; groups without a value are left out.
 
-    p: of `paired` against the baseline, by Holm's correction for the other groups. best: see `best_of`.
+    p: of `paired` against the baseline, by Holm's correction for the other groups. best: see `best_of`; of a
+    group that `lost` repetitions only the survivors are known, and so it is never best.
     """
+    lost = lost or {}
     groups = {name: dict(sorted(seeds.items())) for name, seeds in groups.items() if seeds}
     means = {name: float(np.mean(list(seeds.values()))) for name, seeds in groups.items()}
     ranks = ranked(means, higher_is_better)
@@ -37,10 +43,18 @@ def summaries(
             interval=interval(values),
             rank=ranks.get(name),
             p=corrected.get(name),
-            best=name == best,
-            note="" if len(values) >= FEWEST else f"no interval: {len(values)} of {FEWEST} seeds",
+            best=name == best and not lost.get(name),
+            lost=lost.get(name, 0),
+            note="; ".join(_notes(len(values), lost.get(name, 0))),
         )
     return found
+
+
+def _notes(seeds: int, lost: int) -> Iterator[str]:
+    if seeds < FEWEST:
+        yield f"no interval: {seeds} of {FEWEST} seeds"
+    if lost:
+        yield f"lost {lost}: of the others alone"
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:

@@ -9,10 +9,9 @@ from rich.text import Text
 
 from aelab.comparison.base import Budget, Comparison, Group
 from aelab.comparison.number_format import mean_and_deviation, quantity
-from aelab.core.quantity import Quantity
+from aelab.core.quantity import ARROWS, Quantity, short
 from aelab.core.text import listed
 
-ARROWS = {True: " ↑", False: " ↓", None: ""}
 WIDTH, FIGURES = 120, 24  # of a page that is no terminal; of a column
 MOST_FAILURES = 20
 
@@ -50,7 +49,8 @@ def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[
     yield Text(
         f"mean ± standard deviation over seeds, #rank; best: better than every other group; * differs from "
         f"{comparison.baseline} (paired t-tests over seeds, corrected, at {alpha:g}); ↑ higher is better; "
-        "of N: over N seeds alone"
+        "lost N: N repetitions have no value, and "
+        "the group is never best"
     )
     if untested := [m.name for m in comparison.metrics if not _tested(comparison, m.name)]:
         yield Text(f"untested  {listed(untested, 6)}: no two groups share two seeds that differ in spread")
@@ -62,7 +62,7 @@ def _findings(comparison: Comparison, metrics: Sequence[Quantity], alpha: float)
     table = Table("group", "seeds", title_justify="left")
     for metric in metrics:
         where, slash, last = metric.name.rpartition("/")
-        head = Text(f"{where}{slash}\n{last}{ARROWS[metric.higher_is_better]}\n{metric.unit}")
+        head = Text(f"{where}{slash}\n{last}{ARROWS[metric.higher_is_better]}\n{short(metric.unit)}")
         table.add_column(head, justify="right", min_width=FIGURES - 4)
     for group in comparison.groups:
         name = group.name + (" (baseline)" if group.name == comparison.baseline else "")
@@ -84,8 +84,8 @@ def _cell(group: Group, metric: Quantity, alpha: float) -> Text:
     star = "*" if found.p is not None and found.p < alpha else " "
     rank = "" if found.rank is None else f" #{found.rank:g}"
     best = " best" if found.best else ""
-    if len(found.values) < len({run.repeat for run in group.runs}):
-        best += f" of {len(found.values)}"
+    if found.lost:
+        best += f" lost {found.lost}"
     return Text(f"{mean_and_deviation(found)}{star}{rank}{best}", style="bold" if found.best else "")
 
 

@@ -16,17 +16,22 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from aelab.config.construct import construct
 from aelab.config.folders import file_of, folders, groups, searched_first
 from aelab.config.mistakes import INSTEAD, explain, key_of
 from aelab.config.nearest import nearest
+from aelab.config.recorded import leaves
 from aelab.config.start import take_over
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import conf_dir
+from aelab.core.text import has_secret_address
 
 SWEEPS = ("sweep", "launcher")
 """The groups that say which trainings there are and where they run; none of the trainings reads them."""
 
-PLACES = ("outputs", "folder", "to")
+SECRET_OPTION = re.compile(r"(?i)(^|[._])(api_?key|passw(or)?d|secret|token|credentials?)$")
+
+PLACES = ("outputs", "to")
 """The options that say where a command's files go."""
 
 
@@ -72,16 +77,37 @@ def checked(config: DictConfig) -> DictConfig:
     _check_effects(config, name)
     _check_numbers(config, overrides, name)
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *SWEEPS)])
+    infer(config)
     if "start" in config:
         take_over(config, overrides)
     plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     assert isinstance(plain, DictConfig)
+    for key, value in leaves(plain):
+        if isinstance(value, str) and has_secret_address(value):
+            raise ConfigurationError(
+                f"{key} is an address with a password or a token, and every option is recorded: give it "
+                "by the environment"
+            )
     known = sorted({*_roots(name), *groups(), "callbacks"})
     for key in map(str, plain):
         if key not in known:
             raise ConfigurationError(f"unknown option {key!r}; {nearest(key, known)}")
     _let_folds_validate(plain, overrides)
     return plain
+
+
+def infer(config: DictConfig) -> None:
+    """Give options of `data` that are null what its files say, if it names what reads it of them."""
+    if "inferred" not in (config.get("data") or {}):
+        return
+    OmegaConf.set_struct(config, False)
+    node = config.data.pop("inferred")
+    if node is None:
+        return
+    options = OmegaConf.to_container(config.data, resolve=True)
+    for key, value in construct(node, "data.inferred")(options).items():
+        if OmegaConf.select(config.data, key) is None:
+            OmegaConf.update(config.data, key, value)
 
 
 def _roots(name: str) -> set[str]:
@@ -95,6 +121,11 @@ def _check_effects(config: DictConfig, name: str) -> None:
         _check_place(key, functools.reduce(lambda node, part: node[part], key.split("."), given), name)
     if (launcher := HydraConfig.get().runtime.choices.get("hydra/launcher")) != "basic":
         raise ConfigurationError(f"hydra/launcher={launcher} has no effect here: choose launcher=NAME")
+    if OmegaConf.select(config, "critic") and not OmegaConf.select(config, "objective.critics"):
+        raise ConfigurationError(
+            f"critic/{next(iter(config.critic))} is chosen of no critic: add one, as critic=[samples], or "
+            "leave it out"
+        )
     for key, instead in INSTEAD.items():
         if OmegaConf.select(config, key):
             raise ConfigurationError(f"{key} does not work here: choose {instead}")
@@ -120,10 +151,15 @@ def refuse(overrides: Sequence[str], name: str) -> None:
     """
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
-        if re.search(r"://[^/\s:@]*:[^/\s@]+@", override):
+        if has_secret_address(override):
             raise ConfigurationError(
-                f"{key} is an address with a password, and every option is recorded: leave it "
+                f"{key} is an address with a password or a token, and every option is recorded: leave it "
                 "out, and give it by the environment, as MLFLOW_TRACKING_PASSWORD or PGPASSWORD"
+            )
+        if SECRET_OPTION.search(key) and value not in ("", "null"):
+            raise ConfigurationError(
+                f"{key} is a secret, and every option is recorded: leave it out, and give it by the "
+                "environment, as WANDB_API_KEY"
             )
         if key.startswith("hydra.") and (option := key.removeprefix("hydra.")) in _places(name):
             _check_place(option, None if value == "null" else value.strip("'\""), name)

@@ -34,6 +34,11 @@ def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train"
         if key in INSTEAD:
             return f"{key} does not work here: choose {INSTEAD[key]}"
         given = [o for o in overrides if not o.startswith("-") and key_of(o) != key]
+        if key in groups():
+            roots = [
+                option for option in valid_keys(given, name) if "." not in option and option not in groups()
+            ]
+            return f"{key}= is of training, and aelab {name} has no use for it: it takes {', '.join(roots)}"
         return f"unknown option {key!r}; {nearest(key, list(valid_keys(given, name)))}"
     group = re.search(
         r"Could not find '([^']+)/([^'/]+)'|In '[^']+': Could not find '([^']+)/([^'/]+)'", message

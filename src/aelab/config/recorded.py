@@ -1,15 +1,24 @@
-"""The configuration that a run's folder records."""
+"""What a run's folder records: its configuration, and what is known of it."""
 
-from collections.abc import Iterator
+import io
+import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from aelab.core.checks import is_number
 from aelab.core.errors import RunError
 from aelab.core.text import printable, sentence
+from aelab.core.untrusted import DEEPEST, read_bytes, sealed_object
+
+# libyaml's takes a tenth of the time.
+Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MOST_SETTINGS = 20_000  # keys, values and their containers
 
 # Where a run's folder keeps its configuration, and the weights that validation chose.
 CONFIG, BEST = "config.yaml", "checkpoints/best.ckpt"
@@ -22,6 +31,36 @@ NEEDED: dict[str, type] = {
     "training": dict,
     "start": dict,
 }
+NUMBER = int | float | None  # of a record: what was not finite is null
+
+
+def _are(kind: Any, values: Any) -> bool:
+    return all(isinstance(value, kind) and not isinstance(value, bool) for value in values)
+
+
+# What a resume or a report reads of a record, where it is there, and what it can be.
+USABLE: dict[str, Callable[[Any], bool]] = {
+    "run_id": lambda found: isinstance(found, str) and bool(re.fullmatch("[A-Za-z0-9_-]{1,64}", found)),
+    "threads": lambda found: _are(int, [found]) and 1 <= found <= MOST_THREADS,
+    "processes": lambda found: _are(int | None, [found]),
+    "seconds": lambda found: found is None or (is_number(found) and found >= 0),
+    "resumes": lambda found: _are(int, [found]) and found >= 0,
+    "metrics": lambda found: isinstance(found, dict) and _are(NUMBER, found.values()),
+    "quantities": lambda found: isinstance(found, dict) and _are(dict, found.values()),
+    "command": lambda found: isinstance(found, list) and _are(str, found),
+    "files": lambda found: isinstance(found, dict) and _are(str, found.values()),
+    "continued": lambda found: isinstance(found, list) and _are(dict, found),
+}
+MOST_THREADS = 4096
+
+
+def recorded_facts(path: Path) -> dict[str, Any]:
+    """The record in the file at `path`; RunError where it is damaged, or has what no run writes."""
+    record = sealed_object(path)
+    for key, is_usable in USABLE.items():
+        if key in record and not is_usable(record[key]):
+            raise RunError(f"{path} has no usable {key}: give a run as it was recorded")
+    return record
 
 
 def recorded_settings(path: Path) -> DictConfig:
@@ -37,9 +76,9 @@ def recorded_settings(path: Path) -> DictConfig:
 def read_settings(path: Path) -> DictConfig:
     """The same of a run that code of any layout has made."""
     try:
-        config = OmegaConf.load(path)
+        config = OmegaConf.load(io.StringIO(plain_yaml(path).decode()))
         plain = OmegaConf.to_container(config, resolve=False)
-    except (OSError, YAMLError, ValueError, RecursionError) as error:
+    except (OSError, YAMLError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({sentence(error)}): give a run as it was recorded") from error
     if not isinstance(config, DictConfig) or not isinstance(plain, dict):
         raise RunError(f"{path} holds no configuration of a run: give one as it was recorded")
@@ -50,6 +89,22 @@ def read_settings(path: Path) -> DictConfig:
             "records): give one as it was recorded"
         )
     return config
+
+
+def plain_yaml(path: Path) -> bytes:
+    """The content of a file of YAML, which has been found to be what a run writes: flat enough, no aliases.
+
+    A few aliases within each other make a short file endless, and deep ones end the parser with the process.
+    Raises RunError for others, and YAMLError, ValueError or OSError as reading does.
+    """
+    content, depth = read_bytes(path), 0
+    for settings, event in enumerate(yaml.parse(content, Parser)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST or settings > MOST_SETTINGS:
+            raise RunError(
+                f"{path} holds aliases, or more settings than a run has: give one as it was recorded"
+            )
+    return content
 
 
 def check_layout(plain: Any, path: Path) -> None:

@@ -3,7 +3,6 @@
 A recorded configuration names the weights by digest; where they lie decides nothing.
 """
 
-import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from aelab.config.recorded import BEST, CONFIG
 from aelab.config.trusted import trusted_settings
 from aelab.core.errors import ConfigurationError, RunError
 from aelab.core.paths import from_user
+from aelab.core.untrusted import sha256_of
 
 # The slots of a model, and what else on the command line decides on them.
 SLOTS = {
@@ -24,6 +24,8 @@ SLOTS = {
     "corruption": ("corruption",),
     "conditioner": ("condition",),
 }
+# Slots that a model may lack: where the other run's does, so will this one's.
+OPTIONAL = ("corruption", "conditioner")
 
 
 def take_over(config: DictConfig, overrides: Sequence[str]) -> None:
@@ -36,6 +38,11 @@ def take_over(config: DictConfig, overrides: Sequence[str]) -> None:
     if start.run is None:
         if idle := [o for o in overrides if o.lstrip("+").startswith("start.")]:
             raise ConfigurationError(f"{idle[0]} is about parts of another run: give start.run=FOLDER")
+        if start.frozen:
+            raise ConfigurationError(
+                f"start.frozen=[{', '.join(start.frozen)}] keeps parts of another run as they are, as "
+                "variant=prior_of and gan_inversion do: give start.run=FOLDER"
+            )
         return
     run = from_user(start.run).resolve()
     theirs = trusted_settings(run / CONFIG)
@@ -44,7 +51,7 @@ def take_over(config: DictConfig, overrides: Sequence[str]) -> None:
     _check_same(config, theirs, run)
     OmegaConf.set_struct(config, False)
     for slot in start.parts:
-        OmegaConf.update(config, f"model.{slot}", theirs.model[slot], merge=False)
+        OmegaConf.update(config, f"model.{slot}", theirs.model.get(slot), merge=False)
     if any("latent" in SLOTS[slot] for slot in start.parts):
         config.latent = theirs.latent
     digest = digest_of(run / BEST)
@@ -58,8 +65,7 @@ def take_over(config: DictConfig, overrides: Sequence[str]) -> None:
 def digest_of(weights: Path) -> str:
     """The SHA-256 of a file of weights, in hexadecimal digits; RunError where there is none."""
     try:
-        with weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(weights)
     except OSError as error:
         raise RunError(
             f"start.run: {weights} cannot be read ({error.strerror}): give a run that reached its first "
@@ -71,7 +77,7 @@ def _check_slots(start: DictConfig, theirs: DictConfig, run: Path) -> None:
     for slot in start.parts:
         if slot not in SLOTS:
             raise ConfigurationError(f"start.parts: a model has no {slot}: choose of {', '.join(SLOTS)}")
-        if theirs.model.get(slot) is None:
+        if theirs.model.get(slot) is None and slot not in OPTIONAL:
             raise ConfigurationError(f"start.parts: the model of {run} has no {slot}: take over other parts")
     if loose := [slot for slot in start.frozen if slot not in start.parts]:
         raise ConfigurationError(f"start.frozen: {loose[0]} is not taken over: add it to start.parts")
@@ -81,11 +87,17 @@ def _check_overrides(parts: Collection[str], overrides: Sequence[str], run: Path
     for override in overrides:
         key = override.lstrip("+~").split("=", 1)[0]
         for slot in parts:
-            if key in SLOTS[slot] or f"{key}.".startswith(f"model.{slot}."):
+            decides = key in SLOTS[slot] and not _decides_more(key, parts)
+            if decides or f"{key}.".startswith(f"model.{slot}."):
                 raise ConfigurationError(
                     f"{override}: the {slot} is taken over from {run} as it is: leave the override out, or "
                     f"{slot} out of start.parts"
                 )
+
+
+def _decides_more(key: str, parts: Collection[str]) -> bool:
+    """Whether an option decides on a slot that is not taken over, too: `network` is the encoder's as well."""
+    return key == "network" and not {"encoder", "decoder"} <= set(parts)
 
 
 def _check_same(config: DictConfig, theirs: DictConfig, run: Path) -> None:

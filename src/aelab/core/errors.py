@@ -4,6 +4,8 @@ Commands print these without a traceback and exit with status 1; any other excep
 and keeps its traceback.
 """
 
+import errno
+
 
 class AelabError(Exception):
     """Base of the errors that a user can cause and mend."""
@@ -35,3 +37,30 @@ class InapplicableError(AelabError, ValueError):
 
 class SweepError(AelabError, RuntimeError):
     """A study, or its storage, that cannot be begun or continued, or trials of it that failed."""
+
+
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def lacks_disk(error: BaseException) -> str | None:
+    """The sentence for an error that says that a disk takes no more, or no files of a moment; None else."""
+    if not isinstance(error, OSError):
+        return None
+    if "No usable temporary directory" in str(error):
+        return "there is no folder for temporary files: give one that can be written, as TMPDIR=/somewhere"
+    if error.errno not in DISK:
+        return None
+    where = f"{error.filename} " if error.filename else ""
+    return f"{where}cannot be written ({error.strerror}): make room, then continue a run by resume=FOLDER"
+
+
+def lacks_memory(error: BaseException) -> str | None:
+    """The sentence for an error that says that memory was asked for in vain; None for any other.
+
+    torch says it in a plain RuntimeError.
+    """
+    words = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+    if isinstance(error, MemoryError) or any(word in str(error) for word in words):
+        reason = (str(error).splitlines() or ["MemoryError"])[0][:200]
+        return f"the memory is not enough ({reason}): choose smaller sizes, or fewer at once"
+    return None

@@ -15,9 +15,10 @@ from typing import Any
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
 from aelab.core.signals import Signals
+from aelab.core.untrusted import SEAL, open_file, seal
 
 SCRATCH = ".aelab-"  # how the names of folders begin in which something is being written
-OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json", ".npz")
+OURS = (".png", ".csv", ".safetensors", ".pt2", ".onnx", ".json", ".npz", ".yaml", ".md")
 
 
 @contextmanager
@@ -66,6 +67,20 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, fields: Mapping[str, Any]) -> None:
     """Write a JSON object whole or not at all; NaN and infinities become null."""
     write_text(path, json_text(fields) + "\n")
+
+
+def write_sealed(path: Path, fields: Mapping[str, Any]) -> None:
+    """The same with a digest of all of it, which `untrusted.sealed_object` checks."""
+    plain = json.loads(json_text(fields))
+    write_json(path, plain | {SEAL: seal(plain)})
+
+
+def overwrite_sealed(path: Path, fields: Mapping[str, Any]) -> None:
+    """The same in the place of what is there, which takes no room on a full disk; a kill may leave half."""
+    plain = json.loads(json_text(fields))
+    text = json_text(plain | {SEAL: seal(plain)}) + "\n"
+    with open_file(path, "r+b", os.O_RDWR) as file:
+        file.write(text.encode().ljust(path.stat().st_size))
 
 
 def json_text(value: Any) -> str:
@@ -145,7 +160,7 @@ def _claimed(name: str, suffix: str, taken: set[str]) -> str:
     return candidate
 
 
-def claimed(parent: Path) -> Path:
+def new_folder(parent: Path) -> Path:
     """Make a folder in `parent` that no other process has, named by the local time."""
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     path, attempt = parent / stamp, 0
@@ -156,3 +171,12 @@ def claimed(parent: Path) -> Path:
         except FileExistsError:
             attempt += 1
             path = parent / f"{stamp}-{attempt}"
+
+
+def folder_name(name: str) -> str:
+    """A name as one of a folder; ConfigurationError where it has neither letter nor digit."""
+    # 200 bytes leave room below the 255 that file systems allow; a cut character is dropped whole.
+    kept = re.sub(r"[^\w.+=,-]+", "-", name).encode()[:200].decode(errors="ignore").strip(".-")
+    if not re.search(r"[^\W_]", kept):
+        raise ConfigurationError(f"The run's name {name!r} makes no folder name: give it a letter or digit.")
+    return kept

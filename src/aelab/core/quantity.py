@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+ARROWS = {True: " ↑", False: " ↓", None: ""}
+"""Behind a quantity's name: which direction is better."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
@@ -28,3 +31,8 @@ class Quantity:
         found = asdict(self)
         del found["name"]
         return found
+
+
+def short(unit: str) -> str:
+    """The unit as a narrow table has it: `nats/image` for nats per image."""
+    return unit.replace(" per ", "/")

@@ -1,9 +1,9 @@
 """The records that travel through the house: a batch, the trace of one pass, the sizes of a model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.distributions import Distribution
@@ -41,6 +41,7 @@ class Sizes:
     shape: of an observation, as (C, H, W); of its parameters, for a decoder.
     latent: numbers in a code, which is flat wherever it travels. layout: of what the decoder reads of it, as
         (C, H, W) or (T, D); (latent,) for a vector. codes: entries of a codebook, None without one.
+    symbols: the grid of entries that a code is made of, as (H, W) or (T,), in the order of its flattening.
     context: of the condition c, 0 without one.
     classes, attributes, vocabulary: labels, attributes and tokens that the data have, None without them.
     """
@@ -49,6 +50,7 @@ class Sizes:
     latent: int = 0
     layout: tuple[int, ...] = ()
     codes: int | None = None
+    symbols: tuple[int, ...] = ()
     context: int = 0
     classes: int | None = None
     attributes: int | None = None
@@ -79,6 +81,13 @@ class Trace:
     decode: Callable[[], Distribution]
     log_q: Tensor | None = None
     step: int = 0
+    made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made for the first of several readers alone, who know it by its name."""
+        if name not in self.made:
+            self.made[name] = make()
+        return self.made[name]
 
     @property
     def x(self) -> Tensor:

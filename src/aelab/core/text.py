@@ -9,14 +9,32 @@ SECRET = re.compile(
     r"(?i)(api[_-]?key|passw(or)?d|secret|credential|(?<![a-z])(token|pat|key|auth)(?![a-z]))"
 )
 # The forms of services' keys, wherever they stand, and the queries of signed addresses.
-_KEY = re.compile(
-    r"\b(?:gh[opsu]_|github_pat_|hf_|sk-|xox[bp]-|wandb_v\d_|AKIA)[\w-]{8,}"
-    r"|(?<=Bearer )\S+|(?<=://)\S+\?\S+"
-)
+_SERVICE = r"\b(?:gh[opsu]_|github_pat_|hf_|sk-|xox[bp]-|wandb_v\d_|AKIA)[\w-]{8,}"
+_KEY = re.compile(rf"{_SERVICE}|(?<=Bearer )\S+|(?<=://)\S+\?\S+")
 # https://user:password@host, and key=value or --key value of a command line or an error.
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@'\"]+@")
 _ASSIGNED = re.compile(rf"(?P<key>{SECRET.pattern[4:]}[\w-]*['\"]?\s*[=:]\s*)['\"]?[^\s'\",;}}\]]+", re.I)
 HIDDEN = "[hidden]"
+SECRET_SETTING = re.compile(
+    r"(?im)^\s*(export\s+)?[\"']?[\w.-]*(api[_-]?key|passw(or)?d|secret|token)[\"']?\s*[:=]\s*[\"']?"
+    r"(?!null\b|none\b|\$)[^\s\"'#,{}\[\]()]{8,}"
+)
+"""A line of a file of settings that gives a secret."""
+# A user in an address over HTTP, which is often a token, or a password in any; and secrets in its query.
+_SECRET_ADDRESS = re.compile(
+    r"(?i)https?://[^/\s@]+@|://[^/\s:@]*:[^/\s@]+@"
+    r"|://\S+[?&;]([\w.-]*(api[_-]?key|token|secret|passw(or)?d|signature|credential)[\w.-]*|key|auth|sig|pat)=[^&\s]"
+)
+
+
+def has_secret_address(text: str) -> bool:
+    """Whether a text holds an address with a password, or with a token as its user or in its query."""
+    return bool(_SECRET_ADDRESS.search(text))
+
+
+def has_key(text: str) -> bool:
+    """Whether a text holds a service's key, by its form, or a private key."""
+    return "PRIVATE KEY-----" in text or re.search(_SERVICE, text) is not None
 
 
 def printable(text: object) -> str:

@@ -27,6 +27,7 @@ class Declared:
     bounds: Bounds
     classes: int | None
     attributes: int | None
+    vocabulary: int | None = None
 
     def __post_init__(self) -> None:
         self.kind.check(self.shape, self.bounds)
@@ -45,13 +46,15 @@ class Declared:
                 self._check_shape(found, where)
                 _check_labels(found, self.classes, where)
                 _check_attributes(found, self.kind, self.attributes, where)
+                _check_tokens(found, self.vocabulary, where)
 
     def check_bounds(self, splits: Mapping[str, Observations]) -> None:
         """DataError where real values lie outside the bounds; grey levels never do."""
         if self.bounds is None or not self.kind.stored.is_floating_point:
             return
         for split, found in splits.items():
-            low, high = (float(end) for end in self.values(found.x, Generator(found.x.device)).aminmax())
+            values = self.values(found.at(slice(None)).x, Generator(found.x.device))
+            low, high = (float(end) for end in values.aminmax())
             if not (self.bounds[0] <= low and high <= self.bounds[1]):
                 raise DataError(
                     f"{self.name}, {split} split: values are {low:g} to {high:g}, data.bounds says "
@@ -100,3 +103,14 @@ def _check_attributes(found: Observations, kind: Kind, declared: int | None, whe
     low, high = found.attributes.aminmax()
     if not (low >= 0 and high <= 1):  # false for NaN as well
         raise DataError(f"{where}: attributes are {low:g} to {high:g}; scale them to 0 to 1")
+
+
+def _check_tokens(found: Observations, vocabulary: int | None, where: str) -> None:
+    if vocabulary is None:
+        return
+    low, high = int(found.x.min()), int(found.x.max())
+    if low < 0 or high >= vocabulary:
+        raise DataError(
+            f"{where}: tokens are {low} to {high}, and data.vocabulary={vocabulary} allows 0 to "
+            f"{vocabulary - 1}; data.vocabulary={high + 1} would work"
+        )

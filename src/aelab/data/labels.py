@@ -47,7 +47,7 @@ class Labelled:
         if (least := int(found.sum(0).min())) < each:
             raise ConfigurationError(
                 f"data.labelled={self.count} is {each} labels of each class, and of one there are {least}: "
-                f"at most {least * self.classes} would work"
+                + (f"at most {least * self.classes} would work" if least else "data.labelled=null would work")
             )
         nth = (found * found.cumsum(0)).sum(1)  # of its class, from 1; 0 without a label
         kept = order[(nth > 0) & (nth <= each)]

@@ -3,11 +3,12 @@
 Of a memory map only the batch's own rows are read, and moved to the device.
 
 The order of training follows from (seed, epoch), the noise of a batch from its position, so that a run can
-be continued at any batch to the same bits.
+be continued at any batch to the same bits. Where nothing is trained the noise of an observation follows from
+its place in its split, whatever is asked for beside it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -59,11 +60,9 @@ class Loader(ABC):
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
 
-    def _batch(self, part: Tensor | slice, epoch: int, batch: int, rank: int) -> Batch:
+    def _read(self, part: Tensor | slice) -> Observations:
         found = self.observations.at(part)
-        if self.observations.rows is not None:
-            found = found.to(self.device)
-        return Batch(self.valued(found.x, epoch, batch, rank), found.y, found.attributes)
+        return found if self.observations.rows is None else found.to(self.device)
 
     def valued(self, stored: Tensor, epoch: int, batch: int, rank: int = 0) -> Tensor:
         """(B, *event) as stored -> float32, with the draws that belong to this batch."""
@@ -108,7 +107,8 @@ class TrainLoader(Loader):
         order = self.order(epoch)
         for batch in range(start, len(self)):
             index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield self._batch(index, epoch, batch, self.rank)
+            found = self._read(index)
+            yield Batch(self.valued(found.x, epoch, batch, self.rank), found.y, found.attributes)
 
     def _skipped(self) -> int:
         epoch, batch = self._position
@@ -131,19 +131,33 @@ class TrainLoader(Loader):
 
 
 class EvalLoader(Loader):
-    """In order, and the same batches with the same noise in every epoch and for every number of ranks.
+    """The same batches with the same noise in every epoch and for every number of ranks.
 
+    rows: which observations, in which order, (K,) int64; None: all, in theirs.
     Rank r of W takes the global batches r, r + W, ...; where there is none left for it, the batch is empty,
     x (0, *event), so that all ranks make the same number of steps.
     """
 
+    def __init__(self, *parts: Any, rows: Tensor | None = None, **options: Any) -> None:
+        super().__init__(*parts, **options)
+        self.rows = torch.arange(len(self.observations)) if rows is None else rows
+
     def __len__(self) -> int:
-        return _ceil(_ceil(len(self.observations), self.batch_size), self.world_size)
+        return _ceil(_ceil(len(self.rows), self.batch_size), self.world_size)
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in range(self.rank, len(self) * self.world_size, self.world_size):
-            part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            yield self._batch(part, 0, batch, 0)
+            rows = self.rows[batch * self.batch_size : (batch + 1) * self.batch_size]
+            found = self._read(rows.to(self.observations.x.device))
+            yield Batch(self._drawn(found.x, rows.tolist()), found.y, found.attributes)
+
+    def _drawn(self, stored: Tensor, rows: Iterable[int]) -> Tensor:
+        """(B, *event) as stored -> float32, with the draws that belong to each of these places."""
+        if not self.values.draws_each or not len(stored):
+            return self.values(stored, self._generator)
+        seeds = (step_seed(self.seed, self.stage, batch=row) for row in rows)
+        each = zip(stored.split(1), seeds, strict=True)
+        return torch.cat([self.values(one, self._generator.manual_seed(seed)) for one, seed in each])
 
 
 def _ceil(count: int, size: int) -> int:

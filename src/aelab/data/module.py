@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
@@ -17,7 +18,8 @@ from aelab.data.kinds import Kind
 from aelab.data.kinds.base import Bounds
 from aelab.data.labels import Labelled
 from aelab.data.loader import EvalLoader, TrainLoader
-from aelab.data.splits import Observations, Source
+from aelab.data.normal import Normal
+from aelab.data.splits import Observations, Source, Splits, subset
 from aelab.data.values import Values
 
 CPU = torch.device("cpu")
@@ -32,17 +34,22 @@ class DataModule(LightningDataModule):
     batch_size, eval_batch_size: observations in one process's batch.
     kind: what an observation is. values: what the model sees of what is stored.
     bounds: of these values, checked; None where they have none.
+    class_names: what figures and tables call them; None: numbers.
     attributes: how many attributes each observation has, checked; None where they are not used.
     attribute_names: what figures and tables call them; None: numbers.
+    vocabulary: how many tokens there are, checked; None where observations are no sequences of them.
     validation: how many observations, or which share in (0, 1), are cut from the source's training split;
         None: the validation split that was published with it.
     folds, fold: instead, the equal parts that the source's training split is cut into, and which of them,
         from 0, is validation.
     labelled, labelled_seed, labelled_share: of the training split; see `Labelled`.
+    normal, contamination: which training observations pass for normal; see `Normal`.
     seed: the run's, for order and noise. split_seed: which are validation, the same in all runs.
 
     `position` is the (epoch, batch) at which training begins, set to continue a run.
-    `checksums` says what was read, after `setup`.
+    After `setup`, `checksums` says what was read, `class_counts` how many observations are of each class, in
+    all splits, `notes` what was left aside, and done to the rest, and `train_rows` (N,) which of the source's
+    training observations are left for training.
     """
 
     def __init__(
@@ -66,8 +73,17 @@ class DataModule(LightningDataModule):
         labelled: int | None = None,
         labelled_seed: int = 0,
         labelled_share: float | None = None,
+        normal: int | Sequence[int] | None = None,
+        contamination: float = 0.0,
+        class_names: Sequence[str] | None = None,
+        vocabulary: int | None = None,
     ) -> None:
         super().__init__()
+        if class_names is not None and len(class_names) != classes:
+            raise ConfigurationError(
+                f"data.class_names={list(class_names)} names {len(class_names)} classes, and data.classes is "
+                f"{classes}: name all of them, or none"
+            )
         if attribute_names is not None and len(attribute_names) != attributes:
             raise ConfigurationError(
                 f"data.attribute_names={list(attribute_names)} names {len(attribute_names)} attributes, and "
@@ -79,15 +95,20 @@ class DataModule(LightningDataModule):
         self.bounds = None if bounds is None else tuple(bounds)
         self.shape = tuple(shape)
         self.classes = classes
-        self.attributes = attributes
+        self.class_names = list(map(str, class_names or range(classes or 0)))
+        self.attributes, self.vocabulary = attributes, vocabulary
         self.attribute_names = list(attribute_names or (f"attribute {i}" for i in range(attributes or 0)))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.held_out = HeldOut(validation, folds, fold, split_seed)
+        self.normal = Normal(normal, contamination, classes)
         self.labelled = Labelled(labelled, labelled_seed, labelled_share, classes)
         self.seed = seed
         self.position = (0, 0)
         self.checksums: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.class_counts: dict[str, int] = {}
+        self.train_rows = torch.empty(0, dtype=torch.long)
         self._observations: dict[str, Observations] = {}
 
     @classmethod
@@ -105,21 +126,30 @@ class DataModule(LightningDataModule):
             return
         self._check_batches()
         declared = Declared(
-            str(self.name), self.kind, self.values, self.shape, self.bounds, self.classes, self.attributes
-        )
+            str(self.name), self.kind, self.values, self.shape, self.bounds, self.classes, self.attributes,
+            self.vocabulary,
+        )  # fmt: skip
         splits = self.source.load()
         declared.check(splits)
-        published = None if splits.validation is None else self._prepared(splits.validation)
-        whole = self._prepared(splits.train)
-        train, val = self.held_out.cut(whole, published, str(self.name), self.kind.nouns)
+        published = None if splits.validation is None else self._prepared(splits.validation, "val")
+        published = None if published is None else self.normal.keep(published)
+        places = self.normal.keep(Observations(torch.arange(len(splits.train)), splits.train.y))
+        kept, held_out = self.held_out.cut(places, published, str(self.name), self.kind.nouns)
+        whole, self.train_rows = self._prepared(splits.train, "train"), kept.at(slice(None)).x
+        train = whole.take(self.train_rows)
+        val = whole.take(held_out.at(slice(None)).x) if published is None else published
+        self.values.fit(lambda: train.at(slice(None)).x)
         train = self.labelled.hide(train)
         self.labelled.check(train, self.batch_size)
-        self.values.fit(train.x if train.rows is None else train.at(slice(None)).x)
-        train = self.labelled.hide(train)
-        self.labelled.check(train, self.batch_size)
-        found = {"train": train, "val": val, "test": self._prepared(splits.test)}
+        found = {"train": train, "val": val, "test": self._prepared(splits.test, "test")}
         declared.check_bounds(found)
-        self._observations, self.checksums = found, splits.checksums
+        self._observations, self.checksums, self.notes = found, splits.checksums, splits.notes
+        self.class_counts = self._counted(splits)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of observations in each split, after `setup`."""
+        return {split: len(found) for split, found in self._observations.items()}
 
     @property
     def has_labels(self) -> bool:
@@ -135,27 +165,36 @@ class DataModule(LightningDataModule):
         return loader
 
     def val_dataloader(self) -> EvalLoader:
-        """Batches of the validation split, in order."""
+        """Batches of the validation split, in its one order of drawing."""
         return self._eval_loader("val")
 
     def test_dataloader(self) -> EvalLoader:
-        """Batches of the test split, in order."""
+        """Batches of the test split, in its one order of drawing."""
         return self._eval_loader("test")
 
     def train_examples(self, count: int) -> Batch:
-        """`count` of the training split, at random but the same at every call, with a batch's noise."""
+        """`count` of the training split, the same with the same noise at every call, on every rank."""
         return self._examples("train", count)
 
     def val_examples(self, count: int) -> Batch:
-        """The first `count` validation observations with the same noise at every call, on every rank."""
+        """`count` validation observations, the same with the same noise at every call, on every rank."""
         return self._examples("val", count)
 
     def test_examples(self, count: int) -> Batch:
-        """The first `count` test observations with the same noise at every call, on every rank."""
+        """`count` test observations, the same with the same noise at every call, on every rank."""
         return self._examples("test", count)
 
-    def batches(self, split: str, size: int) -> EvalLoader:
-        """Batches of `size` of "train", "val" or "test", in order, with the same noise at every call."""
+    def drawn(self, split: str, count: int | None = None) -> Tensor:
+        """The places of the `count` observations that stand for "train", "val" or "test", in one fixed order
+        at random that no seed of a run moves: (K,) int64; None: of all."""
+        return subset(count, len(self.observations(split)))
+
+    def batches(self, split: str, size: int, count: int | None = None) -> EvalLoader:
+        """Batches of `size` of what is `drawn` of a split, with the same noise at every call."""
+        return EvalLoader(**self._parts(split), batch_size=size, rows=self.drawn(split, count))
+
+    def in_order(self, split: str, size: int) -> EvalLoader:
+        """Batches of `size` of a whole split as it lies there, with the same noise at every call."""
         return EvalLoader(**self._parts(split), batch_size=size)
 
     def observations(self, split: str) -> Observations:
@@ -195,10 +234,11 @@ class DataModule(LightningDataModule):
         return batch
 
     def _eval_loader(self, split: str) -> EvalLoader:
-        return EvalLoader(**self._parts(split), batch_size=self.eval_batch_size, **self._share())
+        rows = self.drawn(split)
+        return EvalLoader(**self._parts(split), batch_size=self.eval_batch_size, rows=rows, **self._share())
 
     def _examples(self, split: str, count: int) -> Batch:
-        return next(iter(self.batches(split, count)))
+        return next(iter(self.batches(split, count, count)))
 
     def _parts(self, split: str) -> dict[str, Any]:
         return {
@@ -224,16 +264,27 @@ class DataModule(LightningDataModule):
         self._observations[split] = self._observations[split].to(self._device)
         return self._observations[split]
 
-    def _prepared(self, found: Observations) -> Observations:
-        if found.rows is None:
-            return replace(found, x=self.values.prepare(found.x))
+    def _prepared(self, found: Observations, split: str) -> Observations:
         one = found.x[:1]
-        if self.values.prepare(one) is not one:
-            raise ConfigurationError(
-                f"data.values would copy all {self.kind.nouns} of {self.name}, which stay on disk, into "
-                "memory: choose values=grey or dynamic"
-            )
-        return found
+        if self.values.prepare(one) is one:
+            return found
+        if not found.mapped:
+            alone = found.at(slice(None))
+            return replace(alone, x=self.values.prepare(alone.x, split))
+        raise ConfigurationError(
+            f"data.values would copy all {self.kind.nouns} of {self.name}, which stay on disk, into "
+            "memory: choose values=grey or dynamic"
+        )
+
+    def _counted(self, splits: Splits) -> dict[str, int]:
+        """How many labels of each class the source knows."""
+        every = [part.y for part in (splits.train, splits.validation, splits.test) if part is not None]
+        known = [y for y in every if y is not None]
+        if not self.class_names or not known:
+            return {}
+        labels = torch.cat(known)
+        counts = torch.bincount(labels[labels >= 0], minlength=len(self.class_names)).tolist()
+        return dict(zip(self.class_names, counts, strict=False))
 
     def _check_batches(self) -> None:
         if min(self.batch_size, self.eval_batch_size) < 1:

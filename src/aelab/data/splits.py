@@ -1,13 +1,15 @@
 """What a source hands over: observations as whole tensors, with the checksums of what was read."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
+
+LARGE = 2**28  # bytes of which no second copy is made
 
 
 @dataclass(frozen=True)
@@ -17,29 +19,34 @@ class Observations:
     x: (N, *event), of the type that their kind is stored in: uint8 pixels (C, H, W), float32 vectors (D,).
     y: (N,), int64, or None.
     attributes: (N, A), float32, in [0, 1], or None.
-    rows: None where `x` holds these and no others. Else they are a view of a larger `x`, a
-        memory map that is never copied whole and never leaves the disk: (N,), int64, their places in it.
+    rows: None where `x` holds these and no others. Else they are a view of a larger `x`: (N,), int64,
+        their places in it.
+    mapped: whether `x` is a memory map, which is never copied whole and never leaves the disk.
     """
 
     x: Tensor
     y: Tensor | None = None
     attributes: Tensor | None = None
     rows: Tensor | None = None
+    mapped: bool = False
 
     def __len__(self) -> int:
         return len(self.x if self.rows is None else self.rows)
 
     def to(self, device: torch.device) -> "Observations":
-        """The same observations on `device`; nothing is copied where they are there already, or a view."""
-        if self.rows is not None:
+        """The same observations on `device`; nothing is copied where they are there already, or mapped."""
+        if self.mapped or self.x.device == device:
             return self
+        if self.rows is not None:
+            return self.at(slice(None)).to(device)
         return Observations(self.x.to(device), _to(self.y, device), _to(self.attributes, device))
 
     def take(self, index: Tensor) -> "Observations":
-        """The observations at `index` (K,), in that order; a view of a view stays one."""
-        if self.rows is None:
+        """The observations at `index` (K,), in that order; a view where `x` is one, or too large."""
+        if self.rows is None and self.x.nbytes < LARGE:
             return self.at(index)
-        return Observations(self.x, _maybe(self.y, index), _maybe(self.attributes, index), self.rows[index])
+        rows = index if self.rows is None else self.rows[index]
+        return replace(self, y=_maybe(self.y, index), attributes=_maybe(self.attributes, index), rows=rows)
 
     def at(self, part: Tensor | slice) -> "Observations":
         """The observations at `part`, an index (K,) or a slice, with their own x where they were a view."""
@@ -53,12 +60,14 @@ class Splits:
 
     checksums: name of a file, or of a part of one, -> "md5:..." of its unpacked bytes.
     validation: the published validation split, or None where that is for the user to cut.
+    notes: what was left aside, and what was done to the rest, in words.
     """
 
     train: Observations
     test: Observations
     checksums: dict[str, str]
     validation: Observations | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):
@@ -76,10 +85,9 @@ def checksum(content: bytes | memoryview) -> str:
     return "md5:" + hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def checksums_of_rows(train: Tensor, test: Tensor) -> dict[str, str]:
+def checksums_of_rows(**rows: Tensor) -> dict[str, str]:
     """Which rows (N,) of a source are which split, where one set of contents can be cut in many ways."""
-    rows = {"train rows": train, "test rows": test}
-    return {name: checksum(index.numpy().tobytes()) for name, index in rows.items()}
+    return {f"{split} rows": checksum(index.numpy().tobytes()) for split, index in rows.items()}
 
 
 def cut(asked: int | float, count: int, option: str, where: str) -> int:

@@ -7,37 +7,42 @@ sees the same values.
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from aelab.core.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError, DataError
+from aelab.core.seeds import step_seed
 
 
 class Values(ABC):
     """The values x of stored observations, in two steps: `prepare` at setup, a call for each batch.
 
     stored: the type of what is stored.
-    bits: for each value, what the scaling to x takes from the bits that a density of x needs; None where
-        values are real numbers, which no number of bits describes.
-    binary: whether values are zeros and ones.
+    bits: for each value, of a density of x up to a probability on the grid that x lies on: -log2 of its
+        spacing; None where values are real numbers, which no number of bits describes.
+    binary: whether values are zeros and ones. whole: whether they are whole numbers from 0.
     draws_once: whether what is kept resident was drawn at random. draws_each: whether a call draws.
     """
 
     stored: ClassVar[torch.dtype]
     bits: ClassVar[float | None]
     binary: ClassVar[bool] = False
+    whole: ClassVar[bool] = False
     draws_once: ClassVar[bool] = False
     draws_each: ClassVar[bool] = False
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """(N, ...) stored -> (N, ...) of the same type, what is kept resident."""
+    def prepare(self, x: Tensor, split: str = "") -> Tensor:
+        """(N, ...) stored -> (N, ...) of the same type, what is kept resident.
+
+        split: that these are of, so that no two draw alike.
+        """
         return x
 
-    def fit(self, x: Tensor) -> None:  # noqa: B027
-        """Learn what values depend on from the training split (N, ...): by default, nothing."""
+    def fit(self, stored: Callable[[], Tensor]) -> None:  # noqa: B027
+        """Learn what values depend on from the training split, `stored()` (N, ...): by default, nothing."""
 
     def state(self) -> dict[str, Any]:
         """What was learned, as plain numbers, so that a run can be loaded without its data."""
@@ -72,7 +77,7 @@ class Levels(Values, ABC):
     """Values made of the grey levels 0..255, in [0, 1]."""
 
     stored = torch.uint8
-    bits = math.log2(256)
+    bits = math.log2(255)
 
     def __call__(self, x: Tensor, generator: Generator) -> Tensor:
         return x.float().mul_(1 / 255)
@@ -89,6 +94,7 @@ class Dynamic(Levels):
     """One Bernoulli(v / 255) draw for each pixel, afresh in each batch (Salakhutdinov and Murray 2008)."""
 
     binary = draws_each = True
+    bits = 0.0
 
     def __call__(self, x: Tensor, generator: Generator) -> Tensor:
         return _draw(x, generator).float()
@@ -101,12 +107,13 @@ class Fixed(Levels):
     """
 
     binary = draws_once = True
+    bits = 0.0
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def prepare(self, x: Tensor) -> Tensor:
-        return _draw(x, Generator(x.device).manual_seed(self.seed)).mul_(255)
+    def prepare(self, x: Tensor, split: str = "") -> Tensor:
+        return _draw(x, Generator(x.device).manual_seed(step_seed(self.seed, f"values/{split}"))).mul_(255)
 
     def undrawn(self) -> Values:
         return Dynamic()
@@ -116,11 +123,12 @@ class Threshold(Levels):
     """1 where v / 255 is above `level`, else 0."""
 
     binary = True
+    bits = 0.0
 
     def __init__(self, level: float = 0.5) -> None:
         self.level = level
 
-    def prepare(self, x: Tensor) -> Tensor:
+    def prepare(self, x: Tensor, split: str = "") -> Tensor:
         if not 0 <= self.level <= 1:
             raise ConfigurationError(f"data.values.level={self.level} must be between 0 and 1")
         # For integers the comparison with the floor is the same, and exact where float32 would round.
@@ -137,6 +145,74 @@ class Plain(Values):
         return x
 
 
+class Counts(Values):
+    """Counts as they are: whole numbers from 0, which stand 1 apart."""
+
+    stored = torch.float32
+    bits = 0.0
+    whole = True
+
+    def prepare(self, x: Tensor, split: str = "") -> Tensor:
+        wrong = (x < 0) | (x != x.round())
+        if not bool(wrong.any()):
+            return x
+        row, column = wrong.nonzero()[0].tolist()
+        raise DataError(
+            f"row {row}, column {column} holds {x[row, column]:g}, and counts are whole numbers from 0: "
+            "values=standardised with likelihood=gaussian would work"
+        )
+
+    def __call__(self, x: Tensor, generator: Generator) -> Tensor:
+        return x
+
+
+class Columns(Values):
+    """The rows of a table: numbers of mean 0 and deviation 1 over those that the training split has;
+    categories, which are their places, as they are; and NaN where a cell is missing.
+
+    columns: each with its `categories`, none for numbers.
+    """
+
+    stored = torch.float32
+    bits = None
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, columns: Sequence[Mapping[str, Any]]) -> None:
+        self.numbers = torch.tensor([not column["categories"] for column in columns])
+
+    def fit(self, stored: Callable[[], Tensor]) -> None:
+        rows = stored().double()
+        loc = rows.nanmean(0).nan_to_num()
+        scale = (rows - loc).square().nanmean(0).nan_to_num().sqrt()
+        self.loc = torch.where(self.numbers, loc, 0.0).float()
+        self.scale = torch.where(self.numbers & (scale > 0), scale, 1.0).float()
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.loc.tolist(), "deviation": self.scale.tolist()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.loc, self.scale = (torch.tensor(state[name]).float() for name in ("mean", "deviation"))
+        if not len(self.loc) == len(self.scale) == len(self.numbers) or not bool((self.scale > 0).all()):
+            raise ValueError("deviations are above 0, and as many as columns and means")
+
+    def __call__(self, x: Tensor, generator: Generator) -> Tensor:
+        return (x - self.loc.to(x.device)) / self.scale.to(x.device)
+
+    def restore(self, x: Tensor) -> Tensor:
+        return x * self.scale.to(x.device) + self.loc.to(x.device)
+
+
+class Tokens(Values):
+    """Tokens as they are: whole numbers of 8 bytes, which networks look up."""
+
+    stored = torch.int32
+    bits = None
+
+    def __call__(self, x: Tensor, generator: Generator) -> Tensor:
+        return x.long()
+
+
 class Standardised(Values):
     """Real numbers of mean 0 and deviation 1 in each place of an observation, over the training split.
 
@@ -148,8 +224,8 @@ class Standardised(Values):
     loc: Tensor
     scale: Tensor
 
-    def fit(self, x: Tensor) -> None:
-        rows = x.double()
+    def fit(self, stored: Callable[[], Tensor]) -> None:
+        rows = stored().double()
         varies = rows.amax(0) > rows.amin(0)
         self.loc = rows.mean(0).float()
         self.scale = torch.where(varies, rows.std(0, correction=0), 1.0).float()

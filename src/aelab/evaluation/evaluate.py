@@ -1,6 +1,7 @@
 """One evaluation: from a run's folder to what a suite of parts found, written into that folder."""
 
 import hashlib
+import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -24,9 +25,10 @@ from aelab.core.errors import (
 from aelab.core.files import scratch
 from aelab.core.signals import Signals
 from aelab.evaluation.findings import Findings
-from aelab.evaluation.publish import refuse_links, tell, trackers_of
+from aelab.evaluation.publish import tell, trackers_of
 from aelab.evaluation.report import report_evaluation
 from aelab.evaluation.subject import Subject, subject_of
+from aelab.runs.find import runs_of
 from aelab.runs.fit import quieten
 from aelab.runs.folder import Run, RunFolder
 from aelab.runs.model import checkpoint_of
@@ -36,16 +38,33 @@ FAILED = "failed:"
 
 
 def main(config: DictConfig) -> None:
-    """Evaluate the run that a composed configuration names.
+    """Evaluate the run, or one after the other the runs, that a composed configuration names.
 
     Raises RunError or ConfigurationError for what is no run that can be evaluated, and RunError where a part
-    failed for another reason than the data or the model, after all others have been recorded.
+    failed for another reason than the data or the model, after all others have been recorded; of several
+    runs after all of them have been tried.
     """
     quieten()
     _check(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    run, suite = Run.open(Path(config.run)), str(config.suite.name)
+    paths = runs_of(config.run, config.runs)
+    failed = 0
+    for path in paths:
+        try:
+            evaluate_run(path, config)
+        except AelabError as error:
+            if len(paths) == 1:
+                raise
+            failed += 1
+            print(f"error: {path}: {error}", file=sys.stderr)
+    if failed:
+        raise RunError(f"{failed} of {len(paths)} runs were not evaluated whole, for the reasons given above")
+
+
+def evaluate_run(path: Path, config: DictConfig) -> None:
+    """Evaluate one run, record what is found in its folder, and print it."""
+    run, suite = Run.open(path), str(config.suite.name)
     folder, chosen = run.folder, {name: node for name, node in config.suite.parts.items() if node is not None}
     parts = {name: construct(node, f"suite.parts.{name}") for name, node in chosen.items()}
     # What would end the evaluation badly is looked at before hours of work, not after them.
@@ -61,7 +80,7 @@ def main(config: DictConfig) -> None:
     folder.update_evaluations(**{suite: {**known, **findings.record()}})
     findings.clear(earlier)
     hints = tell(trackers, folder, suite, findings)
-    report_evaluation(folder, suite, findings, hints)
+    report_evaluation(folder, suite, findings, hints, None if config.table == "full" else config.table)
     if failed := [name for name, why in findings.left_out.items() if why.startswith(FAILED)]:
         raise RunError(
             f"{' and '.join(failed)} failed, for the reason given above; all else is in {folder.evaluations}"
@@ -73,11 +92,12 @@ def _check(config: DictConfig) -> None:
     at_least(1, threads=config.threads)
     if config.peers is not None and not isinstance(config.peers, ListConfig):
         raise ConfigurationError(f"peers={config.peers}: give a list of runs, as peers=[{config.peers}]")
+    if config.table != "full" and not isinstance(config.table, ListConfig):
+        raise ConfigurationError(f"table={config.table}: give full, or a list, as table=[likelihood/elbo]")
 
 
 def _check_place(folder: RunFolder, suite: str) -> None:
-    """RunError for a link, or for a folder that a figure or table might have to replace, where these go."""
-    refuse_links(folder.path / "evaluation")
+    """RunError for a folder that a figure or table might have to replace, where these go."""
     for path in folder.evaluation(suite).glob("*"):
         if path.is_dir():
             raise RunError(f"{path} is a folder, and figures and tables go there: remove it")

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from aelab.core.checks import at_least
-from aelab.core.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.quantity import Quantity
 from aelab.core.records import NO_ENCODER
-from aelab.data.splits import subset
 from aelab.evaluation.features import FeatureSpace, Inception, RawValues, feature_space
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Expected, Subject
@@ -67,10 +66,17 @@ class ExPostMixture:
     def __call__(self, subject: Subject, count: int) -> Tensor:
         from sklearn.mixture import GaussianMixture
 
+        if (few := subject.data.counts["train"]) <= self.components:
+            raise InapplicableError(
+                f"{few} training {subject.data.kind.nouns} are too few for a mixture of {self.components}"
+            )
         mixture = GaussianMixture(self.components, random_state=subject.seed)
         with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of rounding, in codes that hardly vary
-            codes = mixture.fit(subject.codes("train", self.images)).sample(count)[0]
+            known = subject.codes("train", self.images).astype(
+                "float64"
+            )  # in float32 weights may sum to more than 1
+            codes = mixture.fit(known).sample(count)[0]
         z = torch.from_numpy(codes).float()[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
         parts = (subject.model.decode(part[None].to(subject.device)) for part in z.split(BLOCK))
         return torch.cat([subject.data.kind.back(likelihood)[0].cpu() for likelihood in parts])
@@ -123,7 +129,7 @@ class Generation:
         spaces = findings.facts.setdefault("feature_space", {})
         spaces[self.name] = {"name": features.name, "task": features.task, "accuracy": features.accuracy}
         if not measured:
-            some = subset(len(real), of=len(train))
+            some = self._unseen(subject, features)[: len(real)]
             with one_thread():
                 # None: training images are copies of themselves.
                 floor = generation(real, train[some], None, _at(train_logits, some), subject.seed)
@@ -139,8 +145,15 @@ class Generation:
             )
         self._show(subject, findings, drawn, train_images, fake, train)
 
+    def _unseen(self, subject: Subject, features: Space) -> Tensor:
+        """Which of the compared training observations the space was not learned from, by place."""
+        compared = subject.data.train_rows[subject.data.drawn("train", self.train)]
+        return (~torch.isin(compared, features.shown)).nonzero()[:, 0]
+
     def _undefined(self, subject: Subject) -> str:
         """Why the model has no samples that could be compared."""
+        if not subject.data.kind.measurable:
+            return f"the values of {subject.data.kind.nouns} are names, between which there is no distance"
         if sees_observation(subject.model.conditioner):
             return "samples hold the parts of the test images that the model is told"
         if self.sampler is None and subject.model.prior is None:

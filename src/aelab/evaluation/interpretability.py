@@ -15,9 +15,10 @@ from aelab.figures.charts import heat
 from aelab.metrics.disentanglement import entropy, mutual_information
 from aelab.models.distributions.divergence import space
 from aelab.models.distributions.spherical import spherical
-from aelab.training.callbacks.pictures import samples_by_class
+from aelab.training.callbacks.pictures import caption, samples_by_class
 
 REACH = 3.0  # standard deviations of the codes, to either side
+ALONE = "one observation has no other one whose code could be approached"
 NOT_REAL = "codes are no real vectors, in which a dimension could be moved alone"
 
 
@@ -42,7 +43,9 @@ class Interpretability:
     def __call__(self, subject: Subject, findings: Findings) -> None:
         trace = next(subject.traces("test", 1))
         codes = subject.codes("test", self.images)
-        if space(trace.q) == "real":
+        if len(codes) < 2:
+            findings.undefine("interpretability", ["traversals", "interpolations"], ALONE)
+        elif space(trace.q) == "real":
             self._traverse(subject, findings, codes)
             self._interpolate(subject, findings)
         else:
@@ -67,12 +70,13 @@ class Interpretability:
         findings.figure("traversals", subject.data.kind.picture(list(rows), [f"z{unit}" for unit in order]))
 
     def _interpolate(self, subject: Subject, findings: Findings) -> None:
-        batch = _first(subject, 2 * self.pairs)
-        ends = torch.from_numpy(subject.codes("test", 2 * self.pairs))
+        pairs = min(self.pairs, subject.data.counts["test"] // 2)
+        batch = _first(subject, 2 * pairs)
+        ends = torch.from_numpy(subject.codes("test", 2 * pairs))
         ways = torch.linspace(0, 1, self.columns)[:, None]
-        given = batch.map(lambda value: value[: self.pairs])
+        given = batch.map(lambda value: value[:pairs])
         for name, between in (("linear", torch.lerp), ("spherical", spherical)):
-            paths = [between(a, b, ways) for a, b in zip(*ends.split(self.pairs), strict=True)]
+            paths = [between(a, b, ways) for a, b in zip(*ends.split(pairs), strict=True)]
             rows = _decoded(subject, torch.stack(paths), given)
             findings.figure(f"interpolations_{name}", subject.data.kind.picture(list(rows), [""] * len(rows)))
 
@@ -108,13 +112,13 @@ class Interpretability:
         except InapplicableError as error:
             findings.left_out["interpretability/classes"] = str(error)
             return
-        kind, classes, columns = subject.data.kind, int(subject.data.classes or 0), 16
+        kind, names, columns = subject.data.kind, subject.data.class_names, 16
         subject.fix_noise("classes")
         if subject.label_conditional:
             like = _first(subject, 1).x
-            findings.figure("classes", samples_by_class(subject.model, kind, classes, columns, like))
+            findings.figure("classes", samples_by_class(subject.model, kind, names, columns, like))
             return
-        chosen = [np.flatnonzero(labels == c)[: columns // 2] for c in range(classes)]
+        chosen = [np.flatnonzero(labels == c)[: columns // 2] for c in range(len(names))]
         chosen = [places for places in chosen if len(places)]
         batch = subject.data.test_examples(int(max(map(max, chosen))) + 1)
         rows = []
@@ -122,7 +126,9 @@ class Interpretability:
             part = batch.map(lambda value, places=places: value[places].to(subject.device))  # type: ignore[misc]
             outputs = kind.back(subject.model(part).likelihood)[0]
             rows.append(torch.stack([part.x, outputs], 1).flatten(0, 1).cpu())
-        findings.figure("classes", kind.picture(rows, [str(labels[places[0]]) for places in chosen]))
+        findings.figure(
+            "classes", kind.picture(rows, [caption(names[labels[places[0]]]) for places in chosen])
+        )
 
 
 def _first(subject: Subject, count: int) -> Batch:

@@ -5,7 +5,6 @@ They are started with the user's credentials, so the folder says which trackers 
 """
 
 import csv
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,16 +20,13 @@ from aelab.loggers import Tracker
 from aelab.runs.folder import Run, RunFolder, Status
 
 ADDRESSES = {"project", "entity", "experiment", "tracking_uri"}
-# W&B links the log of its service into each run's own folder, and never writes to it there.
-LOG_OF_WANDB = "trackers/wandb/*run-*/logs/debug-core.log"
-RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def trackers_of(run: Run, ours: DictConfig | None) -> list[Tracker[Any]]:
     """The run's trackers, not started yet; one with another address than ours is left out aloud.
 
     ours: the nodes of the group `logger`, with what the command line says.
-    Raises RunError for a run id that is none, and for a link in `trackers/` that leads out of it.
+    Raises RunError for a run id that is none.
     """
     folder = run.folder
     recorded = OmegaConf.to_container(run.settings).get("logger") or {}  # type: ignore[union-attr]
@@ -41,12 +37,10 @@ def trackers_of(run: Run, ours: DictConfig | None) -> list[Tracker[Any]]:
     if folder.status is Status.RUNNING:
         print("warning: the run is still under way, and its trackers are not told", file=sys.stderr)
         return []
-    refuse_links(folder.trackers)
-    run_id = folder.read().get("run_id")
-    if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
+    if (run_id := folder.read().get("run_id")) is None:
         raise RunError(
-            f"{folder.record} has no run_id of letters and digits, by which trackers know the run: evaluate "
-            "it with trackers=false"
+            f"{folder.record} has no usable run_id, by which trackers know the run: evaluate it with "
+            "trackers=false"
         )
     identity = {"folder": folder.path, "name": run.settings.name, "run_id": run_id}
     chosen: dict[str, Any] = {} if ours is None else OmegaConf.to_container(ours)  # type: ignore[assignment]
@@ -78,20 +72,6 @@ def _nodes(
             for key, value in ours[name].items()
         }
         yield name, merged
-
-
-def refuse_links(folder: Path) -> None:
-    """RunError for a folder that is a link, or for a link in it that leads out of it."""
-    for path in (folder, *folder.rglob("*")):
-        if path.is_symlink() and (path == folder or not (_inside(path, folder) or path.match(LOG_OF_WANDB))):
-            raise RunError(f"{path} is a link, which leads elsewhere: remove it")
-
-
-def _inside(link: Path, folder: Path) -> bool:
-    try:
-        return link.resolve().is_relative_to(folder)
-    except (OSError, RuntimeError):  # a circle of links
-        return False
 
 
 def tell(trackers: Sequence[Tracker[Any]], folder: RunFolder, suite: str, findings: Findings) -> list[str]:

@@ -24,7 +24,7 @@ SHOWN = 16
 class Reconstruction:
     """Errors of the mean of p(x|z,c), for one code of each test image, and the worst cases.
 
-    images: for the structural similarity, the first so many; None: all. worst: how many are shown.
+    images: for the structural similarity, so many; None: all. worst: how many are shown.
     """
 
     images: int | None = None
@@ -46,7 +46,7 @@ class Reconstruction:
         findings.table(
             f"per_{findings.noun}",
             [findings.noun, *measured],
-            zip(range(len(worst)), *measured.values(), strict=True),
+            sorted(zip(subject.data.drawn("test").tolist(), *measured.values(), strict=True)),
         )
         self._show(subject, findings, "reconstructions", np.arange(min(SHOWN, len(worst))))
         self._show(subject, findings, "worst_reconstructions", worst[: self.worst])
@@ -73,7 +73,7 @@ class Reconstruction:
         findings.add("reconstruction", mean(torch.cat(values).numpy(), quantity))
 
     def _show(self, subject: Subject, findings: Findings, name: str, places: np.ndarray) -> None:
-        """The images at `places` above their reconstructions, from the pass that was measured."""
+        """The images at `places` of the pass that was measured, above their reconstructions."""
         wanted = {int(place): rank for rank, place in enumerate(places)}
         rows: dict[int, tuple[Tensor, Tensor]] = {}
         for block, trace in enumerate(subject.traces("test", int(places.max()) + 1)):

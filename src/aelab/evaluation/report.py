@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from aelab.core.quantity import ARROWS, short
 from aelab.core.terminal import result
 from aelab.evaluation.findings import Findings
 from aelab.metrics.estimate import Estimate
@@ -11,22 +13,38 @@ from aelab.runs.folder import RunFolder
 from aelab.runs.report import print_table
 
 
-def report_evaluation(folder: RunFolder, suite: str, findings: Findings, hints: Sequence[str]) -> None:
-    """The table of estimates, what is missing in it and why, alarms, and where all of it lies."""
-    table = Table("estimate", "value", "±", "unit", "of", title=f"{folder.path.parent.name}, {suite}")
-    table.columns[0].no_wrap = True
+def report_evaluation(
+    folder: RunFolder, suite: str, findings: Findings, hints: Sequence[str], table: Sequence[str] | None
+) -> None:
+    """The table of estimates, what is missing in it and why, alarms, and where all of it lies.
+
+    table: the names of its rows; None: all estimates.
+    """
+    title = f"{folder.path.parent.name}, {suite}"
+    columns = Table(
+        "estimate", "value", "±", "unit", "of", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    columns.columns[0].no_wrap = columns.columns[1].no_wrap = True
     for column in (1, 2, 4):
-        table.columns[column].justify = "right"
-    for name, found in findings.estimates.items():
-        table.add_row(
-            name, f"{found.value:.5g}", _uncertainty(found), found.quantity.unit, f"{found.count:,}"
-        )
+        columns.columns[column].justify = "right"
+    found = findings.estimates
+    shown = list(found) if table is None else [name for name in table if name in found]
+    for name in shown:
+        columns.add_row(*_row(name, found[name]))
     missing = {**findings.undefined, **findings.left_out}
     lines = [f"alarm     {name}: {why}" for name, why in findings.alarms.items()]
     reasons = {why: [name for name, other in missing.items() if other == why] for why in missing.values()}
     lines += [f"without   {', '.join(names)}: {why}" for why, names in reasons.items()]
+    if len(shown) < len(found):
+        lines.append(f"numbers   {len(found) - len(shown)} more: table=full, and {folder.evaluations.name}")
     result(run=str(folder.path), suite=suite, **findings.record())
-    print_table(table, folder, findings.figures, hints, lines)
+    print_table(columns, folder, findings.figures, hints, lines)
+
+
+def _row(name: str, found: Estimate) -> tuple[str, ...]:
+    quantity = found.quantity
+    arrow = ARROWS[quantity.higher_is_better]
+    return name + arrow, f"{found.value:.5g}", _uncertainty(found), short(quantity.unit), f"{found.count:,}"
 
 
 def _uncertainty(found: Estimate) -> str:

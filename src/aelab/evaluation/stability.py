@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from aelab.evaluation.representation import NO_PEERS
 from aelab.evaluation.subject import Subject
 from aelab.metrics.estimands import DISTORTION, ELBO
 from aelab.metrics.estimate import Estimate, mean
+
+STILL = 1e-6  # of the size of codes: a spread that rounding gives
 
 
 @dataclass
@@ -58,7 +61,7 @@ class Stability:
     def _disturbed(self, subject: Subject, findings: Findings) -> None:
         kind = subject.device.type
         disturbances: dict[str, tuple[Callable[[Tensor], Tensor], AbstractContextManager[Any]]] = {
-            "input_noise": (lambda x: x + self.noise * torch.randn_like(x), nullcontext()),
+            "input_noise": (partial(self._noisy, subject), nullcontext()),
             "bfloat16": (lambda x: x, torch.autocast(kind, torch.bfloat16)),
         }
         for name, (disturb, context) in disturbances.items():
@@ -76,6 +79,13 @@ class Stability:
                 mean(moved, shift, f"distance a code moves, under {told}"),
                 mean(worse, increase, f"under {told}"),
             )
+
+    def _noisy(self, subject: Subject, x: Tensor) -> Tensor:
+        if not subject.data.kind.measurable:
+            raise InapplicableError(
+                f"the values of {subject.data.kind.nouns} are names, to which no noise is added"
+            )
+        return x + self.noise * torch.randn_like(x)
 
     def _over_seeds(self, subject: Subject, findings: Findings) -> None:
         """Mean and spread of all that was found for the peers too, in a table."""
@@ -119,6 +129,9 @@ def _movement(
         after.append(moved.q.mean.flatten(1).float())
         worse.append(errors(moved)[error] - errors(plain)[error])
     codes = torch.cat(before).double()
-    spread = (codes - codes.mean(0)).square().sum(1).mean().sqrt().clamp_min(1e-12)
-    distance = (torch.cat(after).double() - codes).square().sum(1).sqrt() / spread
+    spread = (codes - codes.mean(0)).square().sum(1).mean().sqrt()
+    moved = (torch.cat(after).double() - codes).square().sum(1).sqrt()
+    if moved.any() and not spread > STILL * codes.square().sum(1).mean().sqrt():
+        raise InapplicableError("these observations have one code, which leaves no spread to measure by")
+    distance = moved / spread.clamp_min(1e-12)
     return distance.cpu().numpy(), torch.cat(worse).double().cpu().numpy()

@@ -20,6 +20,7 @@ from aelab.data.module import DataModule
 from aelab.data.splits import Observations
 from aelab.data.values import Values
 from aelab.metrics.estimands import evidence
+from aelab.metrics.units import activity
 from aelab.models import Autoencoder
 from aelab.runs.data import data_of
 from aelab.runs.find import peers_of, spaces_of
@@ -33,19 +34,17 @@ T = TypeVar("T")
 
 
 class Expected:
-    """Means of values on the CPU, made of what is stored a part at a time: e[rows] is (K, *event)."""
+    """Means of values on the CPU, of what is stored at `rows`, a part at a time: e[part] is (K, *event)."""
 
-    def __init__(self, found: Observations, values: Values, count: int | None = None) -> None:
-        self.found, self.values = found, values
-        self.size = len(found) if count is None else min(count, len(found))
+    def __init__(self, found: Observations, values: Values, rows: Tensor) -> None:
+        self.found, self.values, self.rows = found, values, rows
 
     def __len__(self) -> int:
-        return self.size
+        return len(self.rows)
 
     def __getitem__(self, part: Any) -> Tensor:
         """A slice, or an index (K,)."""
-        rows = torch.arange(self.size)[part] if isinstance(part, slice) else part
-        return self.values.mean(self.found.at(rows.to(self.found.x.device)).x.cpu())
+        return self.values.mean(self.found.at(self.rows[part].to(self.found.x.device)).x.cpu())
 
 
 @dataclass
@@ -68,16 +67,10 @@ class Subject:
     _codes: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def batches(self, split: str = "test", count: int | None = None) -> Iterator[tuple[int, Batch]]:
-        """The first `count` observations in numbered blocks, on the device."""
-        loader = self.data.batches(split, BLOCK)
-        left = len(loader.observations) if count is None else count
-        for index, batch in enumerate(
-            self.track(loader, f"{split} {self.data.kind.nouns}", -(-left // BLOCK))
-        ):
-            if left <= 0:
-                return
-            yield index, batch.map(lambda value: value[:left].to(self.device))  # noqa: B023
-            left -= BLOCK
+        """`count` observations as they are drawn, in numbered blocks, on the device; None: all."""
+        loader = self.data.batches(split, BLOCK, count)
+        for index, batch in enumerate(self.track(loader, f"{split} {self.data.kind.nouns}", len(loader))):
+            yield index, batch.map(lambda value: value.to(self.device))
 
     def traces(
         self, split: str = "test", count: int | None = None, stage: str | None = None, clean: bool = False
@@ -98,7 +91,7 @@ class Subject:
 
     @cached_property
     def measured(self) -> dict[str, np.ndarray]:
-        """Each estimand of each test image, (N,) float64: what training averages."""
+        """Each estimand of each test image as they are drawn, (N,) float64: what training averages."""
         return self.measure("test")
 
     @torch.no_grad()
@@ -111,7 +104,7 @@ class Subject:
 
     @torch.no_grad()
     def codes(self, split: str, count: int | None = None) -> np.ndarray:
-        """Posterior means of the first `count` images, uncorrupted: (N, latent), float32."""
+        """Posterior means of `count` images as they are drawn, uncorrupted: (N, latent), float32."""
         images = len(self.data.observations(split))
         size = images if count is None else min(count, images)
         if len(self._codes.get(split, ())) < size:
@@ -119,6 +112,14 @@ class Subject:
             means = [trace.q.mean.flatten(1).float().cpu() for trace in traces]
             self._codes[split] = torch.cat(means).numpy()
         return self._codes[split][:size]
+
+    @torch.no_grad()
+    def activity(self, split: str) -> np.ndarray:
+        """The activity of each unit of the codes, as `metrics.units` has it: (N, units), float32."""
+        if self.model.codes is None:
+            return self.codes(split)
+        found = (activity(trace.q).cpu() for trace in self.traces(split, clean=True))
+        return torch.cat(list(found)).numpy()
 
     def check_untold(self) -> None:
         """InapplicableError where the encoder is told what codes would be asked for."""
@@ -134,10 +135,10 @@ class Subject:
         labels = self.data.observations(split).y
         if labels is None or not self.data.classes:
             raise InapplicableError(f"{self.data.name} has no labels (data.classes is null)")
-        return labels[:count].cpu().numpy()
+        return labels.cpu()[self.data.drawn(split, count)].numpy()
 
     def labelled(self, split: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The codes (K, latent) and labels (K,) of the first `count` observations whose label is known.
+        """The codes (K, latent) and labels (K,) of `count` observations whose label is known.
 
         InapplicableError where none is.
         """
@@ -160,7 +161,7 @@ class Subject:
                 if not self.data.attributes
                 else f"the attributes of {self.data.name} are continuous: {', '.join(self.continuous)}"
             )
-        found = self._attributes(split)[:count]
+        found = self._attributes(split)[self.data.drawn(split, count).numpy()]
         columns = {name: found[:, self.data.attribute_names.index(name)] for name in self.levels}
         return {name: np.searchsorted(self.levels[name], column) for name, column in columns.items()}
 
@@ -184,8 +185,9 @@ class Subject:
         return found.cpu().numpy()
 
     def expected(self, split: str, count: int | None = None) -> Expected:
-        """The first `count` observations before values are drawn: what means of p(x|z,c) tend to."""
-        return Expected(self._expected.observations(split), self._expected.values, count)
+        """`count` observations before values are drawn: what means of p(x|z,c) tend to."""
+        twin = self._expected
+        return Expected(twin.observations(split), twin.values, twin.drawn(split, count))
 
     @cached_property
     def _expected(self) -> DataModule:

@@ -4,64 +4,77 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from aelab.core.errors import DataError
 from aelab.core.text import sizes
-from aelab.figures.decoding import check_shape, upright
+from aelab.figures.decoding import Decoder, check_shape
+from aelab.figures.depth import channels_first
 
-Pictures = Tensor | Image.Image | Sequence[Image.Image]
+Pictures = Tensor | np.ndarray | Image.Image | Sequence[Image.Image]
 
 
-def as_tensor(images: Pictures, shape: Sequence[int], resize: bool = False) -> Tensor:
+def as_tensor(
+    images: Pictures,
+    shape: Sequence[int],
+    resize: bool = False,
+    decoder: Decoder = Decoder(),  # noqa: B008
+) -> Tensor:
     """Images as a model of `shape` (C, H, W) takes them: (N, C, H, W), float32 in [0, 1] or uint8 pixels.
 
-    images: a tensor of either kind, with or without N, or PIL images, which become pixels, grey or
-        coloured as the model's are.
+    images: floats in [0, 1], which are taken as they are; uint8 tensors, which are pixels; other whole
+        numbers, and arrays of them, in the decoder's range; with or without N, channels first or last, or
+        none for C = 1. Or PIL images, which become pixels as the decoder has it.
     resize: scale a PIL image of another size until it covers H x W, and cut its centre.
 
     Raises DataError for what is no such thing.
     """
-    if isinstance(images, Tensor):
-        return _checked(images if images.dim() > len(shape) else images[None], shape, resize)
+    if isinstance(images, Tensor | np.ndarray):
+        return _of_numbers(images, tuple(shape), resize, decoder)
     check_shape(shape)
     every = [images] if isinstance(images, Image.Image) else list(images)
     if not every or not all(isinstance(image, Image.Image) for image in every):
-        raise DataError("images are a tensor, a PIL image, or a sequence with at least one PIL image")
-    return torch.from_numpy(np.stack([_pixels(i, image, shape, resize) for i, image in enumerate(every)]))
+        raise DataError(
+            "images are a tensor, an array, a PIL image, or a sequence with at least one PIL image"
+        )
+    pixels = [decoder(image, shape, f"image {i}", resize) for i, image in enumerate(every)]
+    return torch.from_numpy(np.stack(pixels))
 
 
-def _checked(images: Tensor, shape: Sequence[int], resize: bool) -> Tensor:
-    if tuple(images.shape[1:]) != tuple(shape) or len(images) == 0:
+def _of_numbers(
+    images: Tensor | np.ndarray, shape: tuple[int, ...], resize: bool, decoder: Decoder
+) -> Tensor:
+    given, sized = "tensor" if isinstance(images, Tensor) else "array", tuple(images.shape)
+    single = channels_first(sized, shape) is not None
+    order = channels_first(sized if single else sized[1:], shape)
+    if order is None or 0 in sized:
         fit = ", and resize=True is for PIL images" if resize else ""
         raise DataError(
-            f"the tensor is {sizes(images.shape)}, and the model takes one or more of {sizes(shape)}{fit}"
+            f"the {given} is {sizes(sized) or 'a number'}, and the model takes one or more of "
+            f"{sizes(shape)}{fit}"
         )
-    if images.dtype == torch.uint8:
+    numbers = _numbers(images[None] if single else images, given, decoder)
+    return numbers[:, None] if len(order) == 2 else numbers.permute(0, *(axis + 1 for axis in order))
+
+
+def _numbers(images: Tensor | np.ndarray, given: str, decoder: Decoder) -> Tensor:
+    """Numbers (N, ...) as values, float32 in [0, 1], or as pixels, uint8."""
+    if isinstance(images, Tensor) and images.dtype == torch.uint8:
         return images
-    if not images.is_floating_point() or not bool(((images >= 0) & (images <= 1)).all()):
+    array = images.detach().cpu().numpy() if isinstance(images, Tensor) else images
+    if array.dtype.kind not in "buif":
+        raise DataError(f"the {given} holds {array.dtype}: numbers are needed")
+    whole = array.dtype.kind in "iu"
+    if whole and (decoder.range is not None or array.dtype == np.uint8 or array.max() > 1):
+        return torch.from_numpy(decoder.levels(array, f"the {given}"))
+    if whole or not ((array >= 0) & (array <= 1)).all():
+        black, white = decoder.range or (0, 255)
         raise DataError(
-            f"the tensor ({str(images.dtype).removeprefix('torch.')}) is neither of floats in [0, 1] nor of "
-            "uint8 pixels: scale it, or clamp it"
+            f"the {given} ({array.dtype}) is neither of floats in [0, 1] nor of uint8 pixels: scale it, as "
+            f"(x - {black:g}) / {white - black:g}, or clamp it"
         )
-    return images.float()
-
-
-def _pixels(place: int, picture: Image.Image, shape: Sequence[int], resize: bool) -> np.ndarray:
-    channels, height, width = shape
-    try:
-        image = upright(picture, channels)
-    except (ValueError, OSError) as error:
-        raise DataError(f"image {place} cannot be read ({error}): give an 8-bit picture") from error
-    if image.size != (width, height):
-        if not resize:
-            raise DataError(
-                f"image {place} is {image.height}x{image.width}, and the model takes {height}x{width}: "
-                "give that size, or resize=True"
-            )
-        image = ImageOps.fit(image, (width, height))
-    return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
 
 
 def as_images(images: Tensor) -> list[Image.Image]:

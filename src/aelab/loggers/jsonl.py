@@ -1,18 +1,23 @@
 """The run's own metrics: lines of JSON that a resume can cut back to the byte."""
 
+import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from aelab.core.errors import ResumeError
+from aelab.core.errors import ResumeError, RunError
+from aelab.core.untrusted import open_file
 
 METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
+EMPTY = [0, hashlib.sha256().hexdigest()]  # what a checkpoint has seen of a file that was not there yet
+BLOCK = 1 << 20
 
 
 class JsonLines(Logger):
@@ -31,7 +36,8 @@ class JsonLines(Logger):
         self._folder = folder
         self._name = name
         self._run_id = run_id
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, IO[bytes]] = {}
+        self._digests: dict[str, Any] = {}  # of what the files hold, as far as this process has written it
 
     @property
     def name(self) -> str:
@@ -61,26 +67,29 @@ class JsonLines(Logger):
     def log_picture(self, name: str, path: Path, step: int) -> None:
         """Do nothing: the run's folder holds the pictures."""
 
-    def position(self) -> dict[str, int]:
-        """The length of each file in bytes, to be kept in a checkpoint."""
-        return {name: _size(self._folder / name) for name in (METRICS, TIMING)}
+    def position(self) -> dict[str, Any]:
+        """The length of each file in bytes and the SHA-256 of them, to be kept in a checkpoint."""
+        if getattr(rank_zero_only, "rank", 0):
+            return {}
+        return {
+            name: [_size(self._folder / name), self._digest(name).hexdigest()] for name in (METRICS, TIMING)
+        }
 
     @rank_zero_only
-    def truncate(self, position: Mapping[str, int]) -> None:
+    def truncate(self, position: Mapping[str, Any]) -> None:
         """Cut both files back to `position`, and with it whatever a kill left after the checkpoint.
 
         Raises:
-            ResumeError: a file is shorter than the checkpoint saw it; both are then left as they are.
+            ResumeError: a file is shorter than the checkpoint saw it, or begins otherwise; both are then left
+                as they are.
         """
-        lengths = {self._folder / name: position.get(name, 0) for name in (METRICS, TIMING)}
-        for path, length in lengths.items():
-            if not 0 <= length <= _size(path):
-                raise ResumeError(
-                    f"{path} holds {_size(path)} bytes where the checkpoint saw {length}: restore the file."
-                )
-        for path, length in lengths.items():
-            if path.exists():
-                with path.open("r+b") as file:
+        lengths = {
+            name: _checked(self._folder / name, position.get(name, EMPTY)) for name in (METRICS, TIMING)
+        }
+        self._digests.clear()
+        for name, length in lengths.items():
+            if (path := self._folder / name).exists():
+                with open_file(path, "r+b", os.O_RDWR) as file:
                     file.truncate(length)
 
     def finish(self, exit_code: int) -> None:
@@ -95,23 +104,65 @@ class JsonLines(Logger):
         if not metrics:
             return
         if name not in self._files:
-            self._files[name] = (self._folder / name).open("ab")
+            self._files[name] = open_file(self._folder / name, "ab", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         row = {"step": step, **{key: _number(value) for key, value in metrics.items()}}
-        self._files[name].write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        line = json.dumps(row, allow_nan=False).encode() + b"\n"
+        self._digest(name).update(line)
+        self._files[name].write(line)
         self._files[name].flush()
+
+    def _digest(self, name: str) -> Any:
+        """The digest of all that a file holds, which grows with it."""
+        if name not in self._digests:
+            path = self._folder / name
+            self._digests[name] = digest_of_start(path, _size(path))
+        return self._digests[name]
+
+
+def _checked(path: Path, seen: Any) -> int:
+    """The length of what a checkpoint saw of a file, which is still there; ResumeError where it is not."""
+    if not isinstance(seen, list | tuple) or list(map(type, seen)) != [int, str]:
+        raise ResumeError(f"the checkpoint does not say what it saw of {path}: start the run anew")
+    length, digest = seen
+    if not 0 <= length <= _size(path):
+        raise ResumeError(
+            f"{path} holds {_size(path)} bytes where the checkpoint saw {length}: restore the file."
+        )
+    if digest_of_start(path, length).hexdigest() != digest:
+        raise ResumeError(f"{path} was changed since the checkpoint saw it: restore the file, or start anew")
+    return int(length)
+
+
+def digest_of_start(path: Path, length: int) -> Any:
+    """The SHA-256 of the first bytes of a file, which may be missing where these are none."""
+    digest = hashlib.sha256()
+    if not length:
+        return digest
+    with open_file(path) as file:
+        while length > 0 and (block := file.read(min(length, BLOCK))):
+            digest.update(block)
+            length -= len(block)
+    return digest
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a journal, non-finite numbers as floats again; a torn last line is passed over.
 
-    An absent file has no lines.
+    An absent file has no lines. Raises RunError for one that no run wrote.
     """
     if not path.exists():
         return
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
-                yield {key: _value(value) for key, value in json.loads(line).items()}
+                yield _row(line, path)
+
+
+def _row(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        return {key: _value(value) for key, value in json.loads(line).items()}
+    except (ValueError, AttributeError, RecursionError) as damage:
+        raise RunError(f"{path} is damaged ({damage}): restore it") from damage
 
 
 def _number(value: Any) -> float | int | str:

@@ -84,7 +84,8 @@ class Wandb(Tracker[WandbLogger]):
             resume="allow",
             # By default a second run of this process would be logged into the first one.
             reinit="create_new",
-            settings=wandb.Settings(quiet=True, **waits),
+            # The record says which code it was; W&B would send the remote's address with a token in it.
+            settings=wandb.Settings(quiet=True, disable_git=True, **waits),
             **self._filing,
         )
         run.define_metric("trainer/global_step")

@@ -10,57 +10,46 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 
 from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
-from aelab.models.distributions import divergence, has_density, values_described
-
-ACTIVE = 0.01  # variance over observations of the posterior mean of a unit in use
-
-
-class Estimand(Metric):
-    """A metric of a `Trace`, kept as float64 sums over observations.
-
-    quantities: what it may give.
-    """
-
-    full_state_update = False
-    count: Tensor
-
-    def __init__(self, quantities: Sequence[Quantity], **sums: tuple[int, ...]) -> None:
-        super().__init__()
-        self.quantities = tuple(quantities)
-        for name, shape in {"count": (), **sums}.items():
-            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> nn.Module:
-        """Move with the model, but stay in float64 whatever it is cast to."""
-        return super()._apply(lambda sums: sums.to(fn(sums).device), *args, **kwargs)
-
-    def set_dtype(self, dst_type: Any) -> "Estimand":
-        return self
-
+from aelab.metrics.estimand import Estimand
+from aelab.metrics.labels import CLASSIFICATION_ERROR, classification_error
+from aelab.metrics.tokens import PerToken
+from aelab.metrics.units import Units
+from aelab.models.distributions import (
+    Factorised,
+    Independent,
+    Masked,
+    cross_entropy,
+    divergence,
+    has_density,
+    values_described,
+)
 
 ELBO = Quantity("elbo", "nats per observation", True, of_likelihood=True)
 DISTORTION = Quantity("distortion", "nats per observation", False, of_likelihood=True)
 KL = Quantity("kl", "nats per observation")
+CODE_NLL = Quantity("code_nll", "nats per observation", False)
 BITS_PER_DIM = Quantity("bits_per_dim", "bits per value", False, of_likelihood=True)
-EVIDENCE = (ELBO, DISTORTION, KL, BITS_PER_DIM)
+NEEDLE = 10  # times the height of a density that is as wide as a step of the grid
+EVIDENCE = (ELBO, DISTORTION, KL, CODE_NLL, BITS_PER_DIM)
 
 
 def evidence(trace: Trace, bits: float | None = None) -> dict[str, Tensor]:
     """The evidence lower bound of each observation and its two sides, in nats: (B,) each.
 
     distortion: -E_q log p(x|z,c). kl: KL(q(z|x,c) || p(z|c)), the rate. elbo: -(distortion + kl).
-    bits_per_dim: -elbo in bits for each value; a density is charged the `bits` that scaling the values takes
-    away, as log2(256) from grey levels to [0, 1]; left out for real numbers, which have None. All but the
-    distortion are left out for a model without a prior or a posterior with a density; without a posterior
-    the distortion is that of codes of the prior.
+    code_nll: -E_q log p(z|c), what of the rate depends on the prior.
+    bits_per_dim: -elbo in bits for each value; a density is charged `bits`, -log2 of the spacing of the grid
+    that values lie on: log2(255) for grey levels on [0, 1], 0 for black and white; left out for real numbers,
+    which have None. All but the distortion and code_nll are left out for a posterior without a density, and
+    all but the distortion without a prior or a posterior: then it is that of codes of the prior.
 
+    >>> import torch
     >>> from aelab.core.records import Batch
     >>> from aelab.models.distributions import Bernoulli, Gaussian, StandardGaussian
     >>> x, z = torch.ones(2, 4), torch.zeros(2, 3)
@@ -70,25 +59,53 @@ def evidence(trace: Trace, bits: float | None = None) -> dict[str, Tensor]:
     (tensor([1., 1.], dtype=torch.float64), tensor([0., 0.], dtype=torch.float64))
     """
     distortion = -trace.likelihood.log_prob(trace.x).mean(0).double()
-    if trace.posterior is None or trace.prior is None or not has_density(trace.posterior):
+    if trace.posterior is None or trace.prior is None:
         return {"distortion": distortion}
-    kl = divergence(trace.posterior, trace.prior, trace.z, trace.log_q).double()
+    crossed = cross_entropy(trace.posterior, trace.prior, trace.z)
+    found = {"distortion": distortion, "code_nll": crossed.double()}
+    if not has_density(trace.posterior):
+        return found
+    kl = divergence(trace.posterior, trace.prior, trace.z, trace.log_q, crossed).double()
     elbo = -distortion - kl
-    found = {"elbo": elbo, "distortion": distortion, "kl": kl}
+    found |= {"elbo": elbo, "kl": kl}
     return found if bits is None else found | {"bits_per_dim": bits_per_dim(-elbo, trace.likelihood, bits)}
 
 
-def bits_per_dim(nats: Tensor, likelihood: Distribution, scaling: float) -> Tensor:
+def bits_per_dim(nats: Tensor, likelihood: Distribution, grid: float) -> Tensor:
     """The code length of whole observations in nats, as bits for each value that has a likelihood.
 
-    scaling: bits of each value that its scaling took from a density.
+    grid: -log2 of the spacing of its values, by which a density becomes a probability.
 
+    >>> import torch
     >>> from aelab.models.distributions import Bernoulli
-    >>> bits_per_dim(torch.tensor(4 * math.log(2)), Bernoulli(torch.zeros(4)), scaling=8.0)
+    >>> bits_per_dim(torch.tensor(4 * math.log(2)), Bernoulli(torch.zeros(4)), grid=8.0)
     tensor(1.)
     """
     bits = nats / (values_described(likelihood) * math.log(2))
-    return bits if likelihood.support.is_discrete else bits + scaling  # type: ignore[union-attr]
+    return bits if likelihood.support.is_discrete else bits + grid  # type: ignore[union-attr]
+
+
+def narrower_than_grid(likelihood: Distribution, grid: float) -> float:
+    """The share of values whose density, at its mean, is over ten times as high as one that is as wide as a
+    step of the grid that values lie on: no probability of grid points at all; 0 for probabilities.
+
+    grid: -log2 of the spacing of the values.
+
+    >>> import torch
+    >>> from aelab.models.distributions import Gaussian
+    >>> narrower_than_grid(Gaussian(torch.zeros(2), torch.tensor([-2.0, -20.0])), math.log2(255))
+    0.5
+    """
+    if likelihood.support.is_discrete or not isinstance(likelihood, Factorised | Independent | Masked):  # type: ignore[union-attr]
+        return 0.0
+    highest = (grid + math.log2(NEEDLE)) * math.log(2)
+    return float((likelihood.each(likelihood.mean) > highest).double().mean())
+
+
+def _evidence(trace: Trace, bits: float | None) -> dict[str, Tensor]:
+    """The evidence of a trace, which several estimands read."""
+    found: dict[str, Tensor] = trace.once("evidence", lambda: evidence(trace, bits))
+    return found
 
 
 class Measured(Protocol):
@@ -127,44 +144,18 @@ class Means(Estimand):
         return {name: mean for name, mean, defined in means if defined == self.count}
 
 
-ACTIVE_UNITS = Quantity("active_units", "latent dimensions")
+def estimands(units: int, kind: Measured, bits: float | None, codes: int | None = None) -> MetricCollection:
+    """The collection of all estimands, for a model whose codes have so many `units`.
 
-
-class ActiveUnits(Estimand):
-    """The latent dimensions whose posterior mean varies: Var_x E_q[z_i] > 0.01 (Burda et al. 2016,
-    https://arxiv.org/abs/1509.00519)."""
-
-    total: Tensor
-    square: Tensor
-
-    def __init__(self, latent: int, threshold: float = ACTIVE) -> None:
-        super().__init__([ACTIVE_UNITS], total=(latent,), square=(latent,))
-        self.threshold = threshold
-
-    def update(self, trace: Trace) -> None:
-        if trace.posterior is None:
-            return
-        mean = trace.posterior.mean.double()
-        self.count += len(mean)
-        self.total += mean.sum(0)
-        self.square += mean.square().sum(0)
-
-    def compute(self) -> dict[str, Tensor]:
-        if not self.count:
-            return {}
-        variance = self.square / self.count - (self.total / self.count).square()
-        return {"active_units": (variance > self.threshold).sum().double()}
-
-
-def estimands(latent: int, kind: Measured, bits: float | None) -> MetricCollection:
-    """The collection of all estimands, for a model whose codes are vectors of size `latent`.
-
-    kind: of observation. bits: as in `evidence`.
+    kind: of observation. bits: as in `evidence`. codes: entries of its codebook, or None.
     """
+    once = partial(_evidence, bits=bits)
     measures: dict[str, Any] = {
-        "evidence": Means(partial(evidence, bits=bits), EVIDENCE),
+        "evidence": Means(once, EVIDENCE),
         "reconstruction": Means(kind.errors, kind.quantities),
-        "units": ActiveUnits(latent),
+        "units": Units(units, codes=codes),
+        "labels": Means(classification_error, [CLASSIFICATION_ERROR]),
+        "tokens": PerToken(once),
     }
     return MetricCollection(measures, compute_groups=False)
 

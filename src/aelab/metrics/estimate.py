@@ -1,6 +1,6 @@
 """A number with its uncertainty: what every part of an evaluation gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,22 @@ def named(*estimates: Estimate) -> dict[str, Estimate]:
     return {estimate.quantity.name: estimate for estimate in estimates}
 
 
+def served(
+    measures: Mapping[str, Callable[[], Estimate | Iterable[Estimate]]],
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """What the measures give, by the names of quantities, and why some refuse, by their own names."""
+    found: dict[str, Estimate] = {}
+    refused: dict[str, str] = {}
+    for name, measure in measures.items():
+        try:
+            values = measure()
+        except InapplicableError as error:
+            refused[name] = str(error)
+            continue
+        found |= named(values) if isinstance(values, Estimate) else named(*values)
+    return found, refused
+
+
 def mean(values: np.ndarray, quantity: Quantity, note: str = "") -> Estimate:
     """The mean of independent values (N,), with its standard error, in float64.
 
@@ -43,6 +59,19 @@ def mean(values: np.ndarray, quantity: Quantity, note: str = "") -> Estimate:
     values = np.asarray(values, dtype=np.float64)
     error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
     return Estimate(float(values.mean()), quantity, len(values), error, note=note)
+
+
+def ratio(over: np.ndarray, under: np.ndarray, quantity: Quantity, note: str = "") -> Estimate:
+    """The ratio of two sums over independent observations, (N,) each, with the standard error of the delta
+    method.
+
+    >>> found = ratio(np.array([2.0, 4.0]), np.array([1.0, 2.0]), Quantity("cost", "nats per token"))
+    >>> found.value, found.error
+    (2.0, 0.0)
+    """
+    value = float(over.sum() / under.sum())
+    error = mean((over - value * under) / under.mean(), quantity).error
+    return Estimate(value, quantity, len(over), error, note=note)
 
 
 def bootstrap(
@@ -58,12 +87,16 @@ def bootstrap(
 
     statistic: of an index (count,) into the observations, with repetitions where it is resampled.
 
+    One observation has no interval.
+
     >>> bootstrap(lambda index: float(len(index)), 20, Quantity("size", "images")).interval
     (20.0, 20.0)
     """
     from scipy.stats import bootstrap as resampled
 
     every = np.arange(count)
+    if count < 2:
+        return Estimate(float(statistic(every)), quantity, count, note=note)
     low, high = resampled(
         (every,),
         lambda index: statistic(index),
@@ -73,6 +106,9 @@ def bootstrap(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Estimate(float(statistic(every)), quantity, count, interval=(float(low), float(high)), note=note)
+
+
+ROUGH = "the error is rough, and on the large side"  # of a jackknife of what is not smooth
 
 
 def jackknife(

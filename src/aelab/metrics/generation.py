@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import InapplicableError, NonFiniteError
 from aelab.core.quantity import Quantity
-from aelab.metrics.estimate import Estimate, jackknife, mean, named
+from aelab.metrics.estimate import ROUGH, Estimate, jackknife, mean, named
 
 NEAREST = 5
 GROUPS = 10  # that are left out, one after the other, for an error
@@ -40,6 +40,8 @@ def generation(
             raise InapplicableError(
                 f"{len(features)} {name} images are too few to compare: give at least {4 * NEAREST}"
             )
+    if (real == real[:1]).all():
+        raise InapplicableError("all real images have the same features: no distance has a unit")
     if fake_logits is not None and not fake_logits.isfinite().all():
         raise NonFiniteError("the class logits of fake images are not all finite")
     return named(
@@ -142,7 +144,7 @@ def precision_recall(real: Tensor, fake: Tensor, seed: int = 0) -> dict[str, Est
     counts = {PRECISION: len(y), RECALL: len(x), DENSITY: len(y), COVERAGE: len(x)}
     return named(
         *(
-            Estimate(float(value), quantity, count, float(error))
+            Estimate(float(value), quantity, count, float(error), note=ROUGH)
             for (quantity, count), value, error in zip(counts.items(), values, errors, strict=True)
         )
     )
@@ -174,7 +176,7 @@ def classifier_score(logits: Tensor, seed: int = 0, splits: int = 10) -> Estimat
     """The effective number of classes that are told apart, exp E KL(p(y|x) || p(y)): the Inception score's
     formula (Salimans et al. 2016, https://arxiv.org/abs/1606.03498).
 
-    logits: (N, classes). The error is over splits of the samples.
+    logits: (N, classes). The error is that of the infinitesimal jackknife: what each sample adds to the mean.
 
     >>> classifier_score(torch.zeros(20, 3)).value
     1.0
@@ -184,8 +186,10 @@ def classifier_score(logits: Tensor, seed: int = 0, splits: int = 10) -> Estimat
     with _seeded(seed):
         metric = InceptionScore(feature=_given(logits), splits=splits)
         metric.update(logits)
-        value, spread = metric.compute()
-    return Estimate(value.item(), CLASSIFIER_SCORE, len(logits), spread.item() / splits**0.5)
+        value = metric.compute()[0].item()
+    log_p = logits.double().log_softmax(1)
+    told = (log_p.exp() * (log_p - log_p.exp().mean(0).log())).sum(1)  # KL(p(y|x) || p(y)) of each sample
+    return Estimate(value, CLASSIFIER_SCORE, len(logits), value * told.std().item() / len(told) ** 0.5)
 
 
 TWO_SAMPLE_ACCURACY = Quantity("two_sample_accuracy", "fraction")

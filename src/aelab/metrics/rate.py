@@ -20,7 +20,6 @@ from aelab.core.records import Trace
 from aelab.models.distributions import Gaussian, StandardGaussian, has_density
 from aelab.models.distributions.gaussian import twice_to_standard
 
-RATE = Quantity("rate", "nats per observation")
 MUTUAL_INFORMATION = Quantity("mutual_information", "nats per observation")
 TOTAL_CORRELATION = Quantity("total_correlation", "nats per observation")
 MARGINAL_KL = Quantity("marginal_kl", "nats per observation")
@@ -64,7 +63,7 @@ def rate_parts(traces: Callable[[], Iterable[Trace]], codes: int) -> dict[str, T
     if factorised:
         parts["total_correlation"] = log_q - marginals
     if log_p is not None:
-        parts |= {"rate": log_q_own - log_p, "marginal_kl": log_q - log_p}
+        parts |= {"kl": log_q_own - log_p, "marginal_kl": log_q - log_p}
         if factorised and log_p_each is not None:
             parts["dimensionwise_kl"] = marginals - log_p_each.sum(-1)
     return parts

@@ -27,11 +27,13 @@ class Autoencoder(nn.Module):
     decoder: (z, context) -> params. likelihood: params -> p(x|z,c).
     prior: (context, model) -> p(z|c); None where the model has none, as a plain autoencoder.
     corruption: x -> what the encoder sees. conditioner: batch -> context.
+    units, codes: as of its posterior.
     latent: the size of a code, of which the decoder reads `decoded` numbers, from the front; it is asked for
         a model without a posterior alone, which decides it elsewhere.
 
     follows_gradient: whether inference itself differentiates the model, also at validation.
     separable: whether the posterior is a function of the encoder's parameters alone.
+    sizes: of an observation, a whole code and what is known of them, for parts built beside the model.
 
         x ──corruption──▶ encoder ──▶ features ──posterior──▶ q(z|x,c) ──▶ z (S, B, latent)
         context, model ──prior──▶ p(z|c)                                  │
@@ -63,11 +65,14 @@ class Autoencoder(nn.Module):
         self.prior, self.corruption, self.conditioner = prior, corruption, conditioner
         self.latent = check_latent(latent) if posterior is None else posterior.latent
         self.decoded = self.latent if posterior is None else posterior.decoded
+        self.units = self.latent if posterior is None else posterior.units
+        self.codes = None if posterior is None else posterior.codes
+        self.sizes = Sizes(latent=self.latent, layout=(self.latent,))  # `autoencoder` knows more
         self.frozen: tuple[nn.Module, ...] = ()
 
     def freeze(self, slots: Collection[str]) -> None:
         """Keep the parts in these slots as they are: without gradients, and always in evaluation mode."""
-        self.frozen = tuple(getattr(self, slot) for slot in slots)
+        self.frozen = tuple(part for slot in slots if (part := getattr(self, slot)) is not None)
         for part in self.frozen:
             part.requires_grad_(False).eval()
 
@@ -216,14 +221,22 @@ def autoencoder(
     known = replace(known, context=condition.features if condition else 0)
     encoded = encoder and encoder(known)
     inference: Any = encoded and posterior and posterior(encoded.features, known)
-    read = replace(known, latent=inference.decoded, layout=inference.layout) if inference else known
-    return structure(
+    read = known
+    if inference:
+        read = replace(
+            known, latent=inference.decoded, layout=inference.layout,
+            codes=inference.codes, symbols=inference.symbols,
+        )  # fmt: skip
+    whole = replace(read, latent=inference.latent) if inference else known
+    model = structure(
         encoder=encoded,
         posterior=inference,
         decoder=decoder(replace(read, shape=likelihood.parameters_of(known.shape))),
         likelihood=likelihood,
-        prior=prior and prior(replace(read, latent=inference.latent) if inference else known),
+        prior=prior and prior(whole),
         corruption=corruption,
         conditioner=condition,
         latent=latent,
     )
+    model.sizes = whole
+    return model

@@ -18,7 +18,7 @@ from aelab.core.records import Batch, Sizes
 from aelab.models.distributions import Masked
 from aelab.models.networks.mlp import hidden_layers
 
-Labels = int | Sequence[int] | Tensor
+Labels = int | str | Sequence[int | str] | Tensor  # by number or by the name of a class
 Numbers = Sequence[float] | Tensor
 
 QUADRANTS = ("top_left", "top_right", "bottom_left", "bottom_right")
@@ -201,15 +201,19 @@ def _hidden(height: int, width: int, visible: Sequence[str]) -> Tensor:
 
 
 def batch_of(
-    conditioner: Conditioner | None, x: Tensor, y: Labels | None = None, attributes: Numbers | None = None
+    conditioner: Conditioner | None,
+    x: Tensor,
+    y: Labels | None = None,
+    attributes: Numbers | None = None,
+    names: Sequence[str] = (),
 ) -> Batch:
     """Observations (N, *event) with what the model is told of each, by its conditioner.
 
-    y: labels, one for all or one for each. attributes: (A,) for all, or (N, A).
+    y: labels, one for all or for each, by number or by their `names`. attributes: (A,) for all, or (N, A).
     Raises InapplicableError for a condition that the model lacks or was not trained with, and DataError for
     one that it cannot mean.
     """
-    said: dict[str, Any] = {"y": y, "attributes": attributes}
+    said: dict[str, Any] = {"y": numbered(y, names), "attributes": attributes}
     field = None if conditioner is None else conditioner.field
     for name, noun in (("y", "labels"), ("attributes", "attributes")):
         if said[name] is not None and name != field:
@@ -217,6 +221,22 @@ def batch_of(
     if conditioner is None or conditioner.field == "x":
         return Batch(x)
     return Batch(x)._replace(**{conditioner.field: conditioner.told(said[conditioner.field], len(x))})
+
+
+def numbered(y: Labels | None, names: Sequence[str]) -> Labels | None:
+    """Labels as numbers, of which any may be said by the name of its class; DataError for an unknown name.
+
+    >>> numbered(["dog", 0], ["cat", "dog"])
+    [1, 0]
+    """
+    if isinstance(y, str):
+        if y not in names:
+            raise DataError(f"label {y!r} is none of {', '.join(names) or 'numbers'}: give one")
+        return list(names).index(y)
+    if isinstance(y, Sequence):
+        each: Any = [numbered(one, names) if isinstance(one, str) else one for one in y]
+        return each
+    return y
 
 
 def sees_observation(conditioner: Conditioner | None) -> bool:

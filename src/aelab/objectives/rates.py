@@ -1,4 +1,4 @@
-"""Other prices for the rate than a weight: a capacity to meet, a floor for each dimension."""
+"""Other prices for the rate than a weight: a capacity, a floor for each dimension, the prior's share."""
 
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
@@ -59,6 +59,17 @@ class FreeBits(Term):
             )
         rates = kl_divergence(_single(q), _single(p))
         return rates.mean(0).clamp_min(self.floor(trace.step)).sum()
+
+
+class CodeNLL(Term):
+    """-E_q log p(z|c), what of the rate depends on the prior, or what the prior is fitted by in its place;
+    codes need no density of their own."""
+
+    def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
+        required_posterior(trace, "a prior that is fitted to codes")
+        if model.prior is None or trace.prior is None:
+            raise ConfigurationError("a prior is fitted to codes, and the model has none: choose a prior")
+        return model.prior.cost(trace.prior, trace.z, trace.context)
 
 
 def _single(gaussian: Gaussian) -> Gaussian:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aelab.config.recorded import MOST_THREADS
+from aelab.core.environment import Difference, Environment
 from aelab.core.errors import RunError
 from aelab.core.text import printable
-from aelab.reproduction.environment import Difference, Environment
+from aelab.core.untrusted import read_bytes
 from aelab.runs.folder import RunFolder, Status
-
-MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class RecordedRun:
 
     commit: None where the run was not made in a git checkout. version: of aelab.
     patch: what differed from the commit. unrecorded: what differed from it and is not in the patch.
+    continued: where a resume went on by other code, packages or machine.
     """
 
     folder: RunFolder
@@ -27,10 +28,12 @@ class RecordedRun:
     version: str | None
     patch: bytes
     unrecorded: list[str]
+    continued: list[str]
 
     def gaps(self) -> list[Difference]:
-        """The changes of the code that the record lacks, as differences."""
-        return [Difference("uncommitted", name, "not in the record", True) for name in self.unrecorded]
+        """The changes of the code that the record lacks, or that came while it ran, as differences."""
+        lacking = [Difference("uncommitted", name, "not in the record", True) for name in self.unrecorded]
+        return lacking + [Difference("continued", how, "uninterrupted", True) for how in self.continued]
 
 
 def read_recorded_run(path: Path) -> RecordedRun:
@@ -42,8 +45,8 @@ def read_recorded_run(path: Path) -> RecordedRun:
     folder = RunFolder.open(path)
     try:
         record = folder.read()
-        patch = folder.patch.read_bytes() if folder.patch.is_file() else b""
-    except (OSError, RecursionError) as error:
+        patch = read_bytes(folder.patch) if folder.patch.is_file() else b""
+    except OSError as error:
         raise RunError(f"{path} cannot be read ({error}): give a run as it was recorded") from error
     status = record.get("status")
     if status != Status.FINISHED:
@@ -51,6 +54,7 @@ def read_recorded_run(path: Path) -> RecordedRun:
             f"{path} did not finish (its record says {printable(status)}), so there is no result to "
             "compare with: finish it with aelab train resume=FOLDER"
         )
+    folder.check_seals()
     git = _optional(folder, record, "git")
     packages = _object(folder, record, "packages")
     return RecordedRun(
@@ -60,6 +64,11 @@ def read_recorded_run(path: Path) -> RecordedRun:
         version=packages.get("aelab"),
         patch=patch,
         unrecorded=[] if git is None else list(_unrecorded(git, patch)),
+        continued=[
+            printable(f"at step {entry.get('step')} by {', '.join(map(str, entry['differing']))}")
+            for entry in record.get("continued", [])
+            if isinstance(entry.get("differing"), list)
+        ],
     )
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from aelab.core.environment import NONE, Difference
 from aelab.core.terminal import console
 from aelab.core.text import printable
-from aelab.reproduction.environment import NONE, Difference
 from aelab.reproduction.verdict import Agreement, Verdict
 
 

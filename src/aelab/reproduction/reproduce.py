@@ -15,13 +15,14 @@ from omegaconf import DictConfig
 
 import aelab
 from aelab.config.trusted import trusted_settings
+from aelab.core.environment import Difference, Environment, differences
 from aelab.core.errors import AelabError, ConfigurationError, RunError
-from aelab.core.files import claimed, write_json
+from aelab.core.files import new_folder, write_json
 from aelab.core.paths import conf_dir, from_user
 from aelab.core.signals import Signals
 from aelab.core.terminal import result
 from aelab.reproduction.checkout import clean_checkout, diffstat, has_file, repository_with
-from aelab.reproduction.environment import Difference, Environment, check_machine, differences
+from aelab.reproduction.environment import check_machine
 from aelab.reproduction.recorded_run import RecordedRun, environment_of, read_recorded_run
 from aelab.reproduction.report import Reproduction, print_line, show_environment, show_study, show_verdict
 from aelab.reproduction.retraining import TRAINING_PROCESS, CodeTree, retrain
@@ -53,7 +54,7 @@ def main(config: DictConfig) -> None:
 
 def reproduce(paths: list[Path], config: DictConfig, tolerance: Tolerance) -> Verdict:
     """Train all runs again; the worst verdict. One that cannot be reproduced does not stop the others."""
-    outputs = _outputs(from_user(config.outputs))
+    outputs = _outputs(from_user(config.to))
     found: list[Reproduction] = []
     _record(outputs, found, tolerance)
     for path in paths:
@@ -96,10 +97,10 @@ def check(paths: list[Path], config: DictConfig) -> Verdict:
 def _outputs(parent: Path) -> Path:
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        return claimed(parent.resolve())
+        return new_folder(parent.resolve())
     except OSError as error:
         raise ConfigurationError(
-            f"outputs={parent} cannot be written ({error.strerror}): choose a writable folder"
+            f"to={parent} cannot be written ({error.strerror}): choose a writable folder"
         ) from error
 
 
@@ -184,10 +185,10 @@ def _code_tree(recorded: RecordedRun, config: DictConfig) -> Iterator[CodeTree]:
 def _differing(recorded: RecordedRun, config: DictConfig) -> list[Difference]:
     """The differences that are known before anything is trained."""
     torch.set_num_threads(recorded.environment.threads)
-    here = Environment(
-        packages(), hardware(), torch.get_num_threads(), _checksums(recorded.folder, config.data.root)
-    )
-    return [*recorded.gaps(), *differences(recorded.environment, here)]
+    checksums = _checksums(recorded.folder, config.data.root)
+    here = Environment(packages(), hardware(), torch.get_num_threads(), checksums)
+    unknown = [] if checksums else [Difference("data", "recorded", "not checked", matters=True)]
+    return [*recorded.gaps(), *unknown, *differences(recorded.environment, here)]
 
 
 def _checksums(folder: RunFolder, root: str | None) -> dict[str, str] | None:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 import aelab
 from aelab.core.errors import AelabError
 from aelab.core.signals import Signals
+from aelab.runs.find import run_as
 from aelab.runs.fit import CHECKPOINT, RUN, quieten
 from aelab.runs.folder import Run
 from aelab.runs.train import take_part, train
@@ -32,7 +33,9 @@ def main() -> None:
     try:
         with Signals() as signals:
             if RUN in os.environ:
-                take_part(Run.reopen(Path(os.environ[RUN])), os.environ.get(CHECKPOINT), signals)
+                take_part(
+                    run_as(Run.planned(config), Path(os.environ[RUN])), os.environ.get(CHECKPOINT), signals
+                )
             else:
                 train(config, signals)
     except AelabError as error:

@@ -1,5 +1,6 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,17 +10,19 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.distributions import constraints
 
 from aelab.cluster.devices import check_accelerator, processes
 from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
+from aelab.core.memory import enough_memory
 from aelab.core.records import Batch
 from aelab.core.text import sentence
-from aelab.data.kinds import Kind
 from aelab.data.module import DataModule
 from aelab.data.preloaded import preload, with_preloaded
 from aelab.metrics.estimands import estimands
 from aelab.models import Autoencoder
+from aelab.runs.data import check_same_data
 from aelab.runs.model import take_over
 from aelab.training.base import Training
 from aelab.training.callbacks.pictures import pictures
@@ -59,22 +62,10 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
     if not 0 <= config.seed < 2**32:
         raise ConfigurationError(f"seed={config.seed}: a seed lies between 0 and {2**32 - 1}")
     seed_everything(config.seed, verbose=False)
-    model = construct(config.model, "model")
-    training = construct(
-        config.training,
-        "training",
-        model=model,
-        objective=construct(config.objective, "objective"),
-        optimizer=construct(config.optimizer, "optimizer"),
-        lr_schedule=construct(config.lr_schedule, "lr_schedule"),
-        measures=partial(estimands, model.latent, data.kind, data.values.bits),
-    )
-    prior = training.model.prior
-    if prior is not None and prior.examples:
-        prior.initialise(data.train_examples(prior.examples).x)
-    if not resumes:
-        take_over(model, config.start)
-    model.freeze(config.start.frozen)
+    with enough_memory():
+        training = _training(config, data)
+    model = training.model
+    _start(config, training, data, resumes)
     if training.model.follows_gradient and config.trainer.inference_mode:
         raise ConfigurationError(
             "structure=hamiltonian follows a gradient at validation too: leave out trainer.inference_mode"
@@ -87,9 +78,39 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
             model.conditioner.check(data.known(split))
     examples = data.val_examples(2)
     _check_support(training.model, data, examples)
-    two = _try(training, examples, config.monitor.metric)
-    _draw(training.model, data.kind, examples)
+    with nullcontext() if config.training.compile else enough_memory():
+        two = _try(training, examples, config.monitor.metric)
+    _draw(training.model, data, examples)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
+
+
+def _training(config: DictConfig, data: DataModule) -> Training:
+    """The model and how it is trained."""
+    model = construct(config.model, "model")
+    made: Training = construct(
+        config.training,
+        "training",
+        model=model,
+        objective=construct(config.objective, "objective", sizes=model.sizes),
+        optimizer=construct(config.optimizer, "optimizer"),
+        lr_schedule=construct(config.lr_schedule, "lr_schedule"),
+        measures=partial(estimands, model.units, data.kind, data.values.bits, model.codes),
+    )
+    return made
+
+
+def _start(config: DictConfig, training: Training, data: DataModule, resumes: bool) -> None:
+    """Give a training what it begins from, of its data and of `start.run`, and freeze what stays so."""
+    model, prior = training.model, training.model.prior
+    if prior is not None and prior.examples:
+        prior.initialise(data.train_examples(prior.examples).x)
+    if not resumes:
+        take_over(model, config.start)
+    model.freeze(config.start.frozen)
+    if training.of_same_data and config.start.run is not None:
+        check_same_data(config, data)
+    if not resumes:
+        training.begin(data.train_examples, processes(config.trainer))
 
 
 def data_module(config: DictConfig) -> DataModule:
@@ -116,6 +137,7 @@ def _check_shards(config: DictConfig, training: Training) -> None:
         "callback=ema": any(isinstance(callback, WeightAveraging) for callback in callbacks),
         "objective/penalty": any(not term.reads_codes for term in training.objective.terms.values()),
         "an objective with parameters of its own": len(training.groups()) > 1,
+        "a codebook, which moves after each step,": training.followers,
         "training.gradient_clip_val": training.clip,
         "training.compile": config.training.compile,
         "trainer.inference_mode": config.trainer.inference_mode,
@@ -132,7 +154,26 @@ def _check_shards(config: DictConfig, training: Training) -> None:
 @torch.no_grad()
 def _check_support(model: Autoencoder, data: DataModule, batch: Batch) -> None:
     """Refuse a likelihood that is of other values than the data may have."""
+    if model.corruption is not None and not data.kind.measurable:
+        raise ConfigurationError(
+            f"values of {data.kind.nouns} are names, to which no noise is added: choose corruption=none"
+        )
     likelihood = model(batch).likelihood
+    if not data.kind.describes(likelihood):
+        raise ConfigurationError(
+            f"the likelihood is not of {data.kind.nouns}, which {data.name} holds: leave it as "
+            f"data={data.name} chooses it"
+        )
+    if not data.kind.measurable:
+        return
+    counts = likelihood.support is constraints.nonnegative_integer
+    if counts or data.values.whole:
+        if counts and not data.values.whole:
+            raise ConfigurationError(
+                f"the likelihood is of counts, whole numbers from 0, and {data.kind.nouns} of {data.name} "
+                "hold other values: data=counts or cells, or values=counts, would work"
+            )
+        return
     ends = (torch.full_like(batch.x, end) for end in data.bounds or (-0.5, 1.5))
     if not all(bool(likelihood.support.check(x).all()) for x in ends):
         has = "any real numbers" if data.bounds is None else f"numbers in {list(data.bounds)}"
@@ -143,10 +184,10 @@ def _check_support(model: Autoencoder, data: DataModule, batch: Batch) -> None:
 
 
 @torch.no_grad()
-def _draw(model: Autoencoder, kind: Kind, batch: Batch) -> None:
+def _draw(model: Autoencoder, data: DataModule, batch: Batch) -> None:
     """Draw each picture once, small, so that what cannot be shown is refused."""
     model.eval()
-    for _ in pictures(model, kind, batch, columns=2):
+    for _ in pictures(model, data.kind, batch, 2, data.class_names):
         pass
     model.train()
 

@@ -7,10 +7,22 @@ from omegaconf import DictConfig
 
 from aelab.config.construct import construct_recorded
 from aelab.config.trusted import published_mirrors
-from aelab.core.errors import DataError, RunError
+from aelab.core.errors import ConfigurationError, DataError, RunError
 from aelab.core.paths import from_user
 from aelab.data.module import DataModule
 from aelab.runs.folder import Run
+
+# Options of data that say how a training reads them, not what they are.
+OF_A_TRAINING = (
+    "root",
+    "source",
+    "batch_size",
+    "eval_batch_size",
+    "seed",
+    "labelled",
+    "labelled_seed",
+    "labelled_share",
+)
 
 
 def placed(settings: DictConfig, root: str | None = None, conf: Path | None = None) -> DictConfig:
@@ -53,6 +65,12 @@ def data_of(run: Run, root: str | None = None) -> DataModule:
     Raises RunError for others than it was trained on, and DataError as `placed` and `opened` do.
     """
     data = opened(placed(run.settings, root))
+    check_same(run, data)
+    return data
+
+
+def check_same(run: Run, data: DataModule) -> None:
+    """RunError for other data than a run was trained on, or a record that has none."""
     known = run.folder.read().get("data", {})
     if not isinstance(known, dict):
         raise RunError(f"{run.folder.record} has no data of a run under `data`: restore it")
@@ -62,4 +80,27 @@ def data_of(run: Run, root: str | None = None) -> DataModule:
             f"the data at hand are not those that {run.folder.path} was trained on (checksums "
             f"{data.checksums}, recorded {checksums}): give the same with data.root=FOLDER"
         )
-    return data
+    counts = known.get("observations", data.counts)
+    if counts != data.counts:
+        raise RunError(
+            f"the data at hand are not those that {run.folder.path} was trained on (observations "
+            f"{data.counts}, recorded {counts}): restore the files"
+        )
+
+
+def check_same_data(settings: DictConfig, data: DataModule) -> None:
+    """Raise ConfigurationError for other data than those of `start.run`, or for others of their splits."""
+    run = Run.open(Path(settings.start.run))
+    for key, theirs in run.settings.data.items():
+        ours = settings.data.get(key)
+        if key not in OF_A_TRAINING and ours != theirs:
+            raise ConfigurationError(
+                f"data.{key} is {theirs} in {run.folder.path}, and {ours} here: a second stage is of the "
+                "codes of the same data, so give the same"
+            )
+    known = run.folder.read().get("data") or {}
+    if known.get("checksums", data.checksums) != data.checksums:
+        raise ConfigurationError(
+            f"the data at hand have other checksums than those that {run.folder.path} was trained on: a "
+            "second stage is of the codes of the same data, so give the same with data.root=FOLDER"
+        )

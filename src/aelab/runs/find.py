@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import Any
 
-from aelab.config.identity import without_seed
-from aelab.core.errors import AelabError, ConfigurationError
+from aelab.config.identity import fingerprint, without_seed
+from aelab.config.recorded import recorded_settings
+from aelab.core.errors import AelabError, ConfigurationError, RunError
 from aelab.core.paths import from_user
 from aelab.runs.folder import Run, RunFolder, Status
 
@@ -68,11 +70,22 @@ def runs_like(planned: Run) -> Iterator[Run]:
 def run_like(planned: Run, folder: RunFolder) -> Run | None:
     """The run in a folder, if it is of the planned one's configuration; None also where it cannot be read."""
     with suppress(AelabError):
-        # The record says it first, which is quick, and the configuration, which a resume builds, is asked.
-        if folder.read().get("fingerprint") == planned.fingerprint:
-            run = Run.reopen(folder.path)
-            return run if run.fingerprint == planned.fingerprint else None
+        if folder.read().get("fingerprint") == planned.fingerprint:  # which is quick, and asked again below
+            return run_as(planned, folder.path)
     return None
+
+
+def run_as(planned: Run, path: Path) -> Run:
+    """The planned run in the folder that was made for it; what its parts are, the plan says.
+
+    Raises RunError where the folder is of another configuration, or as `RunFolder.open` does.
+    """
+    folder = RunFolder.open(path)
+    if fingerprint(recorded_settings(folder.config)) != planned.fingerprint:
+        raise RunError(
+            f"{path} is of another configuration than the command line's: start all processes alike"
+        )
+    return replace(planned, folder=folder)
 
 
 MOST = 4  # peers that are looked at

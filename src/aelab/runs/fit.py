@@ -6,17 +6,19 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ProgressBar
 
 from aelab.cluster import ranks
+from aelab.cluster.claims import ClaimedError, claimed
 from aelab.cluster.rendezvous import Rendezvous
 from aelab.config.construct import construct
+from aelab.core.errors import ResumeError
 from aelab.core.signals import Signals, Terminated
 from aelab.data.module import DataModule
 from aelab.loggers import Tracker
@@ -24,6 +26,8 @@ from aelab.loggers.jsonl import JsonLines
 from aelab.runs.build import Parts, lightning_part, make_trainer
 from aelab.runs.folder import Run, RunFolder, Status
 from aelab.runs.report import report
+from aelab.training.callbacks.critic_alarms import CriticAlarms
+from aelab.training.callbacks.dead_codes import DeadCodes
 from aelab.training.callbacks.pictures import Pictures
 from aelab.training.callbacks.progress import progress
 from aelab.training.callbacks.resume import Best, ResumePoints
@@ -90,6 +94,8 @@ def trainer_of(
         *more,
         Pictures(folder.pictures, **config.pictures),
         *(lightning_part(node, f"callbacks.{key}") for key, node in (config.get("callbacks") or {}).items()),
+        DeadCodes(),
+        CriticAlarms(lambda raised: folder.update(alarms={**raised, **folder.read().get("alarms", {})})),
         Best(folder.checkpoints, **config.monitor),
         ResumePoints(folder.checkpoints, run.fingerprint, journal, signals, **config.resume_points),
     ]
@@ -99,12 +105,34 @@ def trainer_of(
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), ranks.cluster_environment()],
         default_root_dir=folder.path,
-        enable_progress_bar=isinstance(bar, ProgressBar),
+        enable_progress_bar=False,
     )
 
 
 def _trackers(trainer: Trainer) -> list[Tracker[Any]]:
     return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
+
+
+@contextmanager
+def owned(folder: RunFolder) -> Iterator[None]:
+    """A context in which the run is this process's alone, also against others that begin at this moment.
+
+    Raises ResumeError where another process has it, or the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(claimed(folder.path / ".lock"))
+        except ClaimedError as error:
+            process = folder.read().get("process") or {}
+            raise ResumeError(
+                f"{folder.path} is being run by another process ({process.get('pid')} on "
+                f"{process.get('host')}): wait for it or end it"
+            ) from error
+        except OSError as error:
+            raise ResumeError(
+                f"{folder.path} cannot be written ({error.strerror}): continue a copy in a writable folder"
+            ) from error
+        yield
 
 
 @contextmanager
@@ -137,7 +165,8 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None
         status, code = Status.FINISHED, 0
     except Terminated as signal:
         status, code = Status.KILLED, int(signal.code or 0)
-        print(f"stopped by signal {signal.signum}: {advice}", file=sys.stderr)
+        stopped = "interrupted" if signal.signum == SIGINT else f"stopped by signal {signal.signum}"
+        print(f"{stopped}: {advice}", file=sys.stderr)
         raise
     except Pruned as reason:
         status, code, error = Status.PRUNED, 0, str(reason)
@@ -147,7 +176,8 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None
         raise
     finally:
         if trainer.is_global_zero:
-            folder.update(status=status, exit_code=code, error=error)
+            with suppress(OSError) if status is not Status.FINISHED else nullcontext():
+                folder.end(status, exit_code=code, error=error)
             for tracker in _trackers(trainer):
                 if status is Status.FINISHED and folder.best.exists():
                     tracker.keep_model([folder.config, folder.record, folder.best])

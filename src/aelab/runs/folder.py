@@ -1,7 +1,5 @@
 """One run and its folder: the source of truth, of which every tracker is only a view."""
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,12 +11,13 @@ from omegaconf import DictConfig
 
 from aelab.cluster.processes import alive, this_process
 from aelab.config.identity import fingerprint
-from aelab.config.recorded import BEST, CONFIG, recorded_settings
+from aelab.config.recorded import BEST, CONFIG, NUMBER, recorded_facts
 from aelab.config.trusted import trusted_settings
 from aelab.core.checks import is_number
 from aelab.core.errors import ConfigurationError, ResumeError, RunError
-from aelab.core.files import claimed, write_json
+from aelab.core.files import folder_name, new_folder, overwrite_sealed, write_sealed
 from aelab.core.paths import from_user
+from aelab.core.untrusted import check_folder, sealed_object, sha256_of
 
 
 class Status(StrEnum):
@@ -34,7 +33,7 @@ class Status(StrEnum):
     PRUNED = "pruned"
 
 
-NUMBER = int | float | None  # of a record: what was not finite is null
+SEALED = (CONFIG, "changes.patch", "metrics.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +55,10 @@ class RunFolder:
         Raises:
             ConfigurationError: `root` cannot be written, or `name` has neither letter nor digit.
         """
-        parent = from_user(root).resolve() / _sanitised(name)
+        parent = from_user(root).resolve() / folder_name(name)
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            run = cls(claimed(parent))
+            run = cls(new_folder(parent))
             for folder in (run.checkpoints, run.pictures, run.trackers):
                 folder.mkdir()
             run.update(status=Status.RUNNING, process=this_process())
@@ -71,22 +70,24 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The existing run at `path`.
+        """The existing run at `path`, which may come from anywhere.
 
         Raises:
-            RunError: `path` is no run's folder; where it is a folder of runs, or a pattern, one is named.
+            RunError: `path` is no run's folder; for a folder of runs, or a pattern, one is named. Or it
+                holds links, through which something else would be written.
         """
         run = cls(from_user(path).resolve())
         if not run.record.is_file():
             below = next(_records_below(run.path), None)
             fit = "one that a run made" if below is None else f"a single one, as {below.parent}"
             raise RunError(f"{path} is no run folder (it has no record.json): give {fit}.")
+        check_folder(run.path)
         return run
 
     @classmethod
     def named(cls, root: Path, name: str) -> list[Self]:
         """The runs that `create` made of this root and name, the newest first."""
-        made = (from_user(root).resolve() / _sanitised(name)).glob("*/record.json")
+        made = (from_user(root).resolve() / folder_name(name)).glob("*/record.json")
         return [cls(record.parent) for record in sorted(made, reverse=True)]
 
     @property
@@ -141,7 +142,7 @@ class RunFolder:
 
     def evaluation(self, suite: str) -> Path:
         """The folder of a suite's tables and figures."""
-        return self.path / "evaluation" / _sanitised(suite)
+        return self.path / "evaluation" / folder_name(suite)
 
     @property
     def trackers(self) -> Path:
@@ -152,16 +153,41 @@ class RunFolder:
         """The record.
 
         Raises:
-            RunError: record.json is damaged.
+            RunError: record.json is damaged, or has what no run writes.
         """
-        return _object(self.record)
+        return recorded_facts(self.record)
 
     def update(self, **fields: Any) -> None:
         """Merge `fields` into the record, top level only; NaN and infinities become null.
 
         A reader, and a process killed at any point, sees the record before or after, never between.
         """
-        write_json(self.record, (self.read() if self.record.exists() else {}) | fields)
+        write_sealed(self.record, (self.read() if self.record.exists() else {}) | fields)
+
+    def end(self, status: Status, **fields: Any) -> None:
+        """Record how the run ended, and seal its journal; the status alone, in place, on a full disk.
+
+        Raises OSError in that case; a run that could not record what it found has failed.
+        """
+        try:
+            self.update(status=status, **fields)
+            self.seal(self.metrics)
+        except OSError:
+            failed = Status.FAILED if status is Status.FINISHED else status
+            overwrite_sealed(self.record, self.read() | {"status": failed})
+            raise
+
+    def seal(self, *paths: Path) -> None:
+        """Put digests of files of the run that are there, by name, into its record, beside those before."""
+        seals = {path.name: sha256_of(path) for path in paths if path.exists()}
+        self.update(files=self.read().get("files", {}) | seals)
+
+    def check_seals(self) -> None:
+        """RunError for a file that is not what the run has sealed."""
+        for name, digest in self.read().get("files", {}).items():
+            path = self.path / name
+            if name in SEALED and path.exists() and sha256_of(path) != digest:
+                raise RunError(f"{path} was changed since the run wrote it: restore it")
 
     def read_evaluations(self) -> dict[str, Any]:
         """What evaluations found, by suite; empty before the first.
@@ -169,7 +195,7 @@ class RunFolder:
         Raises:
             RunError: evaluation.json is damaged.
         """
-        return _object(self.evaluations) if self.evaluations.exists() else {}
+        return sealed_object(self.evaluations) if self.evaluations.exists() else {}
 
     def suite(self, name: str) -> dict[str, Any]:
         """What one suite found; empty before it was evaluated.
@@ -200,7 +226,7 @@ class RunFolder:
 
     def update_evaluations(self, **suites: Any) -> None:
         """Put what suites found in the place of what they found before, as `update` does."""
-        write_json(self.evaluations, self.read_evaluations() | suites)
+        write_sealed(self.evaluations, self.read_evaluations() | suites)
 
     def resume(self) -> None:
         """Make the run this process's own, with status `RUNNING`.
@@ -214,7 +240,8 @@ class RunFolder:
                 f"{self.path} is still being run by process {process.get('pid')} on {process.get('host')}: "
                 f"wait for it or end it; if its machine is gone, write killed for running in {self.record}."
             )
-        self.update(status=Status.RUNNING, process=this_process())
+        files = {k: v for k, v in self.read().get("files", {}).items() if k != self.metrics.name}
+        self.update(status=Status.RUNNING, process=this_process(), files=files)
 
     @property
     def status(self) -> Status:
@@ -264,33 +291,8 @@ class Run:
         settings = trusted_settings(folder.config, conf)
         return cls(folder, settings, fingerprint(settings))
 
-    @classmethod
-    def reopen(cls, path: Path) -> Self:
-        """The user's own run in a folder, to be trained on, which may name any parts; RunError for none."""
-        folder = RunFolder.open(path)
-        settings = recorded_settings(folder.config)
-        return cls(folder, settings, fingerprint(settings))
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as damage:
-        raise RunError(f"{path} is damaged ({damage}): restore it, or start a new run.") from damage
-    if not isinstance(found, dict):
-        raise RunError(f"{path} holds no JSON object: restore it, or start a new run.")
-    return found
-
 
 def _records_below(place: Path) -> Iterator[Path]:
     """Records of runs close below a folder, or below those that a pattern means."""
     near = (f"{place}/{between}record.json" for between in ("", "*/", "*/*/"))
     return (Path(found) for pattern in near for found in sorted(glob(pattern)))  # noqa: PTH207  # absolute
-
-
-def _sanitised(name: str) -> str:
-    # 200 bytes leave room below the 255 that file systems allow; a cut character is dropped whole.
-    kept = re.sub(r"[^\w.+=,-]+", "-", name).encode()[:200].decode(errors="ignore").strip(".-")
-    if not re.search(r"[^\W_]", kept):
-        raise ConfigurationError(f"The run's name {name!r} makes no folder name: give it a letter or digit.")
-    return kept

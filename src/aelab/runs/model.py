@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from aelab.config.construct import construct_recorded
 from aelab.config.start import digest_of
 from aelab.core.errors import ConfigurationError, RunError
+from aelab.core.memory import enough_memory
 from aelab.models import Autoencoder
 from aelab.runs.folder import Run, RunFolder
 from aelab.training.checkpoints import load, resume_points, usable
 
+WEIGHTS = "model.safetensors"  # of a bundle, in the place of checkpoints
 RESUME_POINTS = "ResumePoints"  # the name under which Lightning keeps that callback's state
 
 
@@ -23,22 +25,48 @@ def model_of(run: Run) -> Autoencoder:
 
     Raises RunError without a usable checkpoint, or for one that belongs to another model.
     """
-    path = checkpoint_of(run.folder)
-    if path != run.folder.best:
-        print(f"warning: {run.folder.best} is missing or damaged: {path.name} is taken", file=sys.stderr)
-    checkpoint = load(path)
+    bundled = run.folder.path / WEIGHTS
+    path = bundled if bundled.is_file() else checkpoint_of(run.folder)
     try:
-        state = checkpoint["state_dict"]
-        weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
-        model = construct_recorded(run.settings.model, "model")
+        weights, trained_as = _bundled(path) if path == bundled else _kept(path, run.folder.best)
+        if trained_as != run.fingerprint:
+            raise RunError(
+                f"{path} belongs to another configuration than {run.folder.config}: restore either"
+            )
+        with enough_memory():
+            model = construct_recorded(run.settings.model, "model")
         model.load_state_dict(weights)
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise RunError(
             f"{path} holds the weights of another model than {run.folder.config} describes: restore either"
         ) from error
-    if fingerprint_in(checkpoint) != run.fingerprint or not isinstance(model, Autoencoder):
-        raise RunError(f"{path} belongs to another configuration than {run.folder.config}: restore either")
+    if not isinstance(model, Autoencoder):
+        raise RunError(f"{run.folder.config} describes no model as its model: restore it")
     return model.eval().requires_grad_(False)
+
+
+def _kept(path: Path, best: Path) -> tuple[dict[str, Tensor], str | None]:
+    """The model's weights in a checkpoint, and the fingerprint of their configuration."""
+    if path != best:
+        print(f"warning: {best} is missing or damaged: {path.name} is taken", file=sys.stderr)
+    checkpoint = load(path)
+    state = checkpoint["state_dict"]
+    weights = {name.removeprefix("model."): w for name, w in state.items() if name.startswith("model.")}
+    return weights, fingerprint_in(checkpoint)
+
+
+def _bundled(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """The same of a bundle, which holds no checkpoint."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise ConfigurationError(f"{path} needs safetensors: pip install safetensors") from error
+    try:
+        with safe_open(path, "pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return weights, (file.metadata() or {}).get("fingerprint")
+    except SafetensorError as damage:
+        raise RunError(f"{path} is damaged ({damage}): fetch it again") from damage
 
 
 def checkpoint_of(folder: RunFolder) -> Path:
@@ -72,7 +100,8 @@ def take_over(model: Autoencoder, start: DictConfig) -> None:
     for slot in start.parts:
         prefix = f"model.{slot}."
         weights = {k.removeprefix(prefix): w for k, w in state.items() if k.startswith(prefix)}
-        _load(getattr(model, slot), weights, f"start.parts: the {slot} of {start.run}")
+        if (part := getattr(model, slot)) is not None:
+            _load(part, weights, f"start.parts: the {slot} of {start.run}")
 
 
 def weights_of(start: DictConfig) -> Path:

@@ -1,6 +1,7 @@
 """What a run's record says of the code, the packages and the machine; never the environment."""
 
 import functools
+import hashlib
 import json
 import os
 import platform
@@ -9,11 +10,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from aelab.core.environment import Environment, differences
 from aelab.core.errors import ConfigurationError
+from aelab.core.memory import memory
+from aelab.core.paths import conf_dir
+from aelab.core.text import SECRET_SETTING, has_key, printable
 
 LARGEST_UNTRACKED = 1_000_000
 """Bytes above which an untracked file is named in the record instead of copied into the patch."""
@@ -25,17 +31,21 @@ def git_state(start: Path) -> dict[str, Any] | None:
     commit: the full hash, None before the first commit.  branch: None where HEAD is detached.
     dirty: whether anything that is not ignored differs from the commit.
     remote: the address of `origin`, else of the first remote, without credentials; None without one.
-    left_out: what `changes_patch` omits: untracked files above 1 MB or unreadable, and nested repositories.
+    left_out: what `changes_patch` omits: untracked files above 1 MB or unreadable, nested repositories, and
+        changed files that hold a secret.
+    secrets: those, and untracked files that usually hold some, as .env, which it omits too.
     """
     top = top_of(start)
     if top is None:
         return None
+    secrets = _secrets(top)
     return {
         "commit": _ask(top, "rev-parse", "--verify", "--quiet", "HEAD"),
         "branch": _ask(top, "symbolic-ref", "--short", "--quiet", "HEAD"),
         "dirty": bool(git(top, "status", "--porcelain", "--untracked-files=normal")),
         "remote": _remote(top),
-        "left_out": _left_out(top),
+        "left_out": [*_left_out(top), *(name for name in secrets if not is_secret_name(name))],
+        "secrets": secrets,
     }
 
 
@@ -54,11 +64,44 @@ def changes_patch(start: Path) -> bytes:
         return b""
     with tempfile.TemporaryDirectory() as scratch:
         private = _private_store(top, Path(scratch))
-        excluded = [f":(exclude,literal){name}" for name in _left_out(top)]
+        excluded = [f":(exclude,literal){name}" for name in (*_left_out(top), *_secrets(top))]
         pathspec = os.fsencode("\0".join([".", *excluded]))
         git(top, "add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul", env=private, feed=pathspec)
         options = ("--cached", "--binary", "--no-renames", "--no-ext-diff", "--no-textconv")
         return git(top, "diff-index", *options, _base(top), env=private)
+
+
+@functools.cache
+def source() -> str:
+    """The SHA-256 of the project's own code and configurations, as this process first found them."""
+    digest = hashlib.sha256()
+    for folder, kind in ((Path(__file__).parents[1], "*.py"), (conf_dir(), "*.yaml")):
+        for path in sorted(folder.rglob(kind)):
+            digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def continued_otherwise(record: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What differs between a record and what is here and can change the bits, in words.
+
+    here: git, source, packages and hardware, as records have them.
+    """
+    found = []
+    if record.get("source") != here["source"]:
+        commits = [(side.get("git") or {}).get("commit") for side in (record, here)]
+        found.append(f"code {_short(commits[0])} -> {_short(commits[1])}")
+    before, now = (Environment(side["packages"], side["hardware"], 0) for side in (_sides(record), here))
+    differing = [item for item in differences(before, now) if item.matters]
+    return found + [f"{item.what} {item.recorded} -> {item.here}" for item in differing]
+
+
+def _sides(record: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {key: record.get(key) for key in ("packages", "hardware")}
+    return {key: side if isinstance(side, dict) else {} for key, side in sides.items()}
+
+
+def _short(commit: Any) -> str:
+    return printable(str(commit)[:10]) if commit else "without a commit"
 
 
 @functools.cache
@@ -78,7 +121,7 @@ def hardware() -> dict[str, Any]:
         "python": platform.python_version(),
         "cpu": _cpu_model(),
         "cpu_count": os.cpu_count(),
-        "memory": _memory(),
+        "memory": memory(),
         "gpus": devices or (["Apple GPU"] if torch.backends.mps.is_available() else []),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
@@ -150,8 +193,42 @@ def _internal(top: Path, name: str) -> Path:
 
 
 def _left_out(top: Path) -> list[str]:
-    listed = git(top, "ls-files", "--others", "--exclude-standard", "-z")
-    return [name for name in os.fsdecode(listed).split("\0") if name and not _portable(top / name)]
+    untracked = _names(top, "ls-files", "--others", "--exclude-standard")
+    return [name for name in untracked if not _portable(top / name)]
+
+
+def _names(top: Path, command: str, *options: str) -> list[str]:
+    """The files that a command of git's lists."""
+    return [name for name in os.fsdecode(git(top, command, "-z", *options)).split("\0") if name]
+
+
+SECRET_NAMES = re.compile(
+    r"(?i)(.*/)?(\.env(\..*)?|[^/]*\.env|[._]?netrc|\.pypirc|\.npmrc|\.git-credentials|\.htpasswd|kubeconfig"
+    r"|id_(rsa|dsa|ecdsa|ed25519)[^/]*|[^/]*\.(pem|key|p12|pfx|jks|kdbx|keystore|ppk)"
+    r"|[^/]*(credentials?|secrets?|token|api[_-]?keys?)(\.(ya?ml|json|toml|ini|txt|cfg))?)"
+    r"|(.*/)?\.(ssh|aws|gnupg|kube|azure)/.*"
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether files of a name, relative to a repository, usually hold secrets."""
+    return SECRET_NAMES.fullmatch(name) is not None
+
+
+def _secrets(top: Path) -> list[str]:
+    """Untracked files that usually hold secrets, and changed ones that hold one by their content."""
+    untracked = _names(top, "ls-files", "--others", "--exclude-standard")
+    changed = _names(top, "diff", "--name-only", "--no-renames", _base(top))
+    holding = [name for name in (*untracked, *changed) if _holds_secret(top / name)]
+    return list(dict.fromkeys([*filter(is_secret_name, untracked), *holding]))
+
+
+def _holds_secret(path: Path) -> bool:
+    if path.is_symlink() or not _portable(path):
+        return False
+    text = path.read_bytes().decode(errors="replace")
+    settings = path.suffix in (".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".txt", ".sh", "")
+    return has_key(text) or (settings and bool(SECRET_SETTING.search(text)))
 
 
 def _portable(path: Path) -> bool:
@@ -181,10 +258,3 @@ def _cpu_model() -> str:
         return platform.processor()
     model = re.search(r"^model name\s*:\s*(.+)$", lines, re.MULTILINE)
     return model.group(1).strip() if model else platform.processor()
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None

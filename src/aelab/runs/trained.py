@@ -25,9 +25,9 @@ from aelab.models.conditions import Labels, Numbers, batch_of, sees_observation
 from aelab.models.distributions.divergence import space
 from aelab.models.distributions.spherical import spherical as on_the_arc
 from aelab.runs.folder import Run
+from aelab.runs.jobs import BLOCK, Jobs
 from aelab.runs.model import model_of
 
-BLOCK = 500  # observations that pass at once, whatever their number
 Given = Any  # observations as a user has them: what the run's `Kind` parses
 
 
@@ -51,15 +51,16 @@ def _loaded(run: Run, device: str | None) -> "Trained":
         kind = construct_recorded(run.settings.data.kind, "data.kind")
         values = construct_recorded(run.settings.data["values"], "data.values")
         kind.check(shape, run.settings.data.bounds)
+        names = tuple(map(str, run.settings.data.get("class_names") or ()))
         values.load(run.folder.read().get("values", {}))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         what = f"{run.folder.config} or {run.folder.record.name} does not say what the model takes"
         raise RunError(f"{what} ({error}): restore it") from error
-    return Trained(model, run, shape, kind, values, place)
+    return Trained(model, run, shape, kind, values, place, names)
 
 
 @dataclass(frozen=True, repr=False)
-class Trained:
+class Trained(Jobs):
     """A trained autoencoder. What it gives are float32 tensors on the CPU, in the units that it is given.
 
     Images come as tensors or PIL images. Floats in [0, 1] are taken as they are. Pixels, which are uint8
@@ -68,12 +69,13 @@ class Trained:
     lists, (N, D) or (D,), in the units of the run's own data; where it standardised these, the statistics of
     its training split lead to the model's units and back.
 
-    y, attributes: what a conditional model is told, for all observations or for each. seed: None draws from
-    torch's own generators; a number makes the draw repeatable and leaves those generators as they were.
+    y, attributes: what a conditional model is told, for all observations or for each; y by number or name.
+    seed: None draws from torch's own generators; a number makes the draw repeatable and leaves those as is.
     resize: fit PIL images of another size. Methods raise DataError for observations or conditions that the
     model cannot take, and InapplicableError for what it cannot do.
 
     run: its folder, settings and fingerprint. shape, kind: of an observation. values: what the model sees.
+    class_names: in the order of their labels; empty where they have none.
     """
 
     model: Autoencoder
@@ -82,6 +84,7 @@ class Trained:
     kind: Kind
     values: Values
     device: torch.device
+    class_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         nouns = f"binarised {self.kind.nouns}" if self.binarised else self.kind.nouns
@@ -241,8 +244,8 @@ class Trained:
         rows = [self._decode(path, _part(start, torch.full((steps,), i))) for i, path in enumerate(paths)]
         return self._given_back(row[None] for row in rows)
 
-    def _batch(self, x: Given, y: Labels | None, attributes: Numbers | None, resize: bool) -> Batch:
-        return batch_of(self.model.conditioner, self.seen(x, resize), y, attributes)
+    def _told_of(self, x: Tensor, y: Labels | None, attributes: Numbers | None) -> Batch:
+        return batch_of(self.model.conditioner, x, y, attributes, self.class_names)
 
     def _told(self, count: int, y: Labels | None, attributes: Numbers | None, given: Given | None) -> Batch:
         """The conditions of `count` codes; observations are read by models alone that see a part of them."""
@@ -254,7 +257,7 @@ class Trained:
         if len(x) not in (1, count):
             nouns = self.kind.nouns
             raise DataError(f"given holds {len(x)} {nouns}: one for all {count}, or one for each, are needed")
-        return batch_of(self.model.conditioner, x.expand(count, *self.shape), y, attributes)
+        return self._told_of(x.expand(count, *self.shape), y, attributes)
 
     def _on(self, batch: Batch) -> Batch:
         return batch.map(lambda value: value.to(self.device))

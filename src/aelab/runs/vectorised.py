@@ -22,13 +22,14 @@ from aelab.core.records import Batch
 from aelab.core.signals import Signals
 from aelab.data.stacked import StackedLoader
 from aelab.runs.build import Parts, build
-from aelab.runs.fit import report_run, show_settings, status_of, test, trainer_of
+from aelab.runs.fit import owned, report_run, show_settings, status_of, test, trainer_of
 from aelab.runs.folder import Run, RunFolder
 from aelab.runs.members import described, members_of
-from aelab.runs.prepare import begin, rehearse
+from aelab.runs.train import begin, rehearse
 from aelab.training.base import Training
 from aelab.training.loop import limited
 from aelab.training.vectorised.stacked_training import StackedTraining
+from aelab.training.window import means_over_samples
 
 ADVICE = "members that were trained together cannot be continued: start anew"
 
@@ -134,6 +135,7 @@ def opened(runs: Prepared, signals: Signals) -> Iterator[list[Member]]:
     with ExitStack() as stack:
         for index, (planned, parts) in enumerate(zip(runs.runs, runs.parts, strict=True)):
             run = begin(planned, parts, vectorised={"member": index, "of": len(runs.runs)})
+            stack.enter_context(owned(run.folder))
             trainer = trainer_of(run, run.folder.read()["run_id"], signals, Silent())
             members.append(stack.enter_context(Member(run, parts, trainer, runs.shown[index])))
             show_settings(trainer, run)
@@ -161,7 +163,8 @@ class Epochs:
         device = first.strategy.root_device
         self.steps = StackedTraining([part.training for part in parts], self.epochs * self.count, device)
         self.rows: list[Tensor] = []
-        self.samples, self.started, self.seen = 0, time.perf_counter(), 0
+        self.sizes: list[int] = []  # of the batches of these rows
+        self.started, self.seen = time.perf_counter(), 0
 
     def check(self) -> None:
         """Refuse what cannot be stacked, on a first batch."""
@@ -181,7 +184,7 @@ class Epochs:
                 return
 
     def _epoch(self, epoch: int, members: Sequence[Member]) -> None:
-        self.samples, self.started = 0, time.perf_counter()
+        self.started = time.perf_counter()
         for index, batch in enumerate(self.batches.batches(epoch, self.count)):
             self.advance(batch, epoch, index, members)
         for member in members:
@@ -192,7 +195,7 @@ class Epochs:
     def advance(self, batch: Batch, epoch: int, index: int, members: Sequence[Member]) -> None:
         """One step of all members, and a line in their journals where one is due."""
         self.rows.append(self.steps.step(batch, epoch, index))
-        self.samples += batch.x.shape[1]
+        self.sizes.append(batch.x.shape[1])
         self.seen += batch.x.shape[1]
         if len(self.rows) == self.every:
             self._log(epoch, members)
@@ -200,23 +203,25 @@ class Epochs:
     def _log(self, epoch: int, members: Sequence[Member]) -> None:
         """Hand each member the means of its terms since the last time."""
         table = torch.stack(self.rows).cpu().double()
+        sizes = list(self.sizes)
         self.rows.clear()
-        speed = self.samples / max(1e-9, time.perf_counter() - self.started)
+        self.sizes.clear()
+        speed = sum(sizes) / max(1e-9, time.perf_counter() - self.started)
         rates = self.steps.optimizer.rates(self.steps.done - 1)
         for row, member in enumerate(members):
             if member.failure is None:
                 member.stand_at(epoch, self.steps.done)
                 with _or_given_up(member):
-                    self._log_one(member, table[:, :, row], rates[row], speed)
-        self.samples, self.started = 0, time.perf_counter()
+                    self._log_one(member, table[:, :, row], sizes, rates[row], speed)
+        self.started = time.perf_counter()
 
-    def _log_one(self, member: Member, own: Tensor, rate: float, speed: float) -> None:
+    def _log_one(self, member: Member, own: Tensor, sizes: Sequence[int], rate: float, speed: float) -> None:
         if not own.isfinite().all():
             steps = list(range(self.steps.done - len(own) + 1, self.steps.done + 1))
             window = member.training.window
-            window.load_state_dict({"names": self.steps.names, "steps": steps, "table": own})
+            window.load_state_dict({"names": self.steps.names, "steps": steps, "sizes": sizes, "table": own})
             window.check()
-        means = dict(zip(self.steps.names, own.mean(0).tolist(), strict=True))
+        means = dict(zip(self.steps.names, means_over_samples(own, sizes).tolist(), strict=True))
         member.training.log_means(means, rate, speed)
 
 

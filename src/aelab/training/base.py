@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 from torchmetrics import MetricCollection
 
+from aelab.cluster.collectives import average, average_gradients, take_firsts
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.schedules import OfTraining, Schedule
@@ -20,7 +21,6 @@ from aelab.core.seeds import seed_generators, step_seed
 from aelab.models import Autoencoder
 from aelab.models.distributions import check_same_space
 from aelab.objectives.base import Objective, Term
-from aelab.training.collectives import average, average_gradients, take_firsts
 from aelab.training.loop import lean_loop
 from aelab.training.measured import Measured, epoch_of
 from aelab.training.optimizers import (
@@ -46,10 +46,15 @@ class Training(Measured):
     lr_schedule: a schedule that multiplies the learning rates, completed with the number of `steps`, or None.
     optimizers: for the other groups, by name; where one is missing it is as the model's.
     measures: makes the estimands of one split.
-    accumulate_grad_batches: batches for each optimisation step.
+    accumulate_grad_batches: batches for each optimisation step, whose gradient is the mean over all that they
+        hold, however many are left for the last step of an epoch.
     gradient_clip_val: the largest norm of the gradient, of each group's parameters, or None.
     compile: whether encoder and decoder go through torch.compile.
+
+    of_same_data: whether it makes sense with the data of `start.run` alone.
     """
+
+    of_same_data = False
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class Training(Measured):
         self.others: dict[str, Optimizer] = {}  # by group, without the model's
         self.lr_schedule: Schedule | None = None
         self.accumulate, self.clip = accumulate_grad_batches, gradient_clip_val
+        self.accumulated = 0  # observations since the last step, where batches are accumulated
         self.followers = [t for t in objective.terms.values() if type(t).after_step is not Term.after_step]
         self.averages: list[Tensor] = []  # what steps move beside the weights
         if compile and model.follows_gradient:
@@ -84,6 +90,18 @@ class Training(Measured):
         if compile:
             for part in filter(None, (model.encoder, model.decoder)):
                 part.compile()
+
+    def begin(self, examples: Callable[[int], Batch], processes: int) -> None:
+        """Make ready for the first step of all, once the weights of `start.run` are there.
+
+        examples: gives so many training observations, or all. processes: how many share the training.
+        Raises ConfigurationError for a prior that is of the codes of a trained model.
+        """
+        if self.model.prior is not None and self.model.prior.of_held_codes:
+            raise ConfigurationError(
+                f"{type(self.model.prior).__name__} is fitted to the codes of a trained model: train with "
+                "another prior, then choose variant=prior_of with start.run=FOLDER"
+            )
 
     def configure_model(self) -> None:
         if self.is_sharded:
@@ -143,7 +161,7 @@ class Training(Measured):
         """The objective's terms, unweighted, and the loss of model and terms."""
         with self.in_float32():
             values = self.objective(trace, self.model)
-            return values, self.objective.total(values, trace.step)
+            return values, self.objective.total(values, trace.step, self.model)
 
     @abstractmethod
     def differentiate(self, trace: Trace) -> None:
@@ -155,7 +173,7 @@ class Training(Measured):
 
         Raises ConfigurationError where the parts do not fit, or a parameter is trained by nothing.
         """
-        with self._buffers_kept(), FlopCounterMode(display=False) as counter:
+        with self._values_kept(), FlopCounterMode(display=False) as counter:
             trace = self.model(batch, self.objective.samples)
             if trace.prior is not None and trace.posterior is not None:
                 check_same_space(trace.posterior, trace.prior)
@@ -171,18 +189,41 @@ class Training(Measured):
         return counter.get_total_flops()
 
     @contextmanager
-    def _buffers_kept(self) -> Iterator[None]:
-        before = [(buffer, buffer.clone()) for buffer in self.buffers()]
+    def _values_kept(self) -> Iterator[None]:
+        kept = [*self.buffers(), *self.parameters()]
+        before = [(tensor, tensor.detach().clone()) for tensor in kept]
         yield
         with torch.no_grad():
-            for buffer, value in before:
-                buffer.copy_(value)
+            for tensor, value in before:
+                tensor.copy_(value)
 
     def steps_now(self, batch_idx: int) -> bool:
         """Whether the optimiser steps after this batch."""
         if (batch_idx + 1) % self.accumulate == 0:
             return True
         return self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+    def summed(self, cost: Tensor, batch: Batch) -> Tensor:
+        """A batch's mean cost, as a sum over its observations where more batches come before the step."""
+        return cost * len(batch.x) if self.accumulate > 1 else cost
+
+    def summands(self, batch: Batch) -> int:
+        """How many observations the gradients are summed over since the last step, with this batch."""
+        return self.accumulated + len(batch.x) if self.accumulate > 1 else 1
+
+    def take_means(self, batch: Batch, steps: bool) -> None:
+        """Where batches are accumulated, count this one, and before a step make sums of gradients the means.
+
+        Every process has equally many observations of each batch, so that their mean needs no counts.
+        """
+        if self.accumulate == 1:
+            return
+        self.accumulated += len(batch.x)
+        if steps:
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= self.accumulated
+            self.accumulated = 0
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         if lean_loop(self.trainer):
@@ -197,7 +238,7 @@ class Training(Measured):
         if self.is_sharded:
             average_gradients(self.parameters())
         if "terms" in self.others:
-            self.step_uncounted(self.others["terms"])
+            self.step_uncounted(self.others["terms"], self.lr_schedule)
         if self.lr_schedule:
             scale_rates(optimizer, self.lr_schedule(self.global_step))
         if loop:
@@ -211,10 +252,10 @@ class Training(Measured):
             self.follow(trace)
         forget_gradients(optimizer)
 
-    def step_uncounted(self, optimizer: Optimizer) -> None:
+    def step_uncounted(self, optimizer: Optimizer, rate: Schedule | None) -> None:
         """Step an optimiser past Lightning: a batch is one step, however many optimisers there are."""
-        if self.lr_schedule:
-            scale_rates(optimizer, self.lr_schedule(self.global_step))
+        if rate:
+            scale_rates(optimizer, rate(self.global_step))
         self.on_before_optimizer_step(optimizer)
         optimizer.step()
         forget_gradients(optimizer)

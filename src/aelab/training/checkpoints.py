@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from aelab.core.errors import RunError
+from aelab.core.memory import memory
+from aelab.core.untrusted import read_bytes
 
 DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -29,10 +31,10 @@ def sealed(archive: bytes) -> bytes:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether every byte agrees with the digest that was written with it."""
+    """Whether this is a file in which every byte agrees with the digest that was written with it."""
     try:
-        content = memoryview(path.read_bytes())
-    except OSError:
+        content = memoryview(read_bytes(path, memory()))
+    except (OSError, RunError):
         return False
     return hashlib.sha256(content[:-DIGEST_SIZE]).digest() == content[-DIGEST_SIZE:]
 

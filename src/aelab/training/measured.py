@@ -40,6 +40,7 @@ class Measured(LightningModule):
         self.model, self.objective = model, objective
         self.seed = seed
         self.window = Window()
+        self.means: Mapping[str, float] = {}  # of the last window's terms
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
             {"val": measures(), "test": measures()}
         )
@@ -66,7 +67,7 @@ class Measured(LightningModule):
         if not len(self.window):
             return
         reduce = self.trainer.strategy.reduce
-        means = self.window.flush(lambda v: reduce(v.to(self.device), reduce_op="mean"))
+        means = self.means = self.window.flush(lambda v: reduce(v.to(self.device), reduce_op="mean"))
         speed = self.window.samples_per_second() * self.trainer.world_size
         self.log_means(means, self.model_optimizer().param_groups[0]["lr"], speed, epoch)
 

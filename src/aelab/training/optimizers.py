@@ -1,6 +1,7 @@
 """The optimisers of a training: one for each group of parameters, and no parameter in two of them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from torch import nn
 from torch.optim import Optimizer
@@ -10,6 +11,7 @@ from aelab.training.sharding import apart
 
 Factory = Callable[..., Optimizer]
 Groups = dict[str, list[nn.Parameter]]
+T = TypeVar("T")
 
 
 def grouped(owners: Mapping[str, nn.Module]) -> Groups:
@@ -66,6 +68,11 @@ def check_scaled(optimizers: Mapping[str, Optimizer], clip: float | None) -> Non
             "trainer.precision=16-mixed scales the loss for one optimiser, and this training has one each "
             f"for {', '.join(optimizers)}: choose trainer.precision=bf16-mixed"
         )
+
+
+def of_group(name: str, given: Mapping[str, T]) -> T | None:
+    """What is given for a critic of a name, or else for all critics."""
+    return given.get(name, given.get("critics"))
 
 
 def scale_rates(optimizer: Optimizer, factor: float) -> None:

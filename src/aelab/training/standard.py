@@ -23,8 +23,10 @@ class Standard(Training):
         step = self.global_step
         trace = self.model(batch, self.objective.samples, step)
         values, loss = self.costs(trace)
-        self.manual_backward(loss / self.accumulate if self.accumulate > 1 else loss)
-        if self.steps_now(batch_idx):
+        self.manual_backward(self.summed(loss, batch))
+        steps = self.steps_now(batch_idx)
+        self.take_means(batch, steps)
+        if steps:
             self.step_optimizer(trace)
         self.record({**values, "loss": loss}, step + 1, len(batch.x))
 

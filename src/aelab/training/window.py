@@ -5,7 +5,7 @@ A step costs a list append; reading the values back, which waits for a GPU, happ
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,13 +14,20 @@ from torch import Tensor
 from aelab.core.errors import NonFiniteError
 
 
+def means_over_samples(table: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The means (names,) over the samples of batches of these sizes, of their own means (batches, names)."""
+    counts = torch.tensor(sizes, dtype=torch.float64)
+    return (counts @ table) / counts.sum()
+
+
 class Window:
-    """Scalars by name for each step since the last `flush`, and how many samples they took."""
+    """Scalars by name for each batch since the last `flush`, and of how many samples each was the mean."""
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
         self.rows: list[Tensor] = []
         self.steps: list[int] = []
+        self.sizes: list[int] = []
         self.samples = 0
         self.start_clock()
 
@@ -35,6 +42,7 @@ class Window:
         """Keep the scalars of a batch; step: the optimisation step it belongs to, counted from 1."""
         self.names = tuple(values)
         self.steps.append(step)
+        self.sizes.append(samples)
         self.rows.extend(value.detach() for value in values.values())
         self.samples += samples
 
@@ -59,13 +67,15 @@ class Window:
         return table
 
     def flush(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """The means by name, `reduce`d over the processes; the window is empty afterwards."""
+        """The means over samples by name, `reduce`d over the processes, which have equally many of them; the
+        window is empty afterwards."""
         table = self.check()
-        means = reduce(table.mean(0)).tolist()
+        means = reduce(means_over_samples(table, self.sizes)).tolist()
         if not all(map(math.isfinite, means)):
             raise NonFiniteError(f"the training diverged in another process before step {self.steps[-1] + 1}")
         self.rows.clear()
         self.steps.clear()
+        self.sizes.clear()
         return dict(zip(self.names, means, strict=True))
 
     def samples_per_second(self) -> float:
@@ -75,9 +85,15 @@ class Window:
         return rate
 
     def state_dict(self) -> dict[str, Any]:
-        return {"names": list(self.names), "steps": list(self.steps), "table": self.table().float()}
+        return {
+            "names": list(self.names),
+            "steps": list(self.steps),
+            "sizes": list(self.sizes),
+            "table": self.table().float(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.names = tuple(state["names"])
         self.steps = list(state["steps"])
+        self.sizes = list(state["sizes"])
         self.rows = list(state["table"].flatten())

@@ -60,8 +60,8 @@ def _choice(explorers: Sequence[Explorer], name: str, default: int = 0) -> list[
         )
         label: Any = gr.State(None)
         if any(explorer.subject.label_conditional for explorer in explorers):
-            classes = range(explorers[0].subject.data.classes or 0)
-            labels = [("its own", -1), *((str(label), label) for label in classes)]
+            names = explorers[0].subject.data.class_names
+            labels = [("its own", -1), *((name, label) for label, name in enumerate(names))]
             label = gr.Dropdown(labels, value=-1, label=f"{name}: label that the model is told")
     return [place, upload, label]
 

@@ -20,7 +20,7 @@ COSTS = {  # names in Budget -> as an axis says it
     "steps": "optimisation steps",
     "samples_seen": "samples seen",
 }
-PLANES = (("test/kl", "test/distortion"), ("likelihood/rate", "likelihood/distortion"))
+PLANES = (("test/kl", "test/distortion"), ("likelihood/kl", "likelihood/distortion"))
 
 
 def page_data(comparison: Comparison) -> dict[str, Any]:
@@ -105,16 +105,16 @@ def _group(group: Group, names: Sequence[str], points: int, axes: tuple[str, str
         "name": group.name,
         "seeds": [run.seed for run in group.runs],
         "values": {name: _summary(summary) for name, summary in group.summaries.items()},
-        "plane": _places(group, axes) if axes else [],
+        "plane": [[_short(value) for value in at] for at in values_at(group, axes)] if axes else [],
         "cost": _costs(group.budget),
         "curves": {name: _band(curve) for name, curve in found.items() if curve},
     }
 
 
-def _places(group: Group, axes: tuple[str, str]) -> list[list[float]]:
+def values_at(group: Group, axes: tuple[str, str]) -> list[list[float]]:
     """Rate and distortion of each run that has both."""
     known = [run.values for run in group.runs if all(axis in run.values for axis in axes)]
-    return [[_short(values[axis]) for axis in axes] for values in known]
+    return [[values[axis] for axis in axes] for values in known]
 
 
 def _summary(summary: MetricSummary) -> dict[str, Any]:

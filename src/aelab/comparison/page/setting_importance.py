@@ -1,13 +1,14 @@
 """The importance of a sweep's settings for a metric: permutation importance in a forest of regression trees
 (Breiman 2001, https://doi.org/10.1023/A:1010933404324).
 
-A forest learns the metric from the settings; a setting matters as much as the forest's predictions worsen
-when the setting's values are shuffled among the configurations. It holds for the region that was swept and
-for settings that vary independently: two that always change together share their importance between them.
+A forest learns the metric from the settings; a setting matters as much as predictions worsen when its values
+are shuffled among the configurations. Each configuration is predicted by the trees that did not learn from
+it, so that a setting of no effect gets nothing for what a forest has learnt by heart. It holds for the region
+that was swept and for settings that vary independently.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +16,17 @@ import numpy as np
 
 from aelab.core.checks import is_number
 
-Predict = Callable[[np.ndarray], np.ndarray]
-
 FEWEST = 8  # configurations, below which a forest learns nothing
-TREES, SHUFFLES = 100, 10
+TREES, SHUFFLES = 200, 10
 
 
 @dataclass(frozen=True)
 class Importance:
     """The importance of one setting.
 
-    share: of the variance that is lost when the setting is shuffled.  deviation: over shuffles.
+    share: of the metric's variance that the setting decides, alone and with others: half of the R² that is
+    lost when it is shuffled, which tends to its total Sobol index (Gregorutti et al. 2017,
+    https://doi.org/10.1007/s11222-016-9646-1). Below 0 by chance alone.  deviation: over shuffles.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Importance:
 class Importances:
     """The importances of all settings, the largest first.
 
-    explained: R² on configurations that a tree did not learn from.
+    explained: R² of the predictions of configurations by the trees that did not learn from them.
     """
 
     settings: tuple[Importance, ...]
@@ -54,12 +55,30 @@ def swept(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
         for key in (configurations[0] if configurations else ())
         if key in shared and _varies(key, configurations)
     ]
-    # Settings that always change together, as those that follow another, would share one importance.
-    apart: dict[tuple[int, ...], str] = {}
+    apart: list[str] = []
     for key in varying:
-        texts = [text(c[key]) for c in configurations]
-        apart.setdefault(tuple(map(texts.index, texts)), key)
-    return list(apart.values())
+        values = [c[key] for c in configurations]
+        if not any(_one_setting([c[other] for c in configurations], values) for other in apart):
+            apart.append(key)
+    return apart
+
+
+def _one_setting(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two settings always change together, so that they would share one importance.
+
+    Numbers do where they rise with one another, or one falls as the other rises: that all values are
+    different, as of a random search, or that pairs of them are tried again with other settings makes none a
+    function of the other. What is no number does where each value of one belongs to a single value of the
+    other.
+    """
+    places_a, places_b = ([texts.index(t) for t in texts] for texts in (list(map(text, v)) for v in (a, b)))
+    if places_a != places_b:
+        return False
+    if not all(map(is_number, (*a, *b))):
+        return True
+    order = np.argsort(a, kind="stable")
+    steps = np.diff(np.asarray(b, dtype=float)[order])
+    return bool((steps >= 0).all() or (steps <= 0).all())
 
 
 def importances(configurations: Sequence[Mapping[str, Any]], values: Sequence[float]) -> Importances | None:
@@ -73,30 +92,41 @@ def importances(configurations: Sequence[Mapping[str, Any]], values: Sequence[fl
         return None
     from sklearn.ensemble import RandomForestRegressor
 
-    columns = np.stack([column([c[name] for c in configurations]) for name in names], axis=1)
-    forest = RandomForestRegressor(TREES, oob_score=True, random_state=0).fit(columns, target)
-    found = [Importance(name, *_lost(forest.predict, columns, target, i)) for i, name in enumerate(names)]
-    return Importances(tuple(sorted(found, key=lambda s: -s.share)), float(forest.oob_score_))
+    parts = [columns([c[name] for c in configurations]) for name in names]
+    forest = RandomForestRegressor(TREES, random_state=0).fit(np.concatenate(parts, 1), target)
+    unseen = np.ones((TREES, len(target)), dtype=bool)
+    for rows, tree in zip(forest.estimators_samples_, unseen, strict=True):
+        tree[rows] = False
+    shuffled = _shuffled(parts)
+    guesses = np.stack([tree.predict(np.concatenate(shuffled)) for tree in forest.estimators_])
+    guesses = guesses.reshape(TREES, -1, len(target))
+    told = unseen.any(0)  # all but those of which every tree saw a copy: of hundreds of trees, none
+    means = (guesses * unseen[:, None]).sum(0)[:, told] / unseen.sum(0)[told]
+    plain, *lost = np.square(target[told] - means).mean(1) / target[told].var()
+    shares = (np.reshape(lost, (len(names), SHUFFLES)) - plain) / 2
+    found = [
+        Importance(name, float(of.mean()), float(of.std())) for name, of in zip(names, shares, strict=True)
+    ]
+    return Importances(tuple(sorted(found, key=lambda s: -s.share)), float(1 - plain))
 
 
-def _lost(predict: Predict, columns: np.ndarray, target: np.ndarray, i: int) -> tuple[float, float]:
-    """R² lost when column i of columns (N, K) is shuffled: mean and deviation over `SHUFFLES`."""
+def _shuffled(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Columns (N, C) of all settings as they are, and `SHUFFLES` times with those of each one shuffled."""
     generator = np.random.default_rng(0)
-    shuffled = np.tile(columns, (SHUFFLES, 1, 1))
-    shuffled[:, :, i] = generator.permuted(shuffled[:, :, i], axis=1)
-    guesses = predict(shuffled.reshape(-1, columns.shape[1])).reshape(SHUFFLES, -1)
-    before = np.square(target - predict(columns)).mean()
-    lost = (np.square(target - guesses).mean(1) - before) / target.var()
-    return float(lost.mean()), float(lost.std())
+    found = [np.concatenate(parts, 1)]
+    for i in range(len(parts)):
+        for _ in range(SHUFFLES):
+            found.append(np.concatenate([*parts[:i], generator.permutation(parts[i]), *parts[i + 1 :]], 1))
+    return found
 
 
-def column(values: Sequence[Any]) -> np.ndarray:
-    """(N,) float: numbers as they are, anything else as its place among the distinct values."""
+def columns(values: Sequence[Any]) -> np.ndarray:
+    """(N, C) float: numbers as they are, in one column; anything else as a column for each distinct value,
+    which has no order."""
     if all(is_number(value) for value in values):
-        return np.array(values, dtype=float)
+        return np.array(values, dtype=float)[:, None]
     texts = [text(value) for value in values]
-    places = {name: i for i, name in enumerate(sorted(set(texts)))}
-    return np.array([places[name] for name in texts], dtype=float)
+    return np.stack([[float(each == name) for each in texts] for name in sorted(set(texts))], axis=1)
 
 
 def text(value: object) -> str:

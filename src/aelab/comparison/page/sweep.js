@@ -8,7 +8,7 @@ function importance(box, data, metric) {
   const most = Math.max(0.01, ...found.bars.map(([, share, deviation]) => share + deviation));
   const f = frame(box, { label: "Importance of settings", height, x: [0, most * 1.05], y: [0, 1], xLabel: "", yLabel: "", left });
   f.svg.querySelectorAll(".rule, text[text-anchor=end]").forEach((node) => node.remove());
-  f.svg.append(make("text", { x: f.width - f.right, y: height - 4, "text-anchor": "end" }, "lost R²"));
+  f.svg.append(make("text", { x: f.width - f.right, y: height - 4, "text-anchor": "end" }, "share of the variance"));
   const told = found.explained > 0 ? `explains R² = ${show(Number(found.explained.toPrecision(2)))}.` : "explains nothing: do not rely on it.";
   box.append(html("p", "said", `On groups that it has not seen, the forest ${told}`));
   found.bars.forEach(([name, share, deviation], place) => {

@@ -3,5 +3,7 @@
 from aelab.data.kinds.base import Kind
 from aelab.data.kinds.pixels import Pixels
 from aelab.data.kinds.reals import Reals
+from aelab.data.kinds.table import Table
+from aelab.data.kinds.tokens import Tokens
 
-__all__ = ["Kind", "Pixels", "Reals"]
+__all__ = ["Kind", "Pixels", "Reals", "Table", "Tokens"]

@@ -5,14 +5,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
+from aelab.core.errors import DataError
 from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
+from aelab.core.text import printable, sentence
 from aelab.figures.grids import folded
+from aelab.models.distributions import Autoregressive, Columns
 
 MSE = Quantity("mse", "squared error per value", False)
 SQUARED_ERROR = Quantity("squared_error", "squared error per observation", False)
@@ -27,8 +31,10 @@ class Kind(ABC):
     stored: the type in which sources store them.
     suited: the choices of `values` for them.
     quantities: what `errors` measures, the leading one first.
+    difference: what `differences` measures.
     learns_features: whether two observations are compared in features that a network learned, and not by
         their values as they are.
+    measurable: whether values are amounts, between which there are distances, and to which noise is added.
     suffixes: of the files that a user has them in.
     """
 
@@ -37,12 +43,18 @@ class Kind(ABC):
     stored: ClassVar[torch.dtype]
     suited: ClassVar[str]
     quantities: ClassVar[tuple[Quantity, ...]]
+    difference: ClassVar[Quantity] = SQUARED_ERROR
     learns_features: ClassVar[bool]
+    measurable: ClassVar[bool] = True
     suffixes: ClassVar[frozenset[str]]
 
     @abstractmethod
     def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
         """ConfigurationError for a shape, or a bounds of values, that no such observations have."""
+
+    def describes(self, likelihood: Distribution) -> bool:
+        """Whether a likelihood is of such observations: by default, of numbers."""
+        return not isinstance(likelihood, Autoregressive | Columns)
 
     def errors(self, trace: Trace) -> dict[str, Tensor]:
         """The errors of what comes back of each observation from its codes: (B,) float64, by quantity.
@@ -58,6 +70,10 @@ class Kind(ABC):
     def back(self, likelihood: Distribution) -> Tensor:
         """What comes back of each observation from each code, (S, B, *event): here the mean of p(x|z,c)."""
         return likelihood.mean
+
+    def differences(self, x: Tensor, back: Tensor) -> Tensor:
+        """How far what came back is from observations (N, *event), as the model sees them: (N,), float64."""
+        return (back - x).double().square().flatten(1).sum(1)
 
     def picture(
         self, rows: Sequence[Tensor], captions: Sequence[str], columns: int | None = None
@@ -101,3 +117,15 @@ class Kind(ABC):
 
         names: of them, which may hold anything. reserved: names of files that are no observation's.
         """
+
+
+def array_of(path: Path, name: str, what: str) -> np.ndarray:
+    """An array of a user's .npz file; DataError where it is not there, or cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[name]
+    except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
+        raise DataError(
+            f"{printable(path)} cannot be read ({sentence(error)}): an .npz file with an array {name} of "
+            f"{what} is needed"
+        ) from error

@@ -1,5 +1,6 @@
 """Images: grey levels on a grid."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,24 +15,40 @@ from aelab.core.paths import from_user
 from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.core.text import printable
-from aelab.data.kinds.base import BLOCK, MSE, SQUARED_ERROR, Bounds, Kind
-from aelab.figures.decoding import check_shape, decode
+from aelab.data.kinds.base import BLOCK, MSE, SQUARED_ERROR, Bounds, Kind, array_of
+from aelab.data.listing import SUFFIXES, Aside, pictures_below
+from aelab.figures.decoding import Decoder, check_shape
 from aelab.figures.grids import grid
 from aelab.figures.images import Pictures, as_images, as_tensor
 from aelab.models.distributions import values_described
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+ARRAYS = "images.npz"  # what images that are no pictures are written to
 
 
 class Pixels(Kind):
-    """Images (C, H, W), stored as grey levels 0..255, with values in [0, 1]."""
+    """Images (C, H, W), stored as grey levels 0..255, with values in [0, 1].
+
+    range: the values of black and white in a user's arrays, and in pictures deeper than 8 bits; None: 0 and
+        255 in arrays, and deeper pictures are refused. background: the colour beneath transparent pixels.
+    shown: which channels, from 0, pictures show: one, or three as red, green and blue; None: all of one or
+        three, the first of two, and the first three of more.
+    """
 
     noun, nouns = "image", "images"
     stored = torch.uint8
     suited = "values=grey or dynamic"
     quantities = (MSE, SQUARED_ERROR, Quantity("psnr", "dB", True))
     learns_features = True
-    suffixes = SUFFIXES
+    suffixes = frozenset({*SUFFIXES, ".npz"})
+
+    def __init__(
+        self,
+        range: Sequence[float] | None = None,
+        background: str = "white",
+        shown: Sequence[int] | None = None,
+    ) -> None:
+        self.decoder = Decoder(None if range is None else tuple(range), background)  # type: ignore[arg-type]
+        self.shown = shown if shown is None else tuple(shown)
 
     def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
         if len(shape) != 3 or min(shape) < 1:
@@ -40,6 +57,13 @@ class Pixels(Kind):
             )
         if bounds is None or tuple(bounds) != (0, 1):
             raise ConfigurationError(f"data.bounds={bounds}: images have values in [0, 1]")
+        if self.shown is not None and not (
+            len(self.shown) in (1, 3) and all(0 <= channel < shape[0] for channel in self.shown)
+        ):
+            raise ConfigurationError(
+                f"data.kind.shown={list(self.shown)} are not one or three of the channels 0 to "
+                f"{shape[0] - 1}; data.kind.shown=null would work"
+            )
 
     def measure(self, trace: Trace) -> dict[str, Tensor]:
         """The errors of images (C, H, W) in [0, 1].
@@ -60,11 +84,18 @@ class Pixels(Kind):
         return {"mse": mse, "squared_error": squared, "psnr": -10 * mse.clamp_min(1e-10).log10()}
 
     def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
-        return grid(rows, captions)
+        return grid([self.visible(row) for row in rows], captions)
+
+    def visible(self, images: Tensor) -> Tensor:
+        """The channels (N, 1 or 3, H, W) that pictures show."""
+        channels = images.shape[1]
+        if self.shown is None and channels in (1, 3):
+            return images
+        return images[:, list(self.shown or ((0,) if channels == 2 else (0, 1, 2)))]
 
     def parse(self, given: Pictures, shape: tuple[int, ...], resize: bool = False) -> Tensor:
-        """Floats in [0, 1], which are values already, or uint8 pixels, which PIL images become too."""
-        return as_tensor(given, shape, resize).cpu()
+        """Floats in [0, 1], which are values already, or uint8 pixels, which all else becomes."""
+        return as_tensor(given, shape, resize, self.decoder).cpu()
 
     def example(self, count: int, shape: tuple[int, ...], generator: Generator) -> Tensor:
         return torch.rand(count, *shape, generator=generator)
@@ -72,36 +103,50 @@ class Pixels(Kind):
     def read(
         self, place: str, shape: tuple[int, ...], resize: bool = False
     ) -> tuple[list[str], Iterator[Tensor]]:
-        """All pictures in and below a folder, in the order of their names, or one picture; uint8."""
+        """All pictures in and below a folder, in natural order, one picture, or the array x of an .npz file.
+
+        Of a folder what training leaves aside is left aside, with a warning that names it.
+        """
         root = from_user(place)
-        every = [root] if root.is_file() else sorted(root.rglob("*"))
-        files = [path for path in every if path.suffix.lower() in SUFFIXES and path.is_file()]
-        if not files:
-            raise DataError(f"{printable(root)} is no folder that holds pictures: give one")
+        if root.suffix.lower() == ".npz" and root.is_file():
+            found = self.parse(array_of(root, "x", "images (N, C, H, W)"), shape)
+            return [str(row) for row in range(len(found))], iter(found.split(BLOCK))
         check_shape(shape)
-        names = [printable(file.relative_to(root.parent if root.is_file() else root)) for file in files]
-        blocks = (files[start : start + BLOCK] for start in range(0, len(files), BLOCK))
-        return names, (torch.from_numpy(np.stack([_pixels(f, shape, resize) for f in b])) for b in blocks)
+        files, names = _pictures(root)
+        blocks = (slice(start, start + BLOCK) for start in range(0, len(files), BLOCK))
+        return names, (self._decoded(files[block], names[block], shape, resize) for block in blocks)
+
+    def _decoded(
+        self, files: Sequence[Path], names: Sequence[str], shape: tuple[int, ...], resize: bool
+    ) -> Tensor:
+        each = zip(files, names, strict=True)
+        return torch.from_numpy(np.stack([self.decoder(file, shape, name, resize) for file, name in each]))
 
     def write(
         self, folder: Path, blocks: Iterable[Tensor], names: Iterable[str], reserved: Iterable[str] = ()
     ) -> None:
-        """A PNG for each."""
+        """A PNG for each; of other channels than one or three one file, images.npz, of x (N, C, H, W)."""
         stems = (str(Path(name).with_suffix("")) for name in names)
         files = iter(safe_names(stems, ".png", reserved))
+        kept = []
         for block in blocks:
+            if block.shape[1] not in (1, 3):
+                kept.append(block)
+                continue
             for image in as_images(block):
                 image.save(folder / next(files))
+        if kept:
+            np.savez(folder / ARRAYS, x=torch.cat(kept).numpy())
 
 
-def _pixels(file: Path, shape: tuple[int, ...], resize: bool) -> np.ndarray:
-    height, width = shape[1:]
-    pixels = decode(file, shape, printable(file))
-    with Image.open(file) as picture:
-        size = picture.size
-    if not resize and sorted(size) != sorted((width, height)):  # a camera may have noted a turn
-        raise DataError(
-            f"{printable(file)} is {size[1]}x{size[0]}, and the model takes {height}x{width}: give "
-            "pictures of that size, or resize=true"
-        )
-    return pixels
+def _pictures(root: Path) -> tuple[list[Path], list[str]]:
+    """The pictures in and below a folder, or one, and their names; a warning names what is left aside."""
+    if root.is_file() and root.suffix.lower() in SUFFIXES:
+        return [root], [printable(root.name)]
+    aside = Aside(root)
+    files = list(pictures_below(root, aside)) if root.is_dir() else []
+    if not files:
+        raise DataError(f"{printable(root)} is no folder that holds pictures: give one")
+    if aside.found:
+        print(f"warning: {printable(root)}: {'; '.join(aside.notes())}", file=sys.stderr)
+    return files, [printable(file.relative_to(root)) for file in files]

@@ -15,7 +15,7 @@ from aelab.core.paths import from_user
 from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.core.text import printable
-from aelab.data.kinds.base import BLOCK, MSE, SQUARED_ERROR, Bounds, Kind
+from aelab.data.kinds.base import BLOCK, MSE, SQUARED_ERROR, Bounds, Kind, array_of
 from aelab.figures.grids import grid
 from aelab.figures.lines import lines
 from aelab.models.distributions import values_described
@@ -93,16 +93,11 @@ class Reals(Kind):
     ) -> tuple[list[str], Iterator[Tensor]]:
         """The array `x` (N, D) of an .npz file, in the data's own units."""
         path = from_user(place)
+        given = array_of(path, "x", f"shape (N, {shape[0]})")
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                rows = self.parse(archive["x"], shape)
+            rows = self.parse(given, shape)
         except DataError as error:
             raise DataError(f"{printable(path)}: {error}") from error
-        except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
-            raise DataError(
-                f"{printable(path)} cannot be read ({error}): an .npz file with an array x of shape "
-                f"(N, {shape[0]}) is needed"
-            ) from error
         return [str(place) for place in range(len(rows))], iter(rows.split(BLOCK))
 
     def write(

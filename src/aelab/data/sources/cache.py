@@ -4,11 +4,12 @@ A map is written once, whole; any of them may be deleted at any time.
 """
 
 import hashlib
+import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from aelab.core.errors import ConfigurationError, DataError
 from aelab.core.files import atomic
 
-DIGEST = 32  # hexadecimal digits of an md5, which stand behind the pixels
+DIGEST = 32  # hexadecimal digits of an md5, which stand behind the pixels, and behind them what was noted
 
 
 def cache_folder() -> Path:
@@ -47,9 +48,15 @@ def plain(name: str) -> str:
 
 
 def memory_map(
-    name: str, key: str, shape: Sequence[int], blocks: Callable[[], Iterable[np.ndarray]]
+    name: str,
+    key: str,
+    shape: Sequence[int],
+    blocks: Callable[[], Iterable[np.ndarray]],
+    notes: Callable[[], Mapping[str, Any]] = dict,
 ) -> tuple[Tensor, str]:
     """The pixels of `shape`, uint8, that `blocks` makes one after the other, and their checksum.
+
+    notes: what is to be known of them once they are made, as JSON, which `noted` gives again.
 
     They are made only where the cache does not hold them under `name` and `key`. The map is private to the
     process: what is written to the tensor never reaches the file. DataError where it cannot be written.
@@ -57,10 +64,19 @@ def memory_map(
     path = folder_of(name) / f"{key}.npy"
     found = _open(path, tuple(shape))
     if found is None:
-        _write(path, tuple(shape), blocks())
+        _write(path, tuple(shape), blocks(), notes)
         found = _open(path, tuple(shape))
     assert found is not None, f"{path} does not hold {tuple(shape)}"
     return found
+
+
+def noted(name: str, key: str) -> dict[str, Any]:
+    """What was noted of a memory map that is there, when it was made."""
+    path = folder_of(name) / f"{key}.npy"
+    pixels = np.lib.format.open_memmap(path, mode="r")
+    with path.open("rb") as file:
+        file.seek(pixels.offset + pixels.size + DIGEST)
+        return json.loads(file.read() or b"{}")
 
 
 def fingerprint(files: Iterable[Path], root: Path, *rest: object) -> str:
@@ -73,20 +89,28 @@ def _open(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
     """The map of a whole file; None where there is none of this shape."""
     try:
         pixels = np.lib.format.open_memmap(path, mode="c")
-        whole = path.stat().st_size == pixels.offset + math.prod(shape) + DIGEST
-        if not whole or pixels.shape != shape or pixels.dtype != np.uint8:
+        if pixels.shape != shape or pixels.dtype != np.uint8:
             return None
         with path.open("rb") as file:
-            file.seek(-DIGEST, os.SEEK_END)
-            return torch.from_numpy(pixels), f"md5:{file.read().decode('ascii')}"
+            file.seek(pixels.offset + math.prod(shape))
+            digest, notes = file.read(DIGEST), file.read()
+        json.loads(notes or b"{}")  # which an interrupted copy of the cache has not whole
+        return (torch.from_numpy(pixels), f"md5:{digest.decode('ascii')}") if len(digest) == DIGEST else None
     except (OSError, ValueError):
         return None
 
 
-def _write(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+def _write(
+    path: Path,
+    shape: tuple[int, ...],
+    blocks: Iterable[np.ndarray],
+    notes: Callable[[], Mapping[str, Any]],
+) -> None:
     try:
         with atomic(path) as new, new.open("xb") as file:
             _fill(file, shape, blocks)
+            if found := notes():
+                file.write(json.dumps(found).encode())
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); {math.prod(shape) / 1e6:,.0f} MB are needed "

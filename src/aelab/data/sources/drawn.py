@@ -55,6 +55,10 @@ class Drawn(ABC):
     def blocks(self, ingredients: Ingredients) -> Iterable[np.ndarray]:
         """All images in order, in blocks, shown by a progress bar."""
 
+    def pixels_of(self, ingredients: Ingredients, index: Tensor) -> Tensor:
+        """A number for each image at `index` (N,), the same for equal pixels: by default its own."""
+        return index
+
     def prepare(self) -> None:
         """Draw all images into the cache, where all are wanted."""
         if self.count is None:
@@ -71,12 +75,24 @@ class Drawn(ABC):
         size = cut(self.test, len(chosen), "data.source.test", f"{len(chosen):,} images of {self.name}")
         test, train = chosen.tensor_split([size])
         checksums = {name: checksum(part.tobytes()) for name, part in found.items()}
-        checksums |= checksums_of_rows(train, test)
+        checksums |= checksums_of_rows(train=train, test=test)
+        notes = self._twins(found, train, test)
         if self.count is None:
             whole = self._whole(found)
-            return Splits(whole.take(train), whole.take(test), checksums)
+            return Splits(whole.take(train), whole.take(test), checksums, notes=notes)
         parts = [self._images(self.draw(found, part), part) for part in (train, test)]
-        return Splits(parts[0], parts[1], checksums)
+        return Splits(parts[0], parts[1], checksums, notes=notes)
+
+    def _twins(self, ingredients: Ingredients, train: Tensor, test: Tensor) -> list[str]:
+        """How many test images are no new ones, though their factors are."""
+        seen, asked = (self.pixels_of(ingredients, part) for part in (train, test))
+        twins = int(torch.isin(asked, seen).sum())
+        if not twins:
+            return []
+        return [
+            f"{twins:,} of {len(test):,} test images have the very pixels of a training image of other "
+            "factors, and so about as large a share of validation"
+        ]
 
     def _whole(self, ingredients: Ingredients) -> Observations:
         rows = torch.arange(math.prod(self.sizes))
@@ -88,7 +104,9 @@ class Drawn(ABC):
     def _images(self, pixels: Tensor, index: Tensor, rows: Tensor | None = None) -> Observations:
         found = factors(index, self.sizes)
         attributes = found / torch.tensor([size - 1.0 for size in self.sizes])
-        return Observations(pixels, found[:, self.label].contiguous(), attributes, rows)
+        return Observations(
+            pixels, found[:, self.label].contiguous(), attributes, rows, mapped=rows is not None
+        )
 
 
 def factors(index: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 
 from aelab.core.quantity import Quantity
 from aelab.metrics.disentanglement.observations import compact, observed, prepared
-from aelab.metrics.estimate import Estimate, Seed, jackknife
+from aelab.metrics.estimate import ROUGH, Estimate, Seed, jackknife
 
 BINS = 20
 GROUPS = 20
@@ -96,7 +96,7 @@ def _estimate(
 
     error = jackknife(scored, len(codes), groups=GROUPS, seed=seed)
     value = scored(np.arange(len(codes)))
-    return Estimate(value.item(), quantity, len(codes), error.item(), note=f"codes in {bins} bins")
+    return Estimate(value.item(), quantity, len(codes), error.item(), note=f"codes in {bins} bins; {ROUGH}")
 
 
 MIG = Quantity("mig", "fraction", True)

@@ -201,4 +201,5 @@ def irs(codes: np.ndarray, factors: np.ndarray, quantile: float = 0.99, seed: Se
 
     error = jackknife(robust, len(codes), groups=GROUPS, seed=seed)
     value = robust(np.arange(len(codes)))
-    return Estimate(value.item(), IRS, len(codes), error.item(), note=f"quantile {quantile:g}")
+    note = f"quantile {quantile:g}; the error is rough, either way"
+    return Estimate(value.item(), IRS, len(codes), error.item(), note=note)

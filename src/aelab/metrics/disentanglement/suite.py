@@ -1,14 +1,13 @@
 """All measures of one model that need the factors, by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from aelab.core.errors import InapplicableError
 from aelab.metrics.disentanglement.information import mig, modularity
 from aelab.metrics.disentanglement.intervention import beta_vae_score, factor_vae_score, irs
 from aelab.metrics.disentanglement.prediction import dci, sap
-from aelab.metrics.estimate import Estimate, Seed, named
+from aelab.metrics.estimate import Estimate, Seed, served
 
 
 def disentanglement(
@@ -30,7 +29,7 @@ def disentanglement(
     """
     both = (train_codes, train_factors, test_codes, test_factors)
     rng = np.random.default_rng(seed)
-    measures: dict[str, Callable[[], Estimate | tuple[Estimate, ...]]] = {
+    measures: dict[str, Callable[[], Estimate | Iterable[Estimate]]] = {
         "mig": lambda: mig(test_codes, test_factors, seed=rng),
         "modularity": lambda: modularity(test_codes, test_factors, seed=rng),
         "sap": lambda: sap(*both, seed=rng),
@@ -39,13 +38,4 @@ def disentanglement(
         "beta_vae_score": lambda: beta_vae_score(*both, votes=votes, group=group, seed=rng),
         "irs": lambda: irs(test_codes, test_factors, seed=rng),
     }
-    found: dict[str, Estimate] = {}
-    refused: dict[str, str] = {}
-    for name, measure in measures.items():
-        try:
-            values = measure()
-        except InapplicableError as error:
-            refused[name] = str(error)
-            continue
-        found |= named(values) if isinstance(values, Estimate) else named(*values)
-    return found, refused
+    return served(measures)

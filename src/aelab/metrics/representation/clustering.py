@@ -32,6 +32,8 @@ def clustering(codes: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str
     classes, truth = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise InapplicableError(f"clusters are compared with classes, but every label is {classes[0]}")
+    if len(codes) < len(classes) + 1:
+        raise InapplicableError(f"{len(codes)} images are too few for clusters of {len(classes)} classes")
     # One scale for all dimensions: the mixture's floor of 1e-6 under its variances becomes a relative one.
     codes = codes - codes.mean(0)
     codes /= np.sqrt(codes.var(0).sum()) or 1.0
@@ -43,10 +45,15 @@ def clustering(codes: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str
     for name, method in methods.items():
         with convergence_not_demanded():
             clusters = method.fit_predict(codes)
-        table = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        np.add.at(table, (clusters, truth), 1)
-        found += _agreement(name, table, seed)
+        found += agreement(name, clusters, truth, seed)
     return named(*found)
+
+
+def agreement(method: str, clusters: np.ndarray, truth: np.ndarray, seed: int = 0) -> list[Estimate]:
+    """Accuracy, nmi and ari of clusters (N,) with classes (N,), both numbered from 0, as in `clustering`."""
+    table = np.zeros((int(clusters.max()) + 1, int(truth.max()) + 1), dtype=np.int64)
+    np.add.at(table, (clusters, truth), 1)
+    return _agreement(method, table, seed)
 
 
 def _agreement(method: str, table: np.ndarray, seed: int) -> list[Estimate]:

@@ -57,7 +57,7 @@ def nearest_neighbours(
     train_codes, train_labels = checked(train_codes, train_labels)
     codes, labels = checked(codes, labels)
     if not 0 < k <= len(train_codes):
-        raise ConfigurationError(f"k={k} nearest neighbours cannot be found among {len(train_codes)} codes")
+        raise InapplicableError(f"k={k} nearest neighbours cannot be found among {len(train_codes)} codes")
     found = KNeighborsClassifier(k).fit(train_codes, train_labels).predict(codes)
     return mean(found == labels, NEAREST_NEIGHBOURS, f"{k} nearest neighbours, Euclidean")
 

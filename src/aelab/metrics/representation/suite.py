@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aelab.metrics.estimate import Estimate, named
+from aelab.metrics.estimate import Estimate, served
 from aelab.metrics.representation.clustering import clustering
 from aelab.metrics.representation.probes import few_label_probe, linear_probe, nearest_neighbours
 
@@ -14,12 +14,15 @@ def representation(
     labels: np.ndarray,
     seed: int = 0,
     draws: int = 10,
-) -> dict[str, Estimate]:
-    """All that labels say about codes: both probes, neighbours, and the clusters of the test codes."""
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """All that labels say about codes, both probes, neighbours, and the clusters of the test codes, and why
+    some of it cannot be said of these."""
     given = train_codes, train_labels, codes, labels
-    return named(
-        linear_probe(*given),
-        nearest_neighbours(*given),
-        few_label_probe(*given, draws=draws, seed=seed),
-        *clustering(codes, labels, seed).values(),
+    return served(
+        {
+            "linear_probe": lambda: linear_probe(*given),
+            "nearest_neighbours": lambda: nearest_neighbours(*given),
+            "few_label_probe": lambda: few_label_probe(*given, draws=draws, seed=seed),
+            "clusters": lambda: clustering(codes, labels, seed).values(),
+        }
     )

@@ -11,11 +11,16 @@ from aelab.models.distributions.codes import (
     Joint,
     OneHot,
     PointMass,
+    Pushforward,
+    SparsePoint,
     Transported,
     rsample_and_log_prob,
 )
+from aelab.models.distributions.columns import Columns
+from aelab.models.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from aelab.models.distributions.divergence import (
     check_same_space,
+    cross_entropy,
     distortion,
     divergence,
     has_density,
@@ -25,12 +30,16 @@ from aelab.models.distributions.divergence import (
 from aelab.models.distributions.gaussian import Gaussian, ProfiledGaussian, StandardGaussian, bounded
 from aelab.models.distributions.levels import BetaBinomial, Levels, LogisticMixture
 from aelab.models.distributions.pixels import Bernoulli, ContinuousBernoulli, LogCosh, Masked
+from aelab.models.distributions.quantised import Quantised, Symbolic, SymbolPrior
+from aelab.models.distributions.sequences import Autoregressive
 from aelab.models.distributions.spherical import SphereUniform, VonMisesFisher
 
 __all__ = [
+    "Autoregressive",
     "Bernoulli",
     "BetaBinomial",
     "Chain",
+    "Columns",
     "ContinuousBernoulli",
     "Factorised",
     "Gaussian",
@@ -40,15 +49,24 @@ __all__ = [
     "LogCosh",
     "LogisticMixture",
     "Masked",
+    "NegativeBinomial",
     "OneHot",
     "PointMass",
+    "Poisson",
     "ProfiledGaussian",
+    "Pushforward",
+    "Quantised",
+    "SparsePoint",
     "SphereUniform",
     "StandardGaussian",
+    "SymbolPrior",
+    "Symbolic",
     "Transported",
     "VonMisesFisher",
+    "ZeroInflated",
     "bounded",
     "check_same_space",
+    "cross_entropy",
     "distortion",
     "divergence",
     "frozen",

@@ -36,6 +36,46 @@ class PointMass(Distribution):
         return self.value.expand(*sample_shape, *self.value.shape)
 
 
+class SparsePoint(PointMass):
+    """A deterministic code of which few numbers are not 0.
+
+    value: (B, latent). responses: (B, latent), what it was chosen from, before any was left out.
+    gates: (B, latent), 1 where one was kept; with a gradient where a threshold that decides it is trained.
+    """
+
+    def __init__(self, value: Tensor, responses: Tensor, gates: Tensor) -> None:
+        super().__init__(value)
+        self.responses, self.gates = responses, gates
+
+
+class Pushforward(Distribution):
+    """What a map makes of Gaussian noise e ~ N(0, I): it has samples and no density.
+
+    zeros: (B, K), noise at its mean. transport: e (S, B, K) -> z (S, B, latent). latent: the size of z.
+
+    >>> q = Pushforward(torch.zeros(2, 3), lambda e: 2 * e + 1, latent=3)
+    >>> q.rsample((4,)).shape, q.mean[0]
+    (torch.Size([4, 2, 3]), tensor([1., 1., 1.]))
+    """
+
+    has_rsample = True
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, zeros: Tensor, transport: Callable[[Tensor], Tensor], latent: int) -> None:
+        self.zeros, self.transport = zeros, transport
+        super().__init__(zeros.shape[:1], Size([latent]), validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """The image of the noise's mean, (B, latent): the code without noise, not an expectation."""
+        return self.transport(self.zeros[None])[0]
+
+    def rsample(self, sample_shape: Shape = ONE) -> Tensor:
+        if not sample_shape:
+            return self.rsample((1,))[0]
+        return self.transport(torch.randn(*sample_shape, *self.zeros.shape, device=self.zeros.device))
+
+
 class OneHot(Distribution):
     """Groups of categories, a code of concatenated one-hot vectors.
 

@@ -1,5 +1,6 @@
 """The two costs of a code: the distortion of what it describes, and the divergence of its posterior."""
 
+from contextlib import suppress
 from functools import singledispatch
 
 import torch.nn.functional as F
@@ -7,9 +8,10 @@ from torch import Tensor
 from torch.distributions import Distribution, MixtureSameFamily, kl_divergence
 
 from aelab.core.errors import ConfigurationError
-from aelab.models.distributions.codes import Chain, Joint, PointMass
+from aelab.models.distributions.codes import Chain, Joint, PointMass, Pushforward
 from aelab.models.distributions.gaussian import Gaussian, StandardGaussian, twice_to_standard
 from aelab.models.distributions.pixels import Bernoulli, Masked
+from aelab.models.distributions.quantised import Quantised
 
 
 def values_described(likelihood: Distribution) -> int:
@@ -49,26 +51,45 @@ def has_density(distribution: Distribution | None) -> bool:
     >>> has_density(PointMass(torch.zeros(2, 3))), has_density(StandardGaussian(torch.zeros(3)))
     (False, True)
     """
-    return distribution is not None and not isinstance(distribution, PointMass)
+    return distribution is not None and not isinstance(distribution, PointMass | Pushforward)
 
 
-def divergence(q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = None) -> Tensor:
+def divergence(
+    q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = None, crossed: Tensor | None = None
+) -> Tensor:
     """The divergence KL(q || p) in nats, (B,): a closed form where one is known, else a Monte-Carlo estimate.
 
     z: (S, B, latent), samples of q, and log_q: their log-density (S, B) where only the draw knows it; the
-    estimate alone reads them.
+    estimate alone reads them. crossed: `cross_entropy(q, p, z)`, where it is known.
 
     >>> import torch
     >>> z, ones = torch.zeros(1, 2), torch.ones(1, 2)
     >>> divergence(Gaussian(ones, z), Gaussian(-ones, z), z)  # half the squared distance of the means
     tensor([4.])
     """
+    if isinstance(q, Quantised) and crossed is not None:
+        return crossed  # a point's entropy is 0
     if isinstance(q, Chain) and isinstance(p, Chain) and q.upwards == p.upwards:
         return q.rate(p, z)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
-        return ((q.log_prob(z) if log_q is None else log_q) - p.log_prob(z)).mean(0)
+        crossed = cross_entropy(q, p, z) if crossed is None else crossed
+        return (q.log_prob(z) if log_q is None else log_q).mean(0) + crossed
+
+
+def cross_entropy(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """-E_q log p(z) in nats, (B,), over samples z (S, B, latent) of q, which needs no density.
+
+    >>> import torch
+    >>> z = torch.zeros(1, 5, 2)
+    >>> cross_entropy(PointMass(z[0]), StandardGaussian(z[0, 0]), z)[0]  # log 2 pi
+    tensor(1.8379)
+    """
+    if isinstance(q, Quantised):
+        with suppress(NotImplementedError):
+            return kl_divergence(q, p)
+    return -p.log_prob(z).mean(0)
 
 
 def rate(q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = None) -> Tensor:
@@ -84,7 +105,12 @@ def rate(q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = Non
     return divergence(q, p, z, log_q).mean()
 
 
-PRIORS = {"real": "standard_normal", "sphere": "uniform_sphere", "one-hot": "uniform_categorical"}
+PRIORS = {
+    "real": "standard_normal",
+    "sphere": "uniform_sphere",
+    "one-hot": "uniform_categorical",
+    "codebook": "uniform_codebook",
+}
 
 
 def check_same_space(q: Distribution, p: Distribution) -> None:

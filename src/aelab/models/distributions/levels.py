@@ -32,6 +32,11 @@ class Levels(Factorised):
         grid = torch.linspace(0, 1, self.levels, device=self.logits.device)
         return (self.logits.exp() * grid).sum(-1)
 
+    @property
+    def variance(self) -> Tensor:
+        grid = torch.linspace(0, 1, self.levels, device=self.logits.device)
+        return (self.logits.exp() * (grid - self.mean[..., None]).square()).sum(-1)
+
     def sample(self, sample_shape: Shape = ONE) -> Tensor:
         with torch.no_grad():
             drawn = torch.distributions.Categorical(logits=self.logits).sample(sample_shape)
@@ -63,6 +68,11 @@ class BetaBinomial(Factorised):
     @property
     def mean(self) -> Tensor:
         return self.alpha / (self.alpha + self.beta)
+
+    @property
+    def variance(self) -> Tensor:
+        n, whole = self.levels - 1, self.alpha + self.beta
+        return self.mean * (self.beta / whole) * (whole + n) / (n * (whole + 1))
 
     def sample(self, sample_shape: Shape = ONE) -> Tensor:
         with torch.no_grad():
@@ -118,6 +128,14 @@ class LogisticMixture(Distribution):
         """Of the mixture before its tails are cut off, clipped to [0, 1]."""
         means = self._channels(lambda centre, _: centre)
         return ((self.logits.exp()[..., None, :, :] * means).sum(-4) * 0.5 + 0.5).clamp(0, 1)
+
+    @property
+    def variance(self) -> Tensor:
+        """Of the mixture before its tails are cut off and channels follow one another."""
+        weights, means = self.logits.exp()[..., None, :, :], self._channels(lambda centre, _: centre)
+        spread = (2 * self.log_scale).exp() * (math.pi**2 / 3)
+        middle = (weights * means).sum(-4, keepdim=True)
+        return (weights * (spread + (means - middle).square())).sum(-4) / 4
 
     def each(self, value: Tensor) -> Tensor:
         """The log-probability of each pixel with all its channels, in nats: (*batch, 1, H, W)."""

@@ -76,6 +76,12 @@ class ContinuousBernoulli(Factorised):
         near, logits, safe = self._parts()
         return torch.where(near, 0.5 + logits / 12 - logits.pow(3) / 720, -1 / torch.expm1(-safe) - 1 / safe)
 
+    @property
+    def variance(self) -> Tensor:
+        near, logits, safe = self._parts()
+        far = 1 / safe.square() - 1 / (4 * torch.sinh(safe / 2).square())
+        return torch.where(near, 1 / 12 - logits.square() / 240, far)
+
     def sample(self, sample_shape: Shape = ONE) -> Tensor:
         with torch.no_grad():
             _, _, safe = self._parts()
@@ -118,6 +124,12 @@ class LogCosh(Factorised):
         log_cosh = size + F.softplus(-2 * size) - math.log(2)  # cosh itself overflows
         log_norm = 0.5 * math.log(math.pi) + math.lgamma(0.5 / a) - math.lgamma(0.5 / a + 0.5) - math.log(a)
         return -log_cosh / a - self.log_scale - log_norm
+
+    @property
+    def variance(self) -> Tensor:
+        trigamma = torch.polygamma(1, torch.tensor(0.5 / self.sharpness)).to(self.loc.device)
+        spread = 0.5 * trigamma / self.sharpness**2 * (2 * self.log_scale).exp()
+        return spread.expand(self.loc.shape)
 
     def sample(self, sample_shape: Shape = ONE) -> Tensor:
         # cosh(t)^(-1/a) is the density of half the difference of two log-gamma variables of this shape; that
@@ -163,6 +175,10 @@ class Masked(Distribution):
         """How many values of an observation have a density."""
         return int(self.hidden.sum()) * self.event_shape.numel() // self.hidden.numel()
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def each(self, value: Tensor) -> Tensor:
+        """The log-density of each value, in nats, 0 where it is known: (*batch, *event)."""
         each: Callable[[Tensor], Tensor] = self.base.each  # type: ignore[attr-defined]
-        return sum_event(each(value) * self.hidden, len(self.event_shape))
+        return each(value) * self.hidden
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return sum_event(self.each(value), len(self.event_shape))

@@ -24,9 +24,11 @@ class Likelihood(nn.Module, ABC):
     before it.
 
     drawn: whether samples of the model are draws of p(x|z,c) and not its means, as where codes say little.
+    binary: whether it is of zeros and ones alone.
     """
 
     drawn = False
+    binary = False
 
     def parameters_of(self, shape: Shape) -> Shape:
         """The shape of what the decoder gives for an observation of a shape, as (C, H, W) or (D,)."""

@@ -9,6 +9,8 @@ from aelab.models.likelihoods.base import Likelihood
 class Bernoulli(Likelihood):
     """Independent binary values; on grey values in [0, 1] its negative log is the cross-entropy."""
 
+    binary = True
+
     def forward(self, params: Tensor) -> distributions.Bernoulli:
         return distributions.Bernoulli(params.float(), params.dim() - 2)
 

@@ -23,6 +23,12 @@ def plain(channels: int, activation: Activation) -> nn.Module:
     return activation()
 
 
+def normalised(channels: int, activation: Activation) -> nn.Module:
+    """A stage that normalises over the batch first (DCGAN, Radford, Metz and Chintala 2016,
+    https://arxiv.org/abs/1511.06434)."""
+    return nn.Sequential(nn.BatchNorm2d(arity(activation) * channels), activation())
+
+
 def _strides(channels: Sequence[int], strides: Sequence[int] | None, kernel: int) -> Sequence[int]:
     """The stride of each layer: 2, unless they are given."""
     if kernel < 1 or kernel % 2 == 0:

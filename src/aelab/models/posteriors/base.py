@@ -49,8 +49,13 @@ class Posterior(nn.Module, ABC):
 
     layout: of what the decoder reads of a code, which is the front of it; a code itself is flat.
     latent: the size of a code; None: as much as the decoder reads.
+    codes, symbols: entries of a codebook, and the grid that they stand in; None and () without one.
+    units: what of a code may be in use or not: its numbers, or the entries of its codebooks.
     step: the optimisation step, for parts that follow a schedule.
     """
+
+    codes: int | None = None
+    symbols: tuple[int, ...] = ()
 
     def __init__(self, layout: Sequence[int], latent: int | None = None) -> None:
         super().__init__()
@@ -59,6 +64,7 @@ class Posterior(nn.Module, ABC):
         self.layout = tuple(layout)
         self.decoded = math.prod(layout)
         self.latent = self.decoded if latent is None else check_latent(latent)
+        self.units = self.latent
 
     @abstractmethod
     def forward(self, h: Tensor, step: int = 0) -> Distribution: ...

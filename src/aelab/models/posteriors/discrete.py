@@ -61,7 +61,7 @@ class JointGaussianCategorical(Posterior):
 
 def continuous_size(latent: int, discrete: Sequence[int]) -> int:
     """The dimensions of a joint code that are left to its continuous part; ConfigurationError if none."""
-    if not discrete or min(discrete) < 2 or sum(discrete) >= latent:
+    if not discrete or None in discrete or min(discrete) < 2 or sum(discrete) >= latent:
         raise ConfigurationError(
             f"model.posterior.discrete={list(discrete)} must name at least one variable, each of at least 2 "
             f"categories, and leave a part of latent={latent} to the continuous ones"

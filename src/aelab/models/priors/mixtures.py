@@ -1,15 +1,19 @@
 """Mixtures: of free Gaussians, of the posteriors of learned pseudo-inputs, of those of training images."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, MixtureSameFamily
+from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
 from aelab.models.distributions import Gaussian, bounded, has_density
-from aelab.models.priors.base import Encodes, Prior
+from aelab.models.priors.base import Encodes, Fitted, Prior
+
+FLOOR = 1e-6  # of a variance that is fitted, as in scikit-learn
 
 
 def mixture(logits: Tensor, components: Distribution) -> MixtureSameFamily:
@@ -18,18 +22,121 @@ def mixture(logits: Tensor, components: Distribution) -> MixtureSameFamily:
     return MixtureSameFamily(weights, components, validate_args=False)
 
 
-class GaussianMixture(Prior):
-    """A mixture of `components` diagonal Gaussians with trained weights (Jiang et al. 2017)."""
+class Mixture(Fitted):
+    """A mixture of `components` Gaussians, trained by gradient, or by expectation maximisation in a second
+    stage (Dempster, Laird and Rubin 1977), which begins from k-means.
 
-    def __init__(self, sizes: Sizes, components: int = 50) -> None:
+    EM of a component on codes z with responsibilities r: its weight is the mean of r, its mean and covariance
+    those of z under r. Sums are kept in float64. A component that answers for less than one code stays.
+    """
+
+    codes_at_start = 10_000
+    clusters = True
+    count: Tensor
+    first: Tensor
+    second: Tensor
+
+    def __init__(self, components: int, latent: int, second: Sequence[int]) -> None:
         super().__init__()
-        _check("components", components)
+        check_components("components", components)
         self.logits = nn.Parameter(torch.zeros(components))
-        self.loc = nn.Parameter(torch.randn(components, sizes.latent))
-        self.log_variance = nn.Parameter(torch.zeros(components, sizes.latent))
+        self.loc = nn.Parameter(torch.randn(components, latent))
+        for name, shape in (("count", ()), ("first", (latent,)), ("second", second)):
+            sums = torch.zeros(components, *shape, dtype=torch.float64)
+            self.register_buffer(name, sums, persistent=False)
 
     def forward(self, context: Tensor | None, model: Encodes) -> MixtureSameFamily:
-        return mixture(self.logits, Gaussian(self.loc, bounded(self.log_variance)))
+        return mixture(self.logits, self.components())
+
+    @abstractmethod
+    def components(self) -> Distribution:
+        """The Gaussians, batch shape (components,)."""
+
+    @abstractmethod
+    def moments(self, r: Tensor, z: Tensor) -> Tensor:
+        """The sums of second moments of codes (N, latent) under weights (N, components)."""
+
+    @abstractmethod
+    def spread(self, loc: Tensor, second: Tensor, chosen: Tensor) -> None:
+        """Give components that are `chosen` the covariance of their second moments around their means."""
+
+    @torch.no_grad()
+    def begin(self, z: Tensor) -> None:
+        from sklearn.cluster import KMeans
+
+        clusters = min(len(self.loc), len(z))
+        seed = int(torch.randint(2**31, ()))
+        found = KMeans(clusters, n_init=1, random_state=seed).fit_predict(z.double().cpu().numpy())
+        labels = torch.as_tensor(found, dtype=torch.int64, device=z.device)
+        self._add(F.one_hot(labels, len(self.loc)).double(), z.double())
+        self.refit()
+
+    @torch.no_grad()
+    def gather(self, z: Tensor) -> None:
+        joint = self.logits.log_softmax(-1) + self.components().log_prob(z[:, None])
+        self._add(joint.softmax(-1).double(), z.double())
+
+    def _add(self, r: Tensor, z: Tensor) -> None:
+        self.count += r.sum(0)
+        self.first += r.T @ z
+        self.second += self.moments(r, z)
+
+    @torch.no_grad()
+    def refit(self) -> None:
+        chosen = self.count >= 1
+        loc = self.first / self.count[:, None]
+        self.logits.copy_((self.count / self.count.sum()).log().clamp_min(-30))
+        self.loc.copy_(torch.where(chosen[:, None], loc, self.loc))
+        self.spread(loc, self.second, chosen)
+        for sums in (self.count, self.first, self.second):
+            sums.zero_()
+
+
+class GaussianMixture(Mixture):
+    """Of Gaussians with diagonal covariance (Jiang et al. 2017)."""
+
+    def __init__(self, sizes: Sizes, components: int = 50) -> None:
+        super().__init__(components, sizes.latent, (sizes.latent,))
+        self.log_variance = nn.Parameter(torch.zeros(components, sizes.latent))
+
+    def components(self) -> Gaussian:
+        return Gaussian(self.loc, bounded(self.log_variance))
+
+    def moments(self, r: Tensor, z: Tensor) -> Tensor:
+        return r.T @ z.square()
+
+    def spread(self, loc: Tensor, second: Tensor, chosen: Tensor) -> None:
+        variance = (second / self.count[:, None] - loc.square()).clamp_min(0) + FLOOR
+        self.log_variance.copy_(torch.where(chosen[:, None], variance.log(), self.log_variance))
+
+
+class FullGaussianMixture(Mixture):
+    """Of Gaussians with covariance L L'.
+
+    below: L under its diagonal. log_variance: twice the logarithm of the diagonal.
+    """
+
+    def __init__(self, sizes: Sizes, components: int = 10) -> None:
+        latent = sizes.latent
+        super().__init__(components, latent, (latent, latent))
+        self.log_variance = nn.Parameter(torch.zeros(components, latent))
+        self.below = nn.Parameter(torch.zeros(components, latent, latent))
+
+    def components(self) -> MultivariateNormal:
+        diagonal = (0.5 * bounded(self.log_variance)).exp()
+        factor = self.below.tril(-1) + diagonal.diag_embed()
+        return MultivariateNormal(self.loc, scale_tril=factor, validate_args=False)
+
+    def moments(self, r: Tensor, z: Tensor) -> Tensor:
+        return torch.einsum("nk,ni,nj->kij", r, z, z)
+
+    def spread(self, loc: Tensor, second: Tensor, chosen: Tensor) -> None:
+        own = self.components().covariance_matrix.double()
+        found = second / self.count[:, None, None] - loc[:, :, None] * loc[:, None]
+        floor = FLOOR * torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)
+        factor = torch.linalg.cholesky(torch.where(chosen[:, None, None], found + floor, own))
+        self.log_variance.copy_(2 * factor.diagonal(dim1=-2, dim2=-1).log())
+        self.below.copy_(factor.tril(-1))
 
 
 class Vamp(Prior):
@@ -42,7 +149,12 @@ class Vamp(Prior):
 
     def __init__(self, sizes: Sizes, components: int = 500, bounds: Sequence[float] | None = (0, 1)) -> None:
         super().__init__()
-        self.examples, self.bounds = _check("components", components), bounds
+        if sizes.vocabulary is not None:
+            raise ConfigurationError(
+                "prior=vamp learns inputs of its own, and tokens are names that no gradient moves: choose "
+                "prior=exemplar, of sequences of the training split, or gaussian_mixture"
+            )
+        self.examples, self.bounds = check_components("components", components), bounds
         self.pseudo_inputs = nn.Parameter(torch.rand(components, *sizes.shape))
         self.logits = nn.Parameter(torch.zeros(components), requires_grad=False)
         self.contexts = nn.Parameter(torch.zeros(components, sizes.context)) if sizes.context else None
@@ -74,7 +186,7 @@ class Exemplar(Prior):
 
     def __init__(self, sizes: Sizes, components: int = 500) -> None:
         super().__init__()
-        self.examples = _check("components", components)
+        self.examples = check_components("components", components)
         self.register_buffer("exemplars", torch.rand(components, *sizes.shape))
         self.register_buffer("logits", torch.zeros(components))
         self.log_variance = nn.Parameter(torch.zeros(()))
@@ -88,7 +200,8 @@ class Exemplar(Prior):
         return mixture(self.logits, Gaussian(centres, bounded(self.log_variance)))  # type: ignore[arg-type]
 
 
-def _check(name: str, count: int) -> int:
+def check_components(name: str, count: int) -> int:
+    """The count of a mixture's components if it has any; ConfigurationError otherwise."""
     if count < 1:
         raise ConfigurationError(f"model.prior.{name}={count}: a mixture has at least 1 component")
     return count

@@ -18,8 +18,8 @@ from aelab.config.construct import locate
 from aelab.core.signals import ENDING
 from aelab.loggers import Tracker
 from aelab.runs.build import preload_data
-from aelab.runs.prepare import changes, tree
 from aelab.runs.provenance import packages
+from aelab.runs.train import changes, tree
 from aelab.sweeps.launchers.base import LaunchContext, MessageHandler
 from aelab.sweeps.messages import ProcessEnded
 from aelab.sweeps.plan import Plan

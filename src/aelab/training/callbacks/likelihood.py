@@ -27,7 +27,7 @@ class ImportanceSampling(Callback):
     """Measures `test/nll` in nats for each image, its standard error over images, and the effective number of
     the `samples` codes.
 
-    images: the first so many of the test split; None: all.
+    images: so many of the test split; None: all.
     memory: bytes that decoded codes may take at once; None: what is fast on the device.
     """
 

@@ -1,6 +1,6 @@
 """Pictures of reconstructions and of prior samples, always of the same validation data and the same noise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from torch import Tensor
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
+from aelab.core.text import printable
 from aelab.data.kinds import Kind
 from aelab.models import Autoencoder
 from aelab.training.measured import epoch_of
+
+LONGEST = 18  # characters of a caption
 
 
 class Pictures(Callback):
@@ -49,7 +52,7 @@ class Pictures(Callback):
         examples = _to(data.val_examples(self.count), module.device)
         seed_generators(step_seed(module.seed, "pictures"), module.device)  # type: ignore[arg-type]
         model: Any = module.model
-        for name, picture in pictures(model, data.kind, examples, self.columns):
+        for name, picture in pictures(model, data.kind, examples, self.columns, data.class_names):
             path = self.folder / f"{prefix}{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
@@ -59,9 +62,9 @@ class Pictures(Callback):
 
 
 def pictures(
-    model: Autoencoder, kind: Kind, examples: Batch, columns: int
+    model: Autoencoder, kind: Kind, examples: Batch, columns: int, classes: Sequence[str]
 ) -> Iterator[tuple[str, Image.Image]]:
-    """The pictures that are defined for this model, by name."""
+    """The pictures that are defined for this model, by name; classes: the names of its labels."""
     if model.encoder is not None:
         yield "reconstructions", reconstructions(kind, model(examples), columns)
     if model.prior is None:
@@ -70,7 +73,7 @@ def pictures(
         samples = model.sample(columns * (columns // 2))
         yield "samples", kind.picture(samples.split(columns), [""] * (columns // 2))
     elif model.conditioner.classes:
-        yield "samples", samples_by_class(model, kind, model.conditioner.classes, columns, examples.x)
+        yield "samples", samples_by_class(model, kind, classes, columns, examples.x)
     else:
         yield "samples", samples_by_example(model, kind, examples, columns)
 
@@ -83,12 +86,22 @@ def reconstructions(kind: Kind, trace: Trace, columns: int) -> Image.Image:
     return kind.picture(list(rows.values()), list(rows), columns)
 
 
-def samples_by_class(model: Autoencoder, kind: Kind, classes: int, columns: int, like: Tensor) -> Image.Image:
-    """One row of samples for each label; like: (B, *event), observations of the size and on the device."""
-    labels = torch.arange(classes, device=like.device).repeat_interleave(columns)
+def samples_by_class(
+    model: Autoencoder, kind: Kind, classes: Sequence[str], columns: int, like: Tensor
+) -> Image.Image:
+    """One row of samples for each label, by the names of the classes.
+
+    like: (B, *event), observations of the size and on the device.
+    """
+    labels = torch.arange(len(classes), device=like.device).repeat_interleave(columns)
     given = Batch(like[:1].expand(len(labels), *like.shape[1:]), labels)
     samples = model.sample(len(labels), given)
-    return kind.picture(samples.split(columns), [str(c) for c in range(classes)])
+    return kind.picture(samples.split(columns), [caption(name) for name in classes])
+
+
+def caption(name: str) -> str:
+    """A class's name as it fits beside a row."""
+    return printable(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
 
 
 def samples_by_example(

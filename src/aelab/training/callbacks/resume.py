@@ -42,9 +42,9 @@ class Best(ModelCheckpoint):
 class Journal(Protocol):
     """A log that can be cut back to where it stood."""
 
-    def position(self) -> dict[str, int]: ...
+    def position(self) -> dict[str, Any]: ...
 
-    def truncate(self, position: dict[str, int]) -> None: ...
+    def truncate(self, position: dict[str, Any]) -> None: ...
 
 
 class ResumePoints(Checkpoint):
@@ -75,6 +75,7 @@ class ResumePoints(Checkpoint):
         self.agreed: int | None = None  # the signal by which all processes end
         self.saved_at = time.monotonic()
         self.counted = False  # whether `every_batches` are over
+        self.begun = False  # whether all has been restored, where a run is continued
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -95,7 +96,7 @@ class ResumePoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.signals.install()
-        self.signals.deferred = True
+        self.signals.deferred = self.begun = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.signals.deferred = False

@@ -30,3 +30,10 @@ def take_firsts(tensors: Iterable[Tensor]) -> None:
     """Put those of the first process, which checkpoints hold, in the place of each tensor."""
     for tensor in tensors:
         dist.broadcast(tensor, 0)
+
+
+def of_first(tensor: Tensor) -> Tensor:
+    """The first process's tensor, in all processes of one training."""
+    if dist.is_initialized():
+        dist.broadcast(tensor, 0)
+    return tensor

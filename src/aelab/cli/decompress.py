@@ -1,0 +1,30 @@
+"""The images of a file that `aelab compress` wrote."""
+
+from omegaconf import DictConfig
+
+from aelab.cli.progress import bar
+from aelab.core.errors import DataError
+from aelab.core.files import draft
+from aelab.core.paths import from_user
+from aelab.core.text import printable
+from aelab.jobs.compressed_file import opened
+from aelab.runs.trained import load
+
+
+def main(config: DictConfig) -> None:
+    """Write the images that a composed configuration asks for."""
+    path, name = from_user(config.input), printable(config.input)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{name} cannot be read ({error.strerror}): give a file of `aelab compress`"
+        ) from error
+    file = opened(content, name)
+    model = load(config.run)
+    with draft(config.to, config.overwrite) as folder:
+        images = model.decompress(content, name, bar).float() / 255
+        folder.mkdir()
+        names = file.notes.get("names") or [f"{place:05}" for place in range(file.count)]
+        model.kind.write(folder, images.split(500), names)
+    print(f"{model.kind.nouns:9} {config.to}: {file.count:,}")

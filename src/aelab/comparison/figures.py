@@ -1,0 +1,62 @@
+"""The figures of a comparison as files for a paper: intervals, learning curves, rate and distortion."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from aelab.comparison.base import Comparison
+from aelab.comparison.page.bands import band
+from aelab.comparison.page.chart_data import curve_names, plane, values_at
+from aelab.core.errors import ConfigurationError
+from aelab.core.quantity import short
+from aelab.figures.paper import FORMATS, Paper
+
+POINTS = 200  # of a curve
+Chart = Callable[[str], bytes]
+
+
+def figure_files(comparison: Comparison, options: Mapping[str, Any]) -> dict[str, bytes]:
+    """The content of each file by its name; options: `format`, `width` and `serif`, see conf/compare.yaml.
+
+    Raises ConfigurationError for a format that there is not.
+    """
+    formats = _formats(options["format"])
+    if not formats:
+        return {}
+    charts = list(_charts(comparison, Paper(options["width"], options["serif"])))
+    return {f"figures/{name}.{end}": chart(end) for name, chart in charts for end in formats}
+
+
+def _formats(given: Any) -> Sequence[str]:
+    formats = [] if given is None else given if isinstance(given, list) else [given]
+    if wrong := [name for name in formats if name not in FORMATS]:
+        raise ConfigurationError(f"figures.format={wrong[0]}: choose of {', '.join(FORMATS)}, one or a list")
+    return formats
+
+
+def _charts(comparison: Comparison, paper: Paper) -> Iterator[tuple[str, Chart]]:
+    groups = comparison.groups
+    for metric in comparison.metrics:
+        found = {g.name: g.summaries[metric.name] for g in groups if metric.name in g.summaries}
+        if found:
+            ends = [summary.interval or (summary.mean, summary.mean) for summary in found.values()]
+            means = [summary.mean for summary in found.values()]
+            label = f"{_last(metric.name)}, {short(metric.unit)}"
+            yield f"intervals_{_file(metric.name)}", paper.intervals(list(found), means, ends, label)
+    compared = {f"val/{_last(metric.name)}" for metric in comparison.metrics}
+    for name in (name for name in curve_names(groups) if name in compared):
+        bands = {g.name: band([r.curves[name] for r in g.runs if name in r.curves], POINTS) for g in groups}
+        lines = {group: (b.steps, b.mean, b.low, b.high) for group, b in bands.items() if b is not None}
+        yield f"curve_{_file(name)}", paper.curves(lines, "optimisation steps", _last(name))
+    if axes := plane(groups):
+        places = {group.name: values_at(group, axes) for group in groups}
+        known = {name: found for name, found in places.items() if found}
+        yield "rate_distortion", paper.points(known, "rate, nats", "distortion, nats")
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _file(name: str) -> str:
+    """A metric's name as a part of a file's."""
+    return "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in name)

@@ -1,0 +1,105 @@
+"""Charts for a paper: of the width of a column or a page, in small type, with fonts embedded as Type 42."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aelab.core.errors import ConfigurationError
+from aelab.figures.charts import COLOURS, FAINT, INK, LINES, MARKERS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTHS = {"column": 3.35, "page": 6.9}  # inches
+FORMATS = ("pdf", "svg", "png")
+SETTINGS: dict[Any, Any] = {
+    "font.size": 8, "axes.linewidth": 0.6, "axes.edgecolor": INK, "text.parse_math": False,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.2,
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "aelab",
+}  # fmt: skip
+
+
+class Paper:
+    """How charts for a paper look.
+
+    width: `column` or `page`. serif: a serif type, as most papers' text has.
+    Raises ConfigurationError for another width.
+    """
+
+    def __init__(self, width: str = "column", serif: bool = False) -> None:
+        if width not in WIDTHS:
+            raise ConfigurationError(f"figures.width={width}: choose one of {', '.join(WIDTHS)}")
+        self.width, self.serif = WIDTHS[width], serif
+
+    def intervals(
+        self, names: Sequence[str], means: Sequence[float], ends: Sequence[tuple[float, float]], xlabel: str
+    ) -> Callable[[str], bytes]:
+        """A point for each name, from the top down, in the interval between its ends."""
+
+        def draw(axes: "Axes") -> None:
+            rows = np.arange(len(names))[::-1]
+            low, high = np.array(ends, dtype=np.float64).T
+            axes.hlines(rows, low, high, color=COLOURS[0], lw=1.4)
+            axes.plot(means, rows, "o", ms=4, color=COLOURS[0])
+            axes.set_yticks(rows, list(names))
+            axes.set_ylim(-0.6, len(names) - 0.4)
+            axes.locator_params(axis="x", nbins=4)
+            axes.grid(axis="x", color=FAINT, lw=0.5)
+            axes.set_xlabel(xlabel)
+
+        return self._drawn(draw, 0.55 + 0.2 * len(names))
+
+    def curves(
+        self, lines: Mapping[str, Sequence[np.ndarray]], xlabel: str, ylabel: str
+    ) -> Callable[[str], bytes]:
+        """A line for each name's (x, y, low, high), in the band between the last two."""
+
+        def draw(axes: "Axes") -> None:
+            for index, (name, (x, y, low, high)) in enumerate(lines.items()):
+                colour, style = COLOURS[index % len(COLOURS)], LINES[index // len(COLOURS) % len(LINES)]
+                axes.plot(x, y, style, color=colour, label=name)
+                axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+            self._labelled(axes, xlabel, ylabel)
+
+        return self._drawn(draw, 0.62 * self.width)
+
+    def points(
+        self, places: Mapping[str, Sequence[Sequence[float]]], xlabel: str, ylabel: str
+    ) -> Callable[[str], bytes]:
+        """The places (x, y) of each name, in its colour."""
+
+        def draw(axes: "Axes") -> None:
+            for index, (name, found) in enumerate(places.items()):
+                colour, form = COLOURS[index % len(COLOURS)], MARKERS[index // len(COLOURS) % len(MARKERS)]
+                axes.plot(*np.array(found).T, form, ms=4, color=colour, label=name)
+            self._labelled(axes, xlabel, ylabel)
+
+        return self._drawn(draw, 0.62 * self.width)
+
+    def _labelled(self, axes: "Axes", xlabel: str, ylabel: str) -> None:
+        axes.grid(color=FAINT, lw=0.5)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=1.4)
+
+    def _drawn(self, draw: Callable[["Axes"], None], height: float) -> Callable[[str], bytes]:
+        """The bytes of a chart in a format that is still to be named."""
+
+        def saved(format: str) -> bytes:
+            import matplotlib as mpl
+            from matplotlib.figure import Figure
+
+            family = {"font.family": "serif" if self.serif else "sans-serif"}
+            with mpl.rc_context(SETTINGS | family):
+                figure = Figure((self.width, height), layout="constrained")
+                draw(figure.add_subplot())
+                file = io.BytesIO()
+                dated: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+                figure.savefig(file, format=format, dpi=300, metadata=dated.get(format))
+                return file.getvalue()
+
+        return saved

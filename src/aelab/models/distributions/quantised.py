@@ -1,0 +1,148 @@
+"""Codes that are entries of a codebook: the point that an encoder chooses, and densities over its symbols."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, register_kl
+
+from aelab.models.distributions.base import ONE, Shape
+
+
+class Symbolic(Protocol):
+    """What knows which symbols a code is made of. codes: how many symbols there are."""
+
+    codes: int | None
+
+    def symbols_of(self, z: Tensor) -> Tensor:
+        """Codes (..., latent) -> the symbols that they are made of, (..., T) int64."""
+        ...
+
+    def code_of(self, symbols: Tensor) -> Tensor:
+        """Symbols (..., T) -> the code (..., latent)."""
+        ...
+
+
+class Quantised(Distribution):
+    """A code made of entries of a codebook: all mass at one of finitely many points, so that it has a
+    probability, 1, and its rate under a prior of symbols is the prior's code length.
+
+    value: (B, latent), whose gradient goes to the encoder. symbols: (B, T), the entries' numbers.
+    book: (T,), which codebook each of them is of. codes: entries of a book.
+    asked, chosen: one (B, places, size) for each book, what its entries stand for, and the entries with a
+        gradient of their own; none where no entry is stored.
+
+    >>> zeros = torch.zeros(2, 1, dtype=torch.int64)
+    >>> q = Quantised(torch.ones(2, 3), zeros, zeros[0], codes=4)
+    >>> q.log_prob(torch.ones(2, 3)), q.activity()
+    (tensor([0., 0.]), tensor([[1., 0., 0., 0.],
+            [1., 0., 0., 0.]]))
+    """
+
+    has_rsample = True
+    space = "codebook"
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self,
+        value: Tensor,
+        symbols: Tensor,
+        book: Tensor,
+        codes: int,
+        asked: Sequence[Tensor] = (),
+        chosen: Sequence[Tensor] = (),
+    ) -> None:
+        self.value, self.symbols, self.book, self.codes = value, symbols, book, codes
+        self.asked, self.chosen = list(asked), list(chosen)
+        super().__init__(value.shape[:1], value.shape[1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.value
+
+    def rsample(self, sample_shape: Shape = ONE) -> Tensor:
+        return self.value.expand(*sample_shape, *self.value.shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return torch.where((value == self.value).all(-1), 0.0, -math.inf)
+
+    def entropy(self) -> Tensor:
+        return self.value.new_zeros(self.batch_shape)
+
+    def activity(self) -> Tensor:
+        """How often each observation has each entry of each book: (B, books * codes)."""
+        counts = self.value.new_zeros(len(self.value), (int(self.book.max()) + 1) * self.codes)
+        ones = self.value.new_ones(()).expand(self.symbols.shape)
+        return counts.scatter_add(1, self.symbols + self.book * self.codes, ones)
+
+
+class SymbolPrior(Distribution):
+    """The distribution of a code whose T symbols are drawn one after the other.
+
+    logits: symbols (N, T) and context (N, C) or None -> (N, T, codes), those of each symbol given the ones
+        before it, which alone they read; None: every symbol alike. book: what symbols a code is made of.
+    context: (B, C) or None, which decides the batch shape.
+    """
+
+    space = "codebook"
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self,
+        logits: Callable[[Tensor, Tensor | None], Tensor] | None,
+        book: Symbolic,
+        length: int,
+        codes: int,
+        latent: int,
+        context: Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.logits, self.book, self.context = logits, book, context
+        self.length, self.codes, self.device = length, codes, device
+        batch = Size() if context is None else context.shape[:1]
+        super().__init__(batch, Size([latent]), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if value.dim() == 3 and len(value) > 1 and value.stride(0) == 0:  # one code of each, again and again
+            return self.log_prob(value[:1]).expand(value.shape[:-1])
+        return self.log_prob_of(self.book.symbols_of(value))
+
+    def log_prob_of(self, symbols: Tensor) -> Tensor:
+        """log p of symbols (..., T), in nats: (...)."""
+        return self.log_prob_each(symbols).sum(-1)
+
+    def log_prob_each(self, symbols: Tensor) -> Tensor:
+        """log p of each of the symbols (..., T) given those before it, in nats: (..., T)."""
+        if self.logits is None:
+            return torch.full(symbols.shape, -math.log(self.codes), device=symbols.device)
+        logits = self.predicted(symbols)
+        return logits.log_softmax(-1).gather(-1, symbols[..., None])[..., 0]
+
+    def predicted(self, symbols: Tensor) -> Tensor:
+        """The logits of each symbol given those before it: (..., T) -> (..., T, codes), float32."""
+        if self.logits is None:
+            return torch.zeros(self.codes, device=symbols.device).expand(*symbols.shape, self.codes)
+        flat = symbols.reshape(-1, self.length)
+        context = None
+        if self.context is not None:
+            context = self.context.expand(*symbols.shape[:-1], -1).reshape(len(flat), -1)
+        return self.logits(flat, context).float().view(*symbols.shape, self.codes)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Shape = ONE) -> Tensor:
+        shape = (*sample_shape, *self.batch_shape, self.length)
+        if self.logits is None:
+            return self.book.code_of(torch.randint(self.codes, shape, device=self.device))
+        symbols = torch.zeros(shape, dtype=torch.int64, device=self.device)
+        for place in range(self.length):
+            logits = self.predicted(symbols)[..., place, :]
+            noise = -torch.empty_like(logits).exponential_().log()
+            symbols[..., place] = (logits + noise).argmax(-1)
+        return self.book.code_of(symbols)
+
+
+@register_kl(Quantised, SymbolPrior)
+def _kl_to_symbols(q: Quantised, p: SymbolPrior) -> Tensor:
+    return -p.log_prob_of(q.symbols)

@@ -1,0 +1,77 @@
+"""Alarms while training against critics: samples that are all alike, and critics that teach nothing."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+
+from aelab.core.seeds import seed_generators, step_seed
+from aelab.metrics.generation import DIVERSITY, diversity
+from aelab.models.conditions import sees_observation
+from aelab.training.adversarial import Adversarial
+
+ALIKE = 0.5  # times the distance between observations: samples that are nearer to one another have collapsed
+SURE = 0.999  # how often a critic scores a true one above another where it has stopped to teach
+VANISHED, EXPLODED = 1e-6, 1e6  # norms of the model's gradient
+COUNT = 200  # samples, and validation observations that they are held against
+
+Alarms = dict[str, str]
+
+
+class CriticAlarms(Callback):
+    """Logs after a validation `val/diversity` of samples and, under `alarm/`, 1 for each alarm that stands.
+
+    An alarm is printed once until it is mended. record: keeps one that is raised, by its name.
+    """
+
+    def __init__(self, record: Callable[[Alarms], None]) -> None:
+        self.record = record
+        self.standing: set[str] = set()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not isinstance(pl_module, Adversarial) or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        spread = _diversity(trainer, pl_module)
+        found = dict(_alarms(pl_module.means, spread))
+        measured = {} if spread is None else {f"val/{DIVERSITY.name}": spread}
+        pl_module.log_values(measured | {f"alarm/{name}": 1.0 for name in found})
+        for name in sorted(found.keys() - self.standing):
+            print(f"alarm     {name}: {found[name]}", file=sys.stderr)
+            self.record({name: f"after step {trainer.global_step} {found[name]}"})
+        self.standing = set(found)
+
+
+@torch.no_grad()
+def _diversity(trainer: Trainer, module: Adversarial) -> float | None:
+    """Of samples, over that of validation observations; None for a model whose samples are not its own."""
+    model, data = module.model, trainer.datamodule  # type: ignore[attr-defined]
+    if model.prior is None or sees_observation(model.conditioner):
+        return None
+    examples = data.val_examples(COUNT).map(lambda value: value.to(module.device))
+    seed_generators(step_seed(module.seed, "diversity"), module.device)
+    given = None if model.conditioner is None else examples
+    samples = model.sample(len(examples.x), given)
+    return diversity(examples.x.flatten(1), samples.flatten(1)).value
+
+
+def _alarms(means: Mapping[str, float], spread: float | None) -> Iterator[tuple[str, str]]:
+    """Those that a window of training and the diversity of samples raise, by name, with what may help."""
+    if spread is not None and spread < ALIKE:
+        yield (
+            "collapse",
+            f"samples lie {spread:.2g} times as far from one another as observations do: a critic/penalty, "
+            "as r1, or critic.network.deviation=true may help",
+        )
+    for name, value in means.items():
+        if name.endswith("_separation") and value > SURE:
+            critic = name.removeprefix("critic_").removesuffix("_separation")
+            yield (
+                f"saturated_{critic}",
+                f"the critic {critic} scores a true one above another {value:.2%} of the time, and teaches "
+                "little: a critic/penalty, or a lower learning rate of the critics may help",
+            )
+    gradient = means.get("gradient", 1.0)
+    if not VANISHED < gradient < EXPLODED:
+        yield "gradient", f"the norm of the model's gradient is {gradient:.2g}: try another critic/loss"
