@@ -33,8 +33,11 @@ class Vectors:
     def observations(self, split: str) -> "Rows":
         return Rows(self.x)
 
-    def batches(self, split: str, size: int) -> "Rows":
-        return Rows(self.x, size)
+    def drawn(self, split: str, count: int | None = None) -> Tensor:
+        return torch.arange(len(self.x))[:count]
+
+    def batches(self, split: str, size: int, count: int | None = None) -> "Rows":
+        return Rows(self.x[:count], size)
 
 
 class Rows:
@@ -50,7 +53,7 @@ class Rows:
         return self
 
     def __len__(self) -> int:
-        return len(self.x)
+        return -(-len(self.x) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
         return (Batch(part) for part in self.x.split(self.size))
@@ -106,8 +109,10 @@ class Shown(nn.Module):
 class Fixed(Likelihood):
     """Around the image that the decoder gives, of one scale."""
 
+    log_variance = -4.0
+
     def forward(self, params: Tensor) -> Gaussian:
-        return Gaussian(params, torch.full((), -4.0), 3)
+        return Gaussian(params, torch.full((), self.log_variance), 3)
 
 
 def subject(

@@ -2,6 +2,7 @@
 
 from omegaconf import DictConfig, OmegaConf
 
+from aelab.config.folders import choices
 from aelab.config.identity import fingerprint
 from aelab.runs.folder import RunFolder
 from aelab.training.callbacks.resume import ResumePoints
@@ -16,6 +17,23 @@ SMALL = [
     "model.encoder.widths=[16]",
     "model.decoder.widths=[16]",
 ]
+
+# Models without an encoder.
+GANS = {
+    "gan", "dcgan", "lsgan", "hinge_gan", "wgan_gp", "r1_gan", "began", "cgan", "projection_cgan", "acgan",
+    "info_gan",
+}  # fmt: skip
+# Variants whose decoder is told the label.
+TOLD = {"cvae", "cgan", "projection_cgan", "acgan"}
+# Variants that need parts of another run.
+OF_A_RUN = {"dec", "gan_inversion", "m1_m2", "prior_of"}
+
+
+def small(variant: str = "vae", network: str | None = None, **others: str) -> list[str]:
+    """Those for a choice of parts, with small layers where the network leaves their widths open."""
+    wide = (network or ("dcgan" if variant == "dcgan" else "mlp")) in {"mlp", "mlp_normalised", "gated_mlp"}
+    return [o for o in SMALL if "model" not in o or (wide and not (variant in GANS and "encoder" in o))]
+
 
 TINY = [
     "device=cpu",
@@ -49,6 +67,17 @@ TINY = [
     ),
 ]
 
+OF_TOKENS = {"lm", "text_vae", "recurrent", "gru", "lstm", "untold", "tokens"}
+OF_COUNTS = {"count_vae", "poisson", "negative_binomial", "zero_inflated", "mlp_of_counts", "counts"}
+OF_TABLES = {"tvae", "columns", "mlp_of_columns"}
+"""The choices that are of sequences of tokens, of counts, or of tables alone."""
+
+
+def of_numbers(group: str) -> list[str]:
+    """The choices of a group that are of images, and mostly of vectors too, and whole without another run."""
+    return [choice for choice in choices(group) if choice not in OF_TOKENS | OF_COUNTS | OF_TABLES | OF_A_RUN]
+
+
 PARTS = (
     "likelihood",
     "reconstruction",
@@ -69,6 +98,7 @@ def only(*parts: str) -> list[str]:
 def rewrite(folder: RunFolder, config: DictConfig) -> RunFolder:
     """Give a run another configuration, and its weights the fingerprint of it, as a forger would."""
     OmegaConf.save(config, folder.config)
+    folder.seal(folder.config)
     path = folder.checkpoints / "best.ckpt"
     checkpoint = load(path)
     checkpoint["callbacks"][ResumePoints.__qualname__]["fingerprint"] = fingerprint(config)

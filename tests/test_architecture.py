@@ -97,8 +97,3 @@ def test_the_commands_are_known_before_hydra_is_loaded():
     modules = fresh("import sys, aelab.cli.console; print(*sys.modules)")
     assert "aelab.cli.console" in modules
     assert not {name.split(".")[0] for name in modules} & {"torch", "yaml", "rich", *FRAMEWORKS, *HEAVY}
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_a_file_can_be_read_in_one_sitting(name):
-    assert len(MODULES[name].read_text().splitlines()) <= 300

@@ -40,7 +40,7 @@ def finished(
 ) -> tuple[RunFolder, list[dict]]:
     """A run of two processes, and what each of them saw."""
     folder = tmp_path_factory.mktemp("ddp")
-    probe = ["+callbacks.probe._target_=probe.Probe", f"+callbacks.probe.folder={folder}"]
+    probe = ["+callbacks.probe._target_=probing.Probe", f"+callbacks.probe.folder={folder}"]
     line = command(folder, *UNEVEN, *probe, f"variant={request.param}", "trainer.max_epochs=2")
     done = forks.run(*line, env=script_environment)
     assert done.returncode == 0, done.stdout + done.stderr

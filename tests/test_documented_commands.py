@@ -4,8 +4,10 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
 
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError
@@ -50,12 +52,37 @@ def test_commands_are_found():
     assert len(list(commands())) > 60
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The places of a user's files, by the data that are of them."""
+    folder = tmp_path_factory.mktemp("files")
+    for split in ("train", "test"):
+        (folder / "pictures" / split / "one").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "pictures" / split / "one/0.png")
+    x = np.zeros((2, 8, 8), np.uint8)
+    np.savez(folder / "npz.npz", x_train=x, x_test=x)
+    np.savez(folder / "vectors.npz", x_train=x[0], x_test=x[0])
+    (folder / "some.txt").write_text("one line\nanother line\n")
+    (folder / "some.csv").write_text("id,age,job\n1,3,clerk\n2,4,smith\n")
+    text = {"table": folder / "some.csv"} | dict.fromkeys(["text", "tiny_shakespeare"], folder / "some.txt")
+    return {
+        "folder": folder / "pictures",
+        "npz": folder / "npz.npz",
+        "vectors": folder / "vectors.npz",
+        **text,
+    }
+
+
 @pytest.mark.parametrize(("name", "line"), commands())
-def test_a_documented_command_composes(name, line):
+def test_a_documented_command_composes(name, line, files):
     assert name == "sweep" or (ROOT / "scripts" / f"{name}.py").is_file()
     configuration = "train" if name == "sweep" else name
     if (conf_dir() / f"{configuration}.yaml").is_file():
-        compose(overrides(line), configuration)
+        given = overrides(line)
+        own = next((files[data] for data in files if f"data={data}" in given), None)
+        compose(
+            [f"data.root={own}" if own and o.startswith("data.root=") else o for o in given], configuration
+        )
 
 
 @pytest.mark.parametrize("line", ["variant=vea", "latnet=3", "trainer.max_epoch=2"])

@@ -68,8 +68,9 @@ class Deception(Term):
         self.name = critic
         self.critics: dict[str, Any] = {}
 
-    def bind(self, critics: Any) -> None:
+    def bind(self, critics: Any) -> tuple[str]:
         self.critics = {self.name: critics[self.name]}
+        return (self.name,)
 
     def forward(self, trace: Any, model: Any) -> Tensor:
         return F.softplus(-self.critics[self.name].network(trace.z[0])).mean()

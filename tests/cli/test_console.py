@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import forks
 import pytest
+from omegaconf import OmegaConf
 from small import SMALL, TINY, only
 
 import aelab
 from aelab.cli.completion import candidates, script
+from aelab.cli.help import help_of
 from aelab.cli.overview import commands
 from aelab.config.folders import choices, searched_first
 from aelab.config.trusted import parts
@@ -108,6 +111,24 @@ def test_each_command_is_a_file_of_conf_and_a_module_and_a_script():
     assert all(line.endswith(".") for line in commands().values())
 
 
+@pytest.mark.parametrize("name", sorted({*commands()} - {"sweep"}))
+def test_help_says_a_command_s_own_options_and_no_others(name):
+    shown, own = help_of(name), OmegaConf.load(conf_dir() / f"{name}.yaml")
+    assert commands()[name] in shown
+    for key in set(own) - {"hydra", "defaults"}:
+        assert re.search(rf"^  {key}:", shown, re.MULTILINE), key
+    assert not re.search(r"^  (hydra|defaults):", shown, re.MULTILINE)
+    assert ("  variant: " in shown) == (name == "train")
+    assert len(shown.splitlines()) < 130
+
+
+def test_a_part_of_a_training_is_no_option_of_a_comparison(user):
+    shown = user("aelab", "compare", "variant=iwae").stderr
+    assert shown.startswith(
+        "error: variant= is of training, and aelab compare has no use for it: it takes runs,"
+    )
+
+
 def test_without_words_it_says_what_there_is(user):
     shown = user("aelab")
     assert shown.returncode == 0
@@ -121,18 +142,19 @@ def test_without_words_it_says_what_there_is(user):
     ("words", "sentence"),
     [
         (["trian"], "unknown command 'trian'; did you mean train?"),
-        (["variant=vae"], "unknown command 'variant=vae'; there are compare, encode"),
+        (["variant=vae"], "unknown command 'variant=vae'; there are compare, compress"),
         (["sample", "--json", "run=x"], "--json is for what ends with a table: train, evaluate"),
         (["train", "--jsn"], "unknown flag --jsn; did you mean --json?"),
         (["train", "--config-dir"], "expected one argument"),
         (["train", "--config-dir", "nowhere"], "nowhere is no folder: give one that holds configurations"),
         (["train", "--config-name", "other"], "DIR/experiment/NAME.yaml"),
         (["sweep", "--cfg", "job"], "--cfg shows one configuration: leave out -m"),
+        (["sweep", "--tree"], "--tree shows one configuration: leave out -m"),
         (["--completion", "tcsh"], "there is one for bash"),
         (["train", "hydra.run.dir=x"], "hydra.run.dir has no effect here: outputs=FOLDER says where"),
         (["sweep", "hydra.sweep.dir=x", "seed=0,1"], "hydra.sweep.dir has no effect here: outputs=FOLDER"),
         (["sweep", "hydra.sweep.subdir=x", "seed=0,1"], "hydra.sweep.subdir has no effect here: outputs="),
-        (["compare", "runs=x", "hydra.run.dir=x"], "hydra.run.dir has no effect here: folder=FOLDER says"),
+        (["compare", "runs=x", "hydra.run.dir=x"], "hydra.run.dir has no effect here: to=FOLDER says"),
         (["evaluate", "run=x", "hydra.run.dir=x"], "hydra.run.dir has no effect here: leave it out"),
         (["train", "hydra.output_subdir=x"], "hydra.output_subdir has no effect"),
         (["train", "+hydra.job.chdir=true"], "hydra.job.chdir has no effect"),
@@ -157,7 +179,7 @@ def test_a_folder_of_ones_own_holds_for_all_that_a_command_says(user, own):
     assert "lr: 0.0123" in shown  # in the place of the project's file of that name
     assert "threads: 1" in shown  # from local/default
     names = ", ".join(sorted([*choices("network"), "mine"]))
-    assert f"network: {names}" in user("aelab", "train", "-cd", "conf", "--help").stdout
+    assert f"network: {names}" in " ".join(user("aelab", "train", "-cd", "conf", "--help").stdout.split())
     mistaken = user("aelab", "train", "--config-dir=conf", "network=mien").stderr
     assert mistaken == "error: unknown network 'mien'; did you mean mine?\n"
     assert "unknown network 'mine'" in user("aelab", "train", "network=mine").stderr
@@ -266,9 +288,32 @@ def test_bash_completes_as_it_calls_the_function(user, own):
     assert found == ["<beta_vae >", "<mine >", "<evaluate >", "<trainer.max_epochs=>"]
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_fish_completes_as_it_asks_the_function(user):
+    lines = ["aelab eval", "aelab train variant=beta_v", "aelab train trainer.max_ep"]
+    program = 'eval "$(aelab --completion fish)"\n' + "\n".join(f'complete -C "{line}"' for line in lines)
+    done = user("fish", "-c", program)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["evaluate", "variant=beta_vae", "trainer.max_epochs="]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+def test_zsh_can_read_its_script(user):
+    done = user("zsh", "-f", "-c", 'eval "$(aelab --completion zsh)"; print $_comps[aelab]')
+    assert (done.stderr, done.stdout) == ("", "_aelab\n")
+
+
 def test_an_unknown_shell_has_no_completion():
-    with pytest.raises(ConfigurationError, match="bash"):
-        script("fish")
+    with pytest.raises(ConfigurationError, match="bash, zsh, fish"):
+        script("tcsh")
+
+
+def test_a_tree_shows_what_a_line_composes_and_does_no_more(user):
+    done = user("aelab", "train", "--tree", "variant=beta_vae", "latent=7")
+    lines = [line.lstrip("│├└─ \xa0") for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr, lines[0]) == (0, "", "train")
+    assert {"variant beta_vae", "latent 7", "weight 4.0"} <= set(lines)
+    assert list(user.folder.iterdir()) == []
 
 
 def test_what_is_shown_to_be_copied_is_what_was_typed(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from aelab.cli.explore import free_port, main
+from aelab.cli.explore import answered, free_port, main
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError
 
@@ -30,3 +30,9 @@ def test_runs_of_different_data_do_not_stand_side_by_side(train, tmp_path):
         ConfigurationError, match=r"share their data, and these are of digits \[1, 8, 8\] and others"
     ):
         main(compose([f"run={one.path}", f"other={other.path}", "device=cpu"], "explore"))
+
+
+def test_only_its_own_names_are_answered():
+    assert "127.0.0.1" in answered("localhost")
+    assert "*" not in answered("127.0.0.1")
+    assert answered("0.0.0.0") == ["*"]

@@ -1,20 +1,50 @@
 """An exported model computes what the original does, or is refused with nothing left behind."""
 
 import json
+import re
 
 import pytest
 import torch
+import yaml
 
 import aelab
-from aelab.cli.export import main
+from aelab.cli.export import main, save_weights
 from aelab.config.compose import compose
 from aelab.config.construct import construct_recorded
-from aelab.core.errors import AelabError
+from aelab.core.errors import AelabError, RunError
 
 
 @pytest.fixture(scope="module")
 def run(train_once):
     return train_once()
+
+
+def test_a_bundle_is_a_run_without_its_places_and_gives_the_same_bits(run, tmp_path):
+    pytest.importorskip("safetensors")
+    to, original = export(run, tmp_path / "to", "format=bundle", "license=mit"), aelab.load(run.path)
+    moved = to.rename(tmp_path / "elsewhere")
+    model = aelab.load(moved)
+    assert torch.equal(model.encode(X), original.encode(X))
+    assert torch.equal(model.sample(3, seed=0), original.sample(3, seed=0))
+    texts = {
+        path.name: path.read_text() for path in moved.iterdir() if path.suffix not in (".png", ".safetensors")
+    }
+    assert not [name for name, text in texts.items() if str(run.path.parents[1]) in text]
+    _, front, card = texts["README.md"].split("---\n", 2)
+    (index,) = yaml.safe_load(front)["model-index"]
+    found = {each["name"]: each["value"] for each in index["results"][0]["metrics"]}
+    assert found == run.read()["metrics"]
+    assert yaml.safe_load(front)["license"] == "mit"
+    assert all((moved / name).is_file() for name in re.findall(r"!\[.*\]\((.*)\)", card))
+    weights = bytearray((moved / "model.safetensors").read_bytes())
+    (moved / "model.safetensors").write_bytes(weights[:-9])
+    with pytest.raises(RunError, match="is damaged"):
+        aelab.load(moved)
+    save_weights(aelab.load(run.path), moved / "model.safetensors")
+    config = (moved / "config.yaml").read_text()
+    (moved / "config.yaml").write_text(config.replace("seed: 0", "seed: 1"))
+    with pytest.raises(RunError, match="belongs to another configuration"):
+        aelab.load(moved)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +110,7 @@ def test_weights_carry_what_makes_a_model_of_them(run, tmp_path):
         ("vae", ["format=pickle"], "choose onnx"),
         ("vae", ["part=prior"], "choose all"),
         ("vae", ["format=safetensors", "part=encoder"], "part=all"),
+        ("vae", ["license=mit"], "format=bundle"),
     ],
 )
 def test_what_cannot_be_exported_leaves_nothing(train, tmp_path, variant, overrides, sentence):

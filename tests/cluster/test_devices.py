@@ -65,4 +65,4 @@ def test_a_run_is_continued_by_as_many_processes(train):
     run = train()
     run.update(status=Status.KILLED, processes=8)
     with Signals() as signals, pytest.raises(ResumeError, match="trained by 8 processes"):
-        training.resume(Run.reopen(run.path), signals)
+        training.resume(Run.open(run.path), signals)

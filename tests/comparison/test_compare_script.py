@@ -32,7 +32,7 @@ def run_script(environment, *overrides):
 
 def test_trained_runs_are_compared_from_end_to_end(trained, tmp_path, script_environment):
     folder = tmp_path / "comparison"
-    answer = run_script(script_environment, f"runs={trained}", f"folder={folder}", "baseline=beta")
+    answer = run_script(script_environment, f"runs={trained}", f"to={folder}", "baseline=beta")
     assert answer.returncode == 0, answer.stderr
     assert "beta_vae_digits (baseline)" in answer.stdout
     with (folder / "metrics.csv").open() as file:
@@ -48,7 +48,7 @@ def test_a_refusal_is_one_sentence_and_leaves_nothing(tmp_path, script_environme
     make_run(tmp_path / "a")
     make_run(tmp_path / "b", data={"checksums": {"digits": "md5:2"}})
     folder = tmp_path / "comparison"
-    answer = run_script(script_environment, f"runs={tmp_path}", f"folder={folder}")
+    answer = run_script(script_environment, f"runs={tmp_path}", f"to={folder}")
     assert answer.returncode == 1
     assert answer.stderr.count("\n") == 1
     assert "different data" in answer.stderr
@@ -82,7 +82,7 @@ def test_wandb_keeps_the_tables(tmp_path):
     for seed in (0, 1):
         make_run(tmp_path / "runs" / f"{seed}", seed)
     folder = tmp_path / "comparison"
-    overrides = [f"runs={tmp_path / 'runs'}", f"folder={folder}", "logger=wandb"]
+    overrides = [f"runs={tmp_path / 'runs'}", f"to={folder}", "logger=wandb"]
     main(compose([*overrides, "logger.wandb.mode=offline"], "compare"))
     tables = [json.loads(path.read_text()) for path in (folder / "trackers").rglob("*.table.json")]
     heads = {tuple(table["columns"][:2]): table["data"] for table in tables}
@@ -92,7 +92,7 @@ def test_wandb_keeps_the_tables(tmp_path):
 
 def test_a_tracker_without_tables_is_refused(tmp_path):
     make_run(tmp_path / "runs")
-    overrides = [f"runs={tmp_path / 'runs'}", f"folder={tmp_path / 'c'}", "logger=csv"]
+    overrides = [f"runs={tmp_path / 'runs'}", f"to={tmp_path / 'c'}", "logger=csv"]
     with pytest.raises(ConfigurationError, match="logger=csv shows no tables"):
         main(compose(overrides, "compare"))
     assert not (tmp_path / "c").exists()

@@ -1,6 +1,7 @@
 """What a comparison may not do in silence: count a reproduction, drop a metric, test nothing, show a key."""
 
 import json
+import shutil
 
 import pytest
 from folders import NLL, make_run
@@ -47,7 +48,37 @@ def test_a_metric_that_some_runs_lack_is_named(tmp_path):
         if "quick/likelihood/nll is not shown, for 1 of 6 runs lack it (b)" in flag
     ]
     asked = page(compare([root], metric=["quick/likelihood/nll"]), 0.05)
-    assert " of 2" in asked.partition("mean ±")[0]
+    assert " lost 1" in asked.partition("mean ±")[0]
+
+
+def test_a_group_that_lost_seeds_may_lead_and_is_never_best(tmp_path):
+    """Only its survivors are known, and the seed that diverged was none of the good ones."""
+    for seed in range(6):
+        make_run(tmp_path / "a" / str(seed), seed, -1.0 - seed / 100, {"name": "a"})
+        make_run(tmp_path / "b" / str(seed), seed, -9.0 - seed**2 / 90, {"name": "b"})
+
+    def first():
+        found = compare([str(tmp_path)], metric=["test/elbo"])
+        return found, found.groups[0].summaries["test/elbo"], page(found, 0.05)
+
+    found, leader, text = first()
+    assert (found.groups[0].name, leader.best, leader.lost) == ("a", True, 0)
+    assert " lost 1" not in text
+
+    make_run(tmp_path / "a" / "6", 6, float("nan"), {"name": "a"})  # finished, but measured nothing
+    found, leader, text = first()
+    assert (found.groups[0].name, leader.best, leader.lost, leader.rank) == ("a", False, 1, 1)
+    assert " lost 1" in text
+    assert "(lost 1)" in latex(found, 0.05)
+
+    shutil.rmtree(tmp_path / "a" / "6")
+    make_run(tmp_path / "a" / "6", 6, -1.0, {"name": "a"}, status="failed", error="the training diverged")
+    found, leader, text = first()
+    assert (leader.best, leader.lost) == (False, 1)
+    assert any("a lost 1 of 7 repetitions (the training diverged)" in flag for flag in found.flags)
+
+    make_run(tmp_path / "a" / "6b", 6, -1.06, {"name": "a"})  # the seed was trained again
+    assert first()[1].best
 
 
 def test_where_nothing_was_tested_that_is_said(tmp_path):

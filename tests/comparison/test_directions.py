@@ -40,7 +40,7 @@ def test_runs_that_disagree_are_refused_until_the_user_decides(tmp_path):
     assert direction(folders, new=True) is True
 
 
-@pytest.mark.parametrize("said", [None, "higher", {}, {"higher_is_better": "yes"}, {"higher_is_better": 1}])
+@pytest.mark.parametrize("said", [{}, {"higher_is_better": "yes"}, {"higher_is_better": 1}])
 def test_what_is_no_direction_is_none(tmp_path, said):
     assert direction(runs(tmp_path, said, said)) is None
 

@@ -12,7 +12,7 @@ from aelab.comparison.csv_sheets import csv_text, groups_sheet, metrics_sheet, r
 from aelab.comparison.latex import escaped, latex
 from aelab.comparison.run_summaries import read_run
 from aelab.comparison.tables import page
-from aelab.core.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError, RunError
 from aelab.core.text import printable, without_secrets
 
 NAMES = (
@@ -157,15 +157,17 @@ def test_no_secret_is_passed_on(tmp_path):
     assert without_secrets({"tokens": 16, "monkey": "x"}) == {"tokens": 16, "monkey": "x"}
 
 
-def test_a_picture_that_is_a_link_is_not_the_runs(tmp_path):
+def test_only_pictures_of_the_last_epoch_are_the_runs_and_no_link_is(tmp_path):
     path = make_run(tmp_path / "a")
     (path / "pictures").mkdir()
     (path / "evaluation" / "quick").mkdir(parents=True)
     (path / "pictures" / "samples.png").write_bytes(b"1")
     (path / "pictures" / "epoch_0_samples.png").write_bytes(b"1")
-    (path / "pictures" / "stolen.png").symlink_to("/etc/passwd")
     (path / "evaluation" / "quick" / "traversals.png").write_bytes(b"1")
     assert read_run(path).pictures.keys() == {"samples", "traversals"}
+    (path / "pictures" / "stolen.png").symlink_to("/etc/passwd")
+    with pytest.raises(RunError, match="is a link"):
+        read_run(path)
 
 
 def test_curves_pass_over_what_is_no_number(tmp_path):

@@ -180,7 +180,7 @@ def test_the_plane_needs_both_measurements_but_no_compared_metric(benign):
     group = benign.groups[0]
     half = [replace(run, values={"test/kl": 1.0}) for run in group.runs]
     assert plane([replace(group, runs=tuple(half))]) is None
-    suite = {f"quick/likelihood/{name}": 1.0 for name in ("rate", "distortion")}
+    suite = {f"quick/likelihood/{name}": 1.0 for name in ("kl", "distortion")}
     assert plane([replace(group, runs=(replace(half[0], values=suite),))]) == tuple(suite)
 
 

@@ -14,7 +14,7 @@ import torch
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 from PIL import Image
-from small import only, rewrite
+from small import OF_A_RUN, only, rewrite
 
 from aelab.config.compose import compose
 from aelab.config.folders import choices
@@ -236,18 +236,17 @@ def test_links_in_a_run_lead_nothing_outside(copy, evaluate, tmp_path):
     rewrite(copy, config)
     folder = copy.evaluation("quick")
     folder.mkdir(parents=True)
-    (copy.path / f".evaluation.json.{os.getpid()}").symlink_to(outside / "precious")
     for link, target in {
         folder / "kl_per_dimension.png": outside / "precious",
         folder / "latent_dimensions.csv": outside / "new",
         copy.path / "evaluation" / "full": outside,
         copy.trackers / "csv": outside,
         copy.trackers / "deep" / "csv": Path("../.."),
-        copy.trackers / "circle": Path("circle"),
+        copy.path / f".evaluation.json.{os.getpid()}": outside / "precious",
     }.items():
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(target)
-        with pytest.raises(RunError, match=f"{link.name} is a link, which leads elsewhere"):
+        with pytest.raises(RunError, match=f"{link.name} is a link"):
             evaluate(copy, *only("likelihood"))
         link.unlink()
     evaluate(copy, *only("likelihood"))
@@ -307,7 +306,7 @@ def test_whatever_a_run_has_for_mirrors_is_replaced(mirrors):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", choices("variant"))
+@pytest.mark.parametrize("variant", sorted(set(choices("variant")) - OF_A_RUN))
 def test_a_run_of_the_project_is_trusted(tmp_path, variant):
     folder = RunFolder(tmp_path)
     config = compose([f"variant={variant}", "callback=ema", "lr_schedule=cosine", "logger=[wandb,csv]"])

@@ -7,6 +7,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from aelab.config.compose import infer
 from aelab.config.construct import construct
 from aelab.core.errors import DataError
 from aelab.data.sources.idx import Idx
@@ -25,7 +26,9 @@ def build(tmp_path):
 
     def module(*overrides):
         with initialize_config_dir(str(tmp_path), version_base="1.3"):
-            return construct(compose("root", list(overrides)).data, "data")
+            config = compose("root", list(overrides))
+            infer(config)
+            return construct(config.data, "data")
 
     return module
 
@@ -68,13 +71,15 @@ def test_an_npz_of_ones_own(build, tmp_path):
         "data=npz",
         f"data.root={tmp_path}/mine.npz",
         "data.shape=[3,2,2]",
-        "data.source.range=[0,1]",
+        "data.kind.range=[0,1]",
         "data.name=mine",
     )
     data.prepare_data()
     batch = data.test_examples(20)
     assert batch.y is None
-    torch.testing.assert_close(batch.x.double(), torch.from_numpy(x), atol=0.5 / 255 + 1e-6, rtol=0)
+    torch.testing.assert_close(
+        batch.x.double(), torch.from_numpy(x)[data.drawn("test")], atol=0.5 / 255 + 1e-6, rtol=0
+    )
     assert len(data.val_examples(99).x) == 2
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aelab.core.errors import ConfigurationError, DataError
+from aelab.data import splits
 from aelab.data.kinds import Pixels
 from aelab.data.module import DataModule
 from aelab.data.sources.digits import Digits
@@ -72,7 +73,7 @@ def test_the_splits_are_disjoint_and_cover(validation, split_seed):
     train, val, test = parts(module(validation=validation, split_seed=split_seed))
     assert sorted(train + val) == list(range(50))
     assert len(val) == validation
-    assert test == list(range(50, 70))
+    assert sorted(test) == list(range(50, 70))
 
 
 def test_the_cut_depends_on_the_split_seed_and_not_on_the_seed():
@@ -101,7 +102,7 @@ def test_folds_are_a_partition_of_the_training_images(folds, split_seed):
     assert {len(val) for _, val, _ in cuts} <= {50 // folds, -(-50 // folds)}
     for train, val, test in cuts:
         assert sorted(train + val) == list(range(50))
-        assert test == list(range(50, 70))
+        assert sorted(test) == list(range(50, 70))
 
 
 def test_the_first_fold_is_the_cut_of_a_number_of_that_size():
@@ -126,11 +127,36 @@ def test_folds_that_cannot_be_are_refused(options, sentence):
         module(**({"validation": None} | options)).setup()
 
 
-def test_a_published_validation_split_is_used_whole_and_in_order():
+def test_a_published_validation_split_is_used_whole():
     train, val, test = parts(module(published=images(15, first=100), validation=None))
     assert sorted(train) == list(range(50))
-    assert val == list(range(100, 115))
-    assert test == list(range(50, 70))
+    assert sorted(val) == list(range(100, 115))
+    assert sorted(test) == list(range(50, 70))
+
+
+def test_what_stands_for_a_split_is_drawn_at_random_but_the_same_for_every_seed():
+    """Of an ordered file the first ones are no sample: every prefix is one, of each split, for all runs."""
+    train, other = images(300, classes=300), images(200, classes=300)
+    options = {"train": train, "test": other, "classes": 300, "published": other, "validation": None}
+
+    def drawn(split, count, **others):
+        data = module(**(options | others))
+        return [number for batch in data.batches(split, 7, count) for number in batch.y.tolist()]
+
+    for split, size in (("train", 300), ("val", 200), ("test", 200)):
+        some = drawn(split, 60)
+        assert some == drawn(split, 60, seed=5) == drawn(split, None)[:60]
+        assert abs(sum(some) / 60 - size / 2) < size / 8
+    data = module(**options)
+    assert data.test_examples(5).y.tolist() == drawn("test", 5)
+    assert numbers(data.test_dataloader()) == drawn("test", None)
+    assert numbers(data.in_order("test", 7)) == list(range(200))
+
+
+def test_training_rows_are_places_in_the_source():
+    data = module(normal=[3, 4], contamination=0.2)
+    data.setup()
+    assert data.observations("train").y.tolist() == (data.train_rows % 10).tolist()
 
 
 @pytest.mark.parametrize("validation", [10, 0.1])
@@ -185,7 +211,7 @@ def test_attributes_that_do_not_fit_are_refused():
 
 
 def mapped(every):
-    return replace(every, rows=torch.arange(len(every)))
+    return replace(every, rows=torch.arange(len(every)), mapped=True)
 
 
 @pytest.mark.parametrize("rule", [Grey(), Dynamic()])
@@ -201,6 +227,20 @@ def test_a_memory_map_gives_the_bits_of_images_in_memory_and_is_never_copied(rul
             assert torch.equal(a.attributes, b.attributes)
         whole = test if stage == "test" else every
         assert loaders[0].observations.x.data_ptr() == whole.x.data_ptr()
+
+
+@pytest.mark.parametrize("rule", [Grey(), Fixed()])
+def test_splits_of_many_bytes_share_them_and_give_the_same_bits(rule, monkeypatch):
+    copied = module(train=images(50), values=rule)
+    copied.setup()
+    monkeypatch.setattr(splits, "LARGE", 1)
+    shared = module(train=images(50), values=rule)
+    for stage in ("train", "val"):
+        for a, b in zip(*(getattr(d, f"{stage}_dataloader")() for d in (copied, shared)), strict=True):
+            assert torch.equal(a.x, b.x)
+    assert len({shared.observations(split).x.data_ptr() for split in ("train", "val")}) == 1
+    moved = shared.observations("val").to(torch.device("meta"))
+    assert (len(moved), moved.rows) == (len(shared.observations("val")), None)
 
 
 @pytest.mark.parametrize("rule", [Fixed(), Threshold()])
@@ -250,7 +290,7 @@ def test_checksums_are_those_of_the_source():
     assert data.checksums == {"given": "md5:0"}
 
 
-def test_examples_are_the_first_images_with_labels_and_the_same_noise_each_time():
+def test_examples_are_the_first_drawn_with_labels_and_the_same_noise_each_time():
     data = module(values=Dynamic())
     for examples, loader in (
         (data.val_examples, data.val_dataloader()),
@@ -261,6 +301,28 @@ def test_examples_are_the_first_images_with_labels_and_the_same_noise_each_time(
         assert torch.equal(first.y, next(iter(loader)).y[:5])
     assert not torch.equal(data.val_examples(5).x, module(values=Dynamic(), seed=1).val_examples(5).x)
     assert len(data.test_examples(99).x) == 20
+
+
+@pytest.mark.parametrize("rule", [Fixed(), Dynamic()])
+def test_noise_follows_from_the_seed_the_split_and_the_place(rule):
+    """Not from what is asked for beside an observation, and no two splits have the same."""
+    grey = Observations(torch.full((30, 1, 2, 4), 128, dtype=torch.uint8), torch.arange(30) % 10)
+    data = module(train=grey, test=grey, published=grey, validation=None, values=rule)
+
+    def rows(split, size=7, count=None):
+        return {
+            int(place): row
+            for batch, places in zip(
+                data.batches(split, size, count), data.drawn(split, count).split(size), strict=True
+            )
+            for place, row in zip(places, batch.x, strict=True)
+        }
+
+    every, some = rows("test"), rows("test", 3, 11)
+    assert all(torch.equal(row, every[place]) for place, row in some.items())
+    for a, b in (("test", "val"), ("test", "train"), ("val", "train")):
+        same = torch.stack([rows(a)[place] == rows(b)[place] for place in range(30)])
+        assert 0.35 < same.double().mean() < 0.65
 
 
 def test_a_fixed_binarization_does_not_depend_on_how_the_data_are_cut():

@@ -155,3 +155,15 @@ def test_all_images_are_a_view_of_one_memory_map(tmp_path, monkeypatch, drawn):
         assert torch.equal(found.x, copy.x)
         assert torch.equal(found.y, copy.y)
         assert torch.equal(found.attributes, copy.attributes)
+
+
+def test_images_of_the_same_pixels_on_two_sides_are_counted():
+    """Whole turns of a heart, quarter turns of a square and half turns of an ellipse, by all their pixels."""
+    splits = DSprites(count=20_000).load()
+    train, test = ({row.tobytes() for row in np.packbits(part.x.flatten(1).numpy() > 0, axis=1)}
+                   for part in (splits.train, splits.test))  # fmt: skip
+    twins = sum(row.tobytes() in train for row in np.packbits(splits.test.x.flatten(1).numpy() > 0, axis=1))
+    assert twins > 0
+    assert len(test & train) <= twins
+    assert splits.notes[0].startswith(f"{twins:,} of 2,000 test images have the very pixels of")
+    assert not DSprites(count=50).load().notes

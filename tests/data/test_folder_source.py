@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from aelab.core.errors import ConfigurationError, DataError
+from aelab.data.listing import listing
 from aelab.data.sources.folder import Folder
-from aelab.figures.decoding import decode
+from aelab.figures.decoding import Decoder
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ def test_pictures_are_decoded_once_and_again_when_one_of_them_or_the_shape_chang
         save(root / name, 7)
     folder(root).prepare()
     with monkeypatch.context() as patch:
-        patch.setattr("aelab.data.sources.folder.decoded", lambda *_: pytest.fail("decoded twice"))
+        patch.setattr("aelab.data.sources.pictures.decoded", lambda *_: pytest.fail("decoded twice"))
         assert values(folder(root).load().train) == [7]
     save(root / "train/0.png", 8)
     os.utime(root / "train/0.png", ns=(1, 1))
@@ -84,12 +85,94 @@ def test_pictures_are_decoded_once_and_again_when_one_of_them_or_the_shape_chang
     assert len(list((cache / "tiny").iterdir())) == 3
 
 
-def test_what_is_no_picture_is_passed_over(root):
-    for name in ("train/a/0.png", "test/a/0.png", "train/.hidden.png", "train/.cache/1.png"):
+def test_what_is_no_picture_is_left_aside_and_named(root):
+    hidden = ("train/.hidden.png", "train/a/deep/.cache/1.png", "train/a/._0.png")
+    for name in ("train/a/0.png", "test/a/0.png", "more/0.png", *hidden):
         save(root / name, 7)
     (root / "train/notes.txt").touch()
     (root / "train/a/Thumbs.db").touch()
-    assert len(folder(root).load().train) == 1
+    (root / "train/a/gone.png").symlink_to(root / "nowhere.png")
+    (root / "train/a/again").symlink_to(root / "train")
+    splits = folder(root).load()
+    assert len(splits.train) == 1
+    (said,) = splits.notes
+    for words in (
+        "hidden 3",
+        "of other kinds 2",
+        "broken links 1 (train/a/gone.png)",
+        "links in a circle 1 (train/a/again)",
+        "beside the splits 1 (more)",
+    ):
+        assert words in said
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_pictures_may_lie_deeper_and_behind_links(root, link):
+    save(root / "test/a/0.png", 1)
+    save((root / "elsewhere" if link else root / "train/a") / "deep/0.png", 2)
+    if link:
+        (root / "train").mkdir()
+        (root / "train/a").symlink_to(root / "elsewhere")
+    assert values(folder(root).load().train) == [2]
+
+
+@pytest.mark.parametrize("train", ["train", "Training", "TRAIN"])
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Dev"])
+@pytest.mark.parametrize("test", ["test", "testing"])
+def test_splits_of_ones_own_are_used_however_they_are_called(root, train, val, test):
+    for value, split in enumerate((train, val, test)):
+        for name in ("2", "10"):
+            save(root / split / name / "0.png", 10 * value + int(name))
+    splits = folder(root).load()
+    assert splits.validation is not None
+    found = {part: (values(part_of), part_of.y.tolist()) for part, part_of in vars_of(splits).items()}
+    assert found == {"train": ([10, 2], [1, 0]), "val": ([20, 12], [1, 0]), "test": ([30, 22], [1, 0])}
+    assert set(splits.checksums) == {"x", "y", "train rows", "val rows", "test rows"}
+    assert not splits.notes
+
+
+def vars_of(splits):
+    return {"train": splits.train, "val": splits.validation, "test": splits.test}
+
+
+def test_an_empty_class_keeps_its_label(root):
+    for name in ("train/a/0.png", "train/c/0.png", "test/b/0.png", "test/c/0.png"):
+        save(root / name, 7)
+    (root / "train/b").mkdir()
+    splits = folder(root).load()
+    assert (splits.train.y.tolist(), splits.test.y.tolist()) == ([0, 2], [1, 2])
+    assert "keep their labels 1 (b)" in splits.notes[0]
+
+
+def test_damaged_pictures_are_left_aside_and_named_where_that_is_asked(root):
+    for value in range(4):
+        save(root / f"train/{value}.png", value)
+    save(root / "test/0.png", 9)
+    (root / "train/2.png").write_bytes(b"none")
+    for _ in range(2):  # decoded, and from the cache
+        splits = folder(root, skip_damaged=True).load()
+        assert values(splits.train) == [0, 1, 3]
+        assert any("damaged, and left aside: 1 (" in note and "2.png" in note for note in splits.notes)
+    with pytest.raises(DataError, match=r"2\.png: cannot be decoded"):
+        folder(root).load()
+
+
+def test_what_was_done_to_pictures_is_said_also_from_the_cache(root):
+    save(root / "train/0.png", (1, 2, 3), (8, 8), "RGB")
+    save(root / "test/0.png", 1)
+    said = [folder(root).load().notes for _ in range(2)]
+    assert said == [["changed: in colour, made grey 1, scaled and cut 1"]] * 2
+
+
+def test_a_folder_is_listed_once(root, monkeypatch):
+    for name in ("train/0.png", "test/0.png"):
+        save(root / name, 7)
+    seen = []
+    monkeypatch.setattr("aelab.data.sources.folder.listing", lambda path: seen.append(path) or listing(path))
+    source = folder(root)
+    source.prepare()
+    source.load()
+    assert seen == [root]
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", None])
@@ -99,7 +182,7 @@ def test_a_damaged_picture_is_named_and_nothing_is_kept(root, cache, content):
     save(root / "test/0.png", 9)
     path = root / "train/1.png"
     path.write_bytes(path.read_bytes()[:50] if content is None else content)
-    with pytest.raises(DataError, match=r"train/1\.png: cannot be decoded .* put an intact 8-bit picture"):
+    with pytest.raises(DataError, match=r"train/1\.png: cannot be decoded .* put an intact picture"):
         folder(root).prepare()
     assert list((cache / "tiny").iterdir()) == []
 
@@ -127,7 +210,9 @@ def test_a_missing_root_is_named(root):
 @pytest.mark.parametrize(
     ("names", "options", "error", "match"),
     [
-        (["train/0.png"], {}, DataError, "one of train/ and test/ alone"),
+        (["test/0.png"], {}, DataError, "holds test/ without train/"),
+        (["train/0.png"], {}, ConfigurationError, r"data\.source\.test=0\.1 would cut"),
+        (["train/0.png", "Training/0.png", "test/0.png"], {}, DataError, "mean the same split: join them"),
         (["train/0.txt", "test/0.txt"], {}, DataError, "t(rain|est): holds no pictures"),
         (["train/0.png", "train/a/0.png", "test/0.png"], {}, DataError, "both beside and in folders"),
         (["train/a/0.png", "test/b/0.png"], {}, DataError, r"b/0\.png: its class is not one of train/ \(a\)"),
@@ -136,7 +221,8 @@ def test_a_missing_root_is_named(root):
         (["train/0.png", "test/0.png"], {"test": 1}, ConfigurationError, "source.test=null would work"),
         (["0.png", "1.png"], {}, ConfigurationError, r"data\.source\.test=0\.1 would cut"),
         (["0.png", "1.png"], {"test": 2}, ConfigurationError, r"data\.source\.test=2 of 2 pictures"),
-        (["0.png", "1.png"], {"test": 1, "shape": (2, 4, 4)}, ConfigurationError, r"data\.shape=\[2, 4, 4\]"),
+        (["0.png", "1.png"], {"test": 1, "shape": (2, 4, 4)}, DataError, r"data\.shape=\[1,3,4\] would work"),
+        (["0.png", "1.png"], {"test": 1, "shape": (4, 4)}, ConfigurationError, r"data\.shape=\[4, 4\]"),
     ],
 )
 def test_what_cannot_be_read_is_refused(root, names, options, error, match):
@@ -149,8 +235,8 @@ def test_what_cannot_be_read_is_refused(root, names, options, error, match):
 def test_a_picture_of_the_right_size_is_kept_to_the_bit(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(decode(tmp_path / "a.png", (3, 5, 6), "a"), pixels.transpose(2, 0, 1))
-    grey = decode(tmp_path / "a.png", (1, 5, 6), "a")
+    np.testing.assert_array_equal(Decoder()(tmp_path / "a.png", (3, 5, 6), "a"), pixels.transpose(2, 0, 1))
+    grey = Decoder()(tmp_path / "a.png", (1, 5, 6), "a")
     luma = pixels @ np.array([0.299, 0.587, 0.114])
     assert np.abs(grey[0] - luma).max() <= 1
 
@@ -164,7 +250,7 @@ def test_the_shorter_side_is_scaled_and_the_centre_is_kept(tmp_path, size, shape
     ramp = np.linspace(0, 255, length).round().astype(np.uint8)
     pixels = np.broadcast_to(ramp if size[0] == length else ramp[:, None], size[::-1])
     Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / "a.png")
-    found = decode(tmp_path / "a.png", shape, "a")[0].astype(float)
+    found = Decoder()(tmp_path / "a.png", shape, "a")[0].astype(float)
     line = found.mean(0 if size[0] == length else 1)
     factor = max(shape[1] / size[1], shape[2] / size[0])
     places = (length - len(line) / factor) / 2 + (np.arange(len(line)) + 0.5) / factor - 0.5
@@ -176,22 +262,14 @@ def test_a_turned_photograph_is_set_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
     image.save(tmp_path / "a.png", exif=exif)
-    assert decode(tmp_path / "a.png", (1, 3, 2), "a")[0].tolist() == [[3, 0], [4, 1], [5, 2]]
-
-
-@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_deeper_pictures_are_refused_rather_than_cut_off(tmp_path, mode):
-    path = tmp_path / "a.tiff"
-    Image.new(mode, (4, 4), 300).save(path)
-    with pytest.raises(DataError, match=r"a\.tiff: cannot be decoded \(it has pixels of mode"):
-        decode(path, (1, 4, 4), str(path))
+    assert Decoder()(tmp_path / "a.png", (1, 3, 2), "a")[0].tolist() == [[3, 0], [4, 1], [5, 2]]
 
 
 def test_pillows_limit_of_pixels_stays_on(tmp_path, monkeypatch):
     Image.new("1", (400, 400)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with warnings.catch_warnings(), pytest.raises(DataError, match=r"a\.png: .*exceeds limit"):
-        decode(tmp_path / "a.png", (1, 4, 4), f"{tmp_path}/a.png")
+        Decoder()(tmp_path / "a.png", (1, 4, 4), f"{tmp_path}/a.png")
 
 
 def test_loading_leaves_the_pixels_on_disk(root, cache):

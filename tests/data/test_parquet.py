@@ -88,7 +88,7 @@ def test_rows_are_decoded_once(root, pixels, monkeypatch):
     write(root / "train.parquet", pixels[:2])
     write(root / "test.parquet", pixels[2:4])
     first = source(root).load()
-    monkeypatch.setattr("aelab.data.sources.parquet.decoded", lambda *_: pytest.fail("decoded twice"))
+    monkeypatch.setattr("aelab.data.sources.pictures.decoded", lambda *_: pytest.fail("decoded twice"))
     again = source(root).load()
     check(again.train, pixels[:2], range(2))
     assert first.checksums == again.checksums

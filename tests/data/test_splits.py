@@ -17,7 +17,7 @@ def view(numbered):
         whole = numbered(2 * count)
         attributes = torch.rand(2 * count, 3, generator=torch.Generator().manual_seed(0))
         rows = torch.arange(0, 2 * count, 2).flip(0)
-        mapped = Observations(whole.x, whole.y, attributes, torch.arange(2 * count)).take(rows)
+        mapped = Observations(whole.x, whole.y, attributes, torch.arange(2 * count), mapped=True).take(rows)
         return mapped, Observations(whole.x[rows], whole.y[rows], attributes[rows])
 
     return build

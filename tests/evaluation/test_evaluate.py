@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -22,11 +23,10 @@ from aelab.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "evaluate.py"
-BROKEN = "+suite.parts.broken._target_=probe.Broken"
+BROKEN = "+suite.parts.broken._target_=probing.Broken"
 # What the test at the end of a training measures, by the names of an evaluation.
 MEASURED = {
-    **{f"likelihood/{name}": name for name in ("elbo", "distortion", "bits_per_dim", "active_units")},
-    "likelihood/rate": "kl",
+    **{f"likelihood/{name}": name for name in ("elbo", "distortion", "kl", "bits_per_dim", "active_units")},
     **{f"reconstruction/{name}": name for name in ("mse", "squared_error", "psnr")},
 }
 BOUND = only("likelihood", "reconstruction")
@@ -66,19 +66,19 @@ def evaluated(environment, cache, *arguments):
 
 
 def test_a_user_evaluates_a_run_and_finds_all_that_is_named(copy, script_environment, evaluation_cache):
-    done = evaluated(script_environment, evaluation_cache, f"run={copy.path}", *TINY)
+    done = evaluated(script_environment, evaluation_cache, f"run={copy.path}", "table=full", *TINY)
     assert (done.returncode, done.stderr) == (0, "")
     found = copy.read_evaluations()["quick"]
     assert set(found["seconds"]) == set(PARTS)
     folder = copy.evaluation("quick")
     assert {path.name for path in folder.iterdir()} == {*found["figures"], *found["tables"]}
     for name, estimate in found["estimates"].items():
-        assert f"{name} " in done.stdout
+        assert re.search(rf"^ *{name}( [↑↓])? ", done.stdout, re.MULTILINE)
         assert f"{estimate['value']:.5g}" in done.stdout
     for why in {**found["undefined"], **found["left_out"], **found["alarms"]}.values():
         assert why in done.stdout
+    assert f"pictures  {folder}: " in done.stdout
     for name in found["figures"]:
-        assert str(folder / name) in done.stdout
         with Image.open(folder / name) as picture:
             picture.load()
             assert min(picture.size) > 20
@@ -163,7 +163,7 @@ def test_what_a_plain_autoencoder_lacks_is_undefined_and_no_number(train, evalua
     lacking = {
         f"likelihood/{name}"
         for name in (
-            "elbo", "rate", "bits_per_dim", "nll", "nll_bits_per_dim", "nll_effective_samples",
+            "elbo", "kl", "bits_per_dim", "nll", "nll_bits_per_dim", "nll_effective_samples",
             "mutual_information", "total_correlation", "dimensionwise_kl", "marginal_kl", "kl_per_dimension",
         )
     } | {"stability/elbo_spread"}  # fmt: skip
@@ -283,3 +283,18 @@ def test_a_sweep_evaluates_every_run_also_after_a_failed_part_and_exits_with_sta
     assert done.stderr.splitlines()[-1].startswith("error: broken failed")
     for each in (copy, other):
         assert "reconstruction/mse" in values(each.read_evaluations()["quick"])
+
+
+def test_the_runs_of_a_folder_are_evaluated_one_after_the_other(
+    copy, script_environment, evaluation_cache, tmp_path
+):
+    study = copy.path.parent
+    shutil.copytree(copy.path, study / "other")
+    broken = shutil.copytree(copy.path, study / "without weights")
+    shutil.rmtree(broken / "checkpoints")
+    done = evaluated(script_environment, evaluation_cache, f"runs={study}", *TINY, *only("reconstruction"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: 1 of 3 runs were not evaluated whole")
+    assert f"error: {broken}: " in done.stderr
+    for path in (copy.path, study / "other"):
+        assert "reconstruction/mse" in RunFolder.open(path).read_evaluations()["quick"]["estimates"]

@@ -14,6 +14,8 @@ from aelab.config.construct import construct
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.evaluation import features
 from aelab.evaluation.features import Inception, feature_space
+from aelab.evaluation.generation import Generation
+from aelab.evaluation.subject import Subject
 from aelab.training.checkpoint_io import AtomicCheckpointIO
 from aelab.training.checkpoints import load
 
@@ -172,7 +174,7 @@ def test_two_evaluations_may_train_it_at_once(digits, kept, cache, monkeypatch):
 
     def late(*_):
         both.wait(10)
-        return {name: trained[name] for name in ("weights", "sha256", "task", "classes", "accuracy")}
+        return {name: trained[name] for name in ("weights", "sha256", "task", "classes", "accuracy", "shown")}
 
     monkeypatch.setattr(features, "_trained", late)
     writing = AtomicCheckpointIO.save_checkpoint
@@ -225,3 +227,16 @@ def test_another_file_is_no_inception(tmp_path):
     for name in ("small.pt", "other.pt", "text.pt", "none.pt"):
         with pytest.raises(ConfigurationError, match=f"inception=.*{name}"):
             Inception(tmp_path / name, CPU)
+
+
+def test_no_floor_is_measured_on_what_the_network_learned_from(digits, kept):
+    """Half of the source's training images, wherever a run's validation split has put them."""
+    shown, part = kept[0].shown, Generation(count=200)
+    of = Subject(None, digits, "digits", 0, CPU)
+    unseen = part._unseen(of, kept[0])
+    assert len(shown) == -(-len(digits.source.load().train) // 2)
+    rows = digits.train_rows[digits.drawn("train")[unseen]]
+    assert len(rows) > 400
+    assert not set(rows.tolist()) & set(shown.tolist())
+    images = digits.source.load().train.x[rows]
+    assert torch.equal(of.expected("train")[unseen], images.float() / 255)

@@ -72,10 +72,10 @@ def test_the_worst_reconstructions_are_shown_worst_first(found):
     with findings.tables[0].open() as file:
         errors = [float(row["squared_error"]) for row in csv.DictReader(file)]
     worst = np.argsort(-np.array(errors), kind="stable")[:5]
-    images = 255 * of.expected("test")[:].numpy()[:, 0]
+    images = of.data.observations("test").x.numpy()[:, 0]
     first, last = findings.figures
     assert cells(last, 2, 5)[0] == pytest.approx(images[worst], abs=1)
-    assert cells(first, 2, 16)[0] == pytest.approx(images[:16], abs=1)
+    assert cells(first, 2, 16)[0] == pytest.approx(images[of.data.drawn("test")[:16]], abs=1)
     assert findings.estimates["reconstruction/mse"].value == pytest.approx(np.exp(-4), rel=0.1)
 
 

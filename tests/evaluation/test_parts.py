@@ -1,6 +1,7 @@
 """The parts of an evaluation on models whose answers are known."""
 
 import csv
+import math
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_an_exact_posterior_makes_bound_and_estimate_the_evidence(linear, found)
     assert values["likelihood/nll"].error == pytest.approx(evidence[:200].std().item() / 200**0.5)
     elbo = values["likelihood/elbo"]
     assert elbo.value == pytest.approx(evidence.mean().item(), abs=4 * 1500**-0.5)
-    sides = values["likelihood/distortion"].value + values["likelihood/rate"].value
+    sides = values["likelihood/distortion"].value + values["likelihood/kl"].value
     assert elbo.value == pytest.approx(-sides, rel=1e-12)
 
 
@@ -81,7 +82,7 @@ def test_the_parts_of_the_rate_sum_to_it(linear, found, exact):
     values = found(Likelihood(samples=1, images=2, codes=1500), of).estimates
     mutual, total, each, marginal = (values[f"likelihood/{name}"] for name in RATE)
     assert total.value + each.value == pytest.approx(marginal.value, abs=1e-9)
-    rate = values["likelihood/rate"]
+    rate = values["likelihood/kl"]
     assert mutual.value + marginal.value == pytest.approx(rate.value, abs=4 * (2 / 1500) ** 0.5)
     assert mutual.value < np.log(1500)
     if exact:  # the aggregate posterior is the prior, and the rate the information
@@ -102,7 +103,7 @@ def test_the_rate_of_each_dimension_stands_in_the_table(linear, found):
         rows = list(csv.DictReader(file))
     total = sum(float(row["kl"]) for row in rows)
     error = sum(float(row["standard_error"]) ** 2 for row in rows) ** 0.5
-    assert total == pytest.approx(findings.estimates["likelihood/rate"].value, abs=4 * error)
+    assert total == pytest.approx(findings.estimates["likelihood/kl"].value, abs=4 * error)
     means = of.codes("test")
     assert [float(row["variance_of_mean"]) for row in rows] == pytest.approx(means.var(0), rel=1e-4)
 
@@ -112,9 +113,31 @@ def test_a_model_that_ignores_its_images_is_an_alarm(found):
     ignored = found(part, subject(Pixels(constant=True, log_variance=0.0)))
     assert "codes say nothing" in ignored.alarms["posterior_collapse"]
     assert ignored.alarms["dead_codes"].startswith("4 of 4")
-    assert ignored.estimates["likelihood/rate"].value == pytest.approx(0, abs=1e-6)
+    assert ignored.estimates["likelihood/kl"].value == pytest.approx(0, abs=1e-6)
     assert ignored.estimates["likelihood/active_units"].value == 0
     assert not found(part, subject()).alarms
+
+
+class Torn(Shown):
+    """As it is shown, but for one code in ten, for which all is far off."""
+
+    def forward(self, z, context=None):
+        return super().forward(z) + 1e3 * (1e4 * z[:, :1, None, None] % 1 < 0.1)
+
+
+def test_a_bound_and_an_evidence_that_contradict_each_other_are_an_alarm(found):
+    part = Likelihood(samples=50, images=50, codes=50)
+    torn = found(part, subject(decoder=Torn()))
+    assert torn.estimates["likelihood/elbo"].value < -1e6 < -100 < -torn.estimates["likelihood/nll"].value
+    assert list(torn.alarms) == ["bound_far_below_evidence"]
+
+
+def test_a_density_far_narrower_than_the_grid_of_its_values_is_an_alarm(found):
+    of, part = subject(), Likelihood(samples=2, images=20, codes=20)
+    of.model.likelihood.log_variance = 2 * math.log(0.4 / 255 / 11)
+    assert found(part, of).alarms["density_narrower_than_grid"].startswith("100.0%")
+    of.model.likelihood.log_variance = 2 * math.log(0.4 / 255 / 9)
+    assert "density_narrower_than_grid" not in found(part, of).alarms
 
 
 class Copies:

@@ -168,7 +168,7 @@ def test_the_trackers_of_a_run_under_way_are_not_told(copy, evaluate, capsys):
 def test_a_run_id_that_is_none_is_refused_before_anything_is_measured(copy, evaluate, run_id):
     logged(copy, csv__name=None).update(run_id=run_id)
     with pytest.raises(AelabError, match="run_id") as refusal:
-        evaluate(copy, "+suite.parts.broken._target_=probe.Broken")
+        evaluate(copy, "+suite.parts.broken._target_=probing.Broken")
     assert len(str(refusal.value)) < 500
     assert not copy.evaluations.exists()
 

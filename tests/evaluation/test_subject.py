@@ -70,7 +70,7 @@ def attributed(names=("any", "three", "two")):
 def test_a_level_means_the_same_in_every_split():
     of = attributed()
     for split in ("train", "test"):
-        three = of.data.observations(split).attributes[:, 1].numpy()
+        three = of.data.observations(split).attributes[of.data.drawn(split), 1].numpy()
         assert np.array_equal(of.factors(split)["three"], (2 * three).astype(int))
 
 
@@ -156,7 +156,7 @@ def test_parts_of_an_image_that_are_told_are_neither_disturbed_nor_counted(found
 def test_samples_are_compared_with_what_their_means_tend_to(rule):
     data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, kinds.Pixels(), rule, 0, (0, 1))
     of = Subject(subject().model, data, "known", 0, CPU)
-    grey = Arrays().load().test.x.float() / 255
+    grey = Arrays().load().test.x[of.data.drawn("test")].float() / 255
     expected = (grey > 0.5).float() if isinstance(rule, Threshold) else grey
     assert torch.equal(of.expected("test")[:], expected)
     assert torch.equal(of.expected("test", 10)[3:8], expected[3:8])
@@ -180,7 +180,7 @@ def test_a_cross_entropy_of_grey_values_is_said_to_be_no_likelihood(found):
     for rule in (Grey(), Dynamic()):
         data = DataModule("grey", Arrays(), SHAPE, 4, 64, 500, 100, kinds.Pixels(), rule, 0, (0, 1))
         estimates = found(BOUND, Subject(model, data, "known", 0, CPU)).estimates
-        notes[type(rule)] = [estimates[f"likelihood/{name}"].note for name in ("elbo", "nll", "rate")]
+        notes[type(rule)] = [estimates[f"likelihood/{name}"].note for name in ("elbo", "nll", "kl")]
     assert ["no likelihood" in note for note in notes[Grey]] == [True, True, False]
     assert not any("no likelihood" in note for note in notes[Dynamic])
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from aelab.core.errors import ResumeError
-from aelab.loggers.jsonl import JsonLines, rows
+from aelab.loggers.jsonl import EMPTY, JsonLines, rows
 from aelab.runs.folder import RunFolder
 
 metrics = st.dictionaries(
@@ -101,13 +101,39 @@ def test_a_position_outside_the_file_is_refused_and_nothing_is_cut(tmp_path, len
     journal = log(tmp_path, [{"x": 1, "time/step": 2}])
     seen = contents(tmp_path)
     with pytest.raises(ResumeError, match=r"timing\.jsonl holds 28 bytes where the checkpoint saw"):
-        journal.truncate({"metrics.jsonl": 0, "timing.jsonl": length})
+        journal.truncate(journal.position() | {"timing.jsonl": [length, "0"]})
     assert contents(tmp_path) == seen
+
+
+@pytest.mark.parametrize("odd", [5, None, [0], ["0", 0], {"metrics.jsonl": 3}])
+def test_a_position_that_no_journal_gave_is_refused(tmp_path, odd):
+    with pytest.raises(ResumeError, match="does not say what it saw"):
+        log(tmp_path, [{"x": 1}]).truncate({"metrics.jsonl": odd})
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "timing.jsonl"])
+def test_a_flipped_bit_before_the_position_is_found_and_one_after_it_cut_off(tmp_path, name):
+    journal = log(tmp_path, [{"x": 1, "time/step": 2}])
+    position = journal.position()
+    journal.log_metrics({"x": 3, "time/step": 4}, 1)
+    seen = contents(tmp_path)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[-3] ^= 1
+    (tmp_path / name).write_bytes(content)
+    JsonLines(tmp_path, "run", "one").truncate(position)
+    assert [found[: len(kept)] for found, kept in zip(seen, contents(tmp_path), strict=True)] == contents(
+        tmp_path
+    )
+    content = bytearray((tmp_path / name).read_bytes())
+    content[-3] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ResumeError, match=f"{name} was changed since"):
+        JsonLines(tmp_path, "run", "one").truncate(position)
 
 
 def test_a_position_names_no_other_files(tmp_path):
     (tmp_path / "config.yaml").write_text("seed: 0")
-    log(tmp_path, []).truncate({"config.yaml": 0})
+    log(tmp_path, []).truncate({"config.yaml": EMPTY})
     assert (tmp_path / "config.yaml").read_text() == "seed: 0"
 
 

@@ -14,13 +14,15 @@ from torchmetrics.regression import MeanSquaredError
 
 from aelab.core.records import Batch, Trace
 from aelab.data.kinds import Pixels
+from aelab.data.values import Grey
 from aelab.metrics.estimands import (
     EVIDENCE,
-    ActiveUnits,
     Means,
+    bits_per_dim,
     estimands,
     evidence,
 )
+from aelab.metrics.units import Units
 from aelab.models.distributions import Bernoulli, Gaussian, PointMass, StandardGaussian
 from aelab.models.likelihoods import ContinuousBernoulli
 
@@ -95,7 +97,7 @@ def test_measures_do_not_depend_on_the_batch_size(prior, likelihood, sizes):
 @few
 @given(sizes=cuts())
 def test_measures_do_not_depend_on_how_processes_share_the_work(sizes):
-    for build in (evidences, reconstructions, lambda: ActiveUnits(LATENT)):
+    for build in (evidences, reconstructions, lambda: Units(LATENT)):
         processes = [build() for _ in sizes]
         for process, part in zip(processes, traces(sizes), strict=True):
             process.update(part)
@@ -118,7 +120,9 @@ def test_evidence_is_its_formula(likelihood):
     distortion = cost.sum((2, 3, 4)).mean()
     kl = 0.5 * (loc**2 + variance - 1 - np.log(variance)).sum(1).mean()
     bits = (distortion + kl) / np.log(2) / x[0].size + (8 if likelihood == "gaussian" else 0)
+    crossed = 0.5 * (trace.z.numpy() ** 2 + np.log(2 * np.pi)).sum(-1).mean()
     expected = {"elbo": -distortion - kl, "distortion": distortion, "kl": kl, "bits_per_dim": bits}
+    expected["code_nll"] = crossed
     assert measured(evidences(), [trace]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -126,6 +130,13 @@ def test_evidence_without_a_closed_form_is_estimated_from_the_codes():
     (trace,) = traces(prior="mixture", samples=5)
     kl = (trace.posterior.log_prob(trace.z) - trace.prior.log_prob(trace.z)).mean().item()
     assert measured(evidences(), [trace])["kl"] == pytest.approx(kl, rel=1e-5)
+
+
+def test_a_density_is_charged_what_makes_it_a_probability_of_the_levels():
+    levels = torch.arange(-255, 511)[:, None] / 255  # the tails too
+    density = Gaussian(torch.full((1,), 0.4), torch.tensor(-6.0))
+    bits = bits_per_dim(-density.log_prob(levels), density, Grey().bits)
+    assert float((-bits * np.log(2)).exp().sum()) == pytest.approx(1, rel=1e-5)
 
 
 def test_a_uniform_density_costs_the_eight_bits_of_a_grey_level():
@@ -165,7 +176,8 @@ def test_fair_coins_cost_one_bit_each():
 @pytest.mark.parametrize("options", [{"prior": "none"}, {"point": True}, {"prior": "none", "point": True}])
 def test_what_is_undefined_is_absent_and_the_rest_is_there(options):
     values = measured(every(), traces(**options))
-    assert set(values) == {"distortion", "mse", "squared_error", "psnr", "active_units"}
+    crossed = set() if "prior" in options else {"code_nll"}  # which needs no density of the codes
+    assert set(values) == {"distortion", "mse", "squared_error", "psnr", "active_units"} | crossed
     whole = measured(every(), traces())
     assert values == pytest.approx({name: whole[name] for name in values})
 
@@ -193,14 +205,14 @@ def test_active_units_are_the_dimensions_whose_mean_varies(active, shift):
     mean = torch.where(torch.tensor(active), 0.11, 0.09) * torch.tensor([[-1.0], [1.0]]).repeat(50, 1)
     x = torch.zeros(100, 1)
     trace = Trace(Batch(x), x, None, PointMass(mean.double() + shift), None, mean[None], undecoded)
-    assert measured(ActiveUnits(len(active)), [trace]) == {"active_units": sum(active)}
+    assert measured(Units(len(active)), [trace]) == {"active_units": sum(active)}
 
 
 @pytest.mark.parametrize("threshold", [0.001, 0.5, 2.0])
 def test_active_units_are_counted_as_numpy_would(threshold):
     (trace,) = traces()
     variance = trace.posterior.mean.numpy().var(0)
-    values = measured(ActiveUnits(LATENT, threshold), [trace])
+    values = measured(Units(LATENT, threshold), [trace])
     assert values == {"active_units": (variance > threshold).sum()}
 
 

@@ -61,8 +61,8 @@ def parts_of(posterior, prior, codes=COUNT):
 def test_the_parts_sum_to_the_rate():
     parts, trace = parts_of(gaussian(*parameters()), standard())
     rate = (trace.posterior.log_prob(trace.z) - trace.prior.log_prob(trace.z))[0].double()
-    assert_close(parts["rate"], rate, atol=1e-5, rtol=1e-5)
-    assert_close(parts["mutual_information"] + parts["marginal_kl"], parts["rate"], atol=1e-5, rtol=1e-5)
+    assert_close(parts["kl"], rate, atol=1e-5, rtol=1e-5)
+    assert_close(parts["mutual_information"] + parts["marginal_kl"], parts["kl"], atol=1e-5, rtol=1e-5)
     assert_close(
         parts["total_correlation"] + parts["dimensionwise_kl"], parts["marginal_kl"], atol=1e-5, rtol=1e-5
     )
@@ -115,7 +115,7 @@ def test_where_marginals_are_not_known_the_other_parts_are_those_of_a_double_loo
     each = torch.stack([posterior(slice(i, i + 1)).log_prob(z) for i in range(COUNT)], 1).double()
     own, log_q = each.diagonal(), each.logsumexp(1) - math.log(COUNT)
     log_p = prior.log_prob(z).double()
-    expected = {"mutual_information": own - log_q, "rate": own - log_p, "marginal_kl": log_q - log_p}
+    expected = {"mutual_information": own - log_q, "kl": own - log_p, "marginal_kl": log_q - log_p}
     assert 0.5 < (own - log_q).mean() < math.log(COUNT) - 0.5
     assert parts.keys() == expected.keys()
     for name in expected:
@@ -173,7 +173,7 @@ def test_the_mean_rate_is_the_closed_form():
     posterior = gaussian(*parameters(4000))
     parts, trace = parts_of(posterior, standard(), 4000)
     closed = divergence(posterior, trace.prior, trace.z)
-    gap = parts["rate"] - closed
+    gap = parts["kl"] - closed
     assert gap.mean().abs() < 3 * gap.std() / 4000**0.5
 
 
@@ -181,7 +181,7 @@ def test_a_part_is_left_out_where_it_is_not_known():
     loc, log_variance = parameters()
     mixture = td.MixtureSameFamily(td.Categorical(torch.ones(2)), Gaussian(loc[:2], log_variance[:2]))
     found = parts_of(gaussian(loc, log_variance), mixture)[0].keys()
-    assert found == {"mutual_information", "rate", "marginal_kl", "total_correlation"}
+    assert found == {"mutual_information", "kl", "marginal_kl", "total_correlation"}
     conditional = Gaussian(loc + 1, log_variance)
     found = parts_of(gaussian(loc, log_variance), conditional)[0].keys()
     assert found == {"mutual_information", "total_correlation"}

@@ -53,7 +53,7 @@ def test_codes_that_are_separate_are_told_apart_and_noise_is_not():
     names = {"linear_probe", "nearest_neighbours", "few_label_probe"} | {
         f"{method}_{key}" for method in ("kmeans", "mixture") for key in STATISTICS
     }
-    apart, noise = representation(*sets(30)), representation(*sets(0))
+    apart, noise = representation(*sets(30))[0], representation(*sets(0))[0]
     assert apart.keys() == noise.keys() == names
     for name, estimate in apart.items():
         assert estimate.value == pytest.approx(1, abs=1e-12), name
@@ -133,8 +133,8 @@ def test_few_labels_that_are_all_of_a_class_are_each_taken_once():
 def test_the_numbers_of_the_classes_mean_nothing():
     train_codes, train_labels, codes, labels = sets(2.0, 500)
     other = np.array([70, -3, 12, 5, 40])
-    plain = representation(train_codes, train_labels, codes, labels, draws=2)
-    renamed = representation(train_codes, other[train_labels], codes, other[labels], draws=2)
+    plain = representation(train_codes, train_labels, codes, labels, draws=2)[0]
+    renamed = representation(train_codes, other[train_labels], codes, other[labels], draws=2)[0]
     for name, estimate in plain.items():
         # Draws of few labels go by the order of the classes, and so may ties between neighbours.
         near = {"few_label_probe": 0.1, "linear_probe": 0.005, "nearest_neighbours": 0.03}.get(name, 1e-12)
@@ -298,14 +298,16 @@ def test_a_tsne_plane_keeps_neighbours_and_follows_from_the_seed():
 def test_a_dimension_that_says_nothing_changes_nothing():
     values = sets(2.0, 500)
     idle = tuple(np.pad(v, ((0, 0), (0, 2)), constant_values=0.1) if v.ndim == 2 else v for v in values)
-    for found, plain in zip(representation(*idle).values(), representation(*values).values(), strict=True):
+    for found, plain in zip(
+        representation(*idle)[0].values(), representation(*values)[0].values(), strict=True
+    ):
         assert found.value == pytest.approx(plain.value, abs=1e-9)
     assert cka(idle[0], values[0]).value == pytest.approx(1)
 
 
 def test_codes_that_are_all_the_same_know_nothing_and_no_warning_says_so(recwarn):
     labels = np.arange(100) % 4
-    found = representation(np.ones((100, 3)), labels, np.ones((100, 3)), labels)
+    found = representation(np.ones((100, 3)), labels, np.ones((100, 3)), labels)[0]
     assert found["linear_probe"].value == found["kmeans_accuracy"].value == 0.25
     assert found["mixture_accuracy"].value <= 0.5
     assert found["kmeans_nmi"].value == found["kmeans_ari"].value == 0

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import correlate1d
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure,
-    structural_similarity_index_measure,
-)
+from scipy.ndimage import correlate, correlate1d
+from skimage.metrics import structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from aelab.core.errors import InapplicableError
 from aelab.metrics.similarity import ms_ssim, ssim
@@ -38,50 +36,72 @@ def test_an_images_similarity_does_not_depend_on_its_batch(similarity, side):
     assert len(set(alone.tolist())) == 3
 
 
-def structure(a, b):
-    """Mean similarity of two images (C, H, W) mirrored at their borders, and mean contrast within these."""
+WANG = {
+    "data_range": 1.0, "channel_axis": 0, "gaussian_weights": True, "sigma": 1.5,
+    "use_sample_covariance": False,
+}  # fmt: skip
+
+
+def both(kind, side, channels):
+    """Images and what is near to them, unlike them, or their opposite: (3, C, side, side + 5) each."""
+    x = images(3, side + 5, channels)[..., :side, :]
+    others = {"near": 0.8 * x + 0.2 * images(3, side + 5, channels, 1)[..., :side, :], "opposed": 1 - x}
+    return x, others[kind]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["near", "opposed"])
+@pytest.mark.parametrize("side", [11, 28, 33])
+def test_the_similarity_is_that_of_scikit_image(side, kind, channels):
+    x, y = both(kind, side, channels)
+    expected = [
+        structural_similarity(a, b, **WANG)
+        for a, b in zip(x.double().numpy(), y.double().numpy(), strict=True)
+    ]
+    assert ssim(x, y).tolist() == pytest.approx(expected, abs=1e-8)
+    assert (max(expected) < 0) == (kind == "opposed")
+
+
+def test_strokes_at_the_border_are_seen_by_no_window_that_reaches_beyond_it():
+    """A window that is continued beyond the border, as by mirrors, sees more of equal black than there is."""
+    x = torch.zeros(1, 1, 28, 28)
+    x[..., 8:20, 12:16] = 1
+    padded = structural_similarity_index_measure(x, 0.6 * x, data_range=1.0).item()
+    assert padded - ssim(x, 0.6 * x).item() > 0.03
+
+
+def over_scales(a, b):
+    """Wang et al. 2003, of two images (H, W), with scipy's filters."""
+    value = 1.0
     kernel = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     kernel /= kernel.sum()
 
     def local(x):
-        return correlate1d(correlate1d(x, kernel, 1, mode="mirror"), kernel, 2, mode="mirror")
+        return correlate1d(correlate1d(x, kernel, 0), kernel, 1)[5:-5, 5:-5]
 
-    mean_a, mean_b = local(a), local(b)
-    contrast = (2 * (local(a * b) - mean_a * mean_b) + 0.03**2) / (
-        local(a * a) - mean_a**2 + local(b * b) - mean_b**2 + 0.03**2
-    )
-    similarity = contrast * (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
-    return similarity.mean(), contrast[:, 5:-5, 5:-5].mean()
-
-
-def over_scales(a, b):
-    value = 1.0
-    for weight in (0.0448, 0.2856, 0.3001, 0.2363):
-        value *= structure(a, b)[1] ** weight
-        a, b = (x.reshape(len(x), x.shape[1] // 2, 2, -1, 2).mean((2, 4)) for x in (a, b))
-    return value * structure(a, b)[0] ** 0.1333
+    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        mean_a, mean_b = local(a), local(b)
+        covariance, variance = local(a * b) - mean_a * mean_b, local(a * a + b * b) - mean_a**2 - mean_b**2
+        term = (2 * covariance + 0.03**2) / (variance + 0.03**2)
+        if scale == 4:
+            term = term * (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
+        value *= max(term.mean(), 0) ** weight
+        # The mean of two by two, symmetric at the far border, and every second one: their msssim.m.
+        a, b = (correlate(x, np.full((2, 2), 0.25), mode="reflect", origin=-1)[::2, ::2] for x in (a, b))
+    return value
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    ("similarity", "side", "reference"),
-    [(ssim, 28, lambda a, b: structure(a, b)[0]), (ms_ssim, 176, over_scales)],
-)
-def test_every_image_has_the_similarity_of_the_formula_and_of_torchmetrics(
-    similarity, side, reference, channels
-):
-    x, y = images(3, side, channels), images(3, side, channels, seed=1)
-    y = 0.6 * x + 0.3 * y
-    expected = [reference(a, b) for a, b in zip(x.double().numpy(), y.double().numpy(), strict=True)]
-    assert similarity(x, y).tolist() == pytest.approx(expected, abs=1e-4)
-    assert max(expected) < 0.95
-    theirs = {
-        ssim: structural_similarity_index_measure,
-        ms_ssim: multiscale_structural_similarity_index_measure,
-    }[similarity]
-    assert similarity(x, y)[1].item() == pytest.approx(
-        theirs(x[1:2], y[1:2], data_range=1.0).item(), abs=1e-5
-    )
+@pytest.mark.parametrize("kind", ["near", "opposed"])
+@pytest.mark.parametrize("side", [176, 181])
+def test_over_scales_it_is_that_of_the_formula(side, kind, channels):
+    x, y = both(kind, side, channels)
+    expected = [
+        np.mean([over_scales(*pair) for pair in zip(a, b, strict=True)])
+        for a, b in zip(x.double().numpy(), y.double().numpy(), strict=True)
+    ]
+    assert ms_ssim(x, y).tolist() == pytest.approx(expected, abs=1e-8)
+    assert (max(expected) == 0) == (kind == "opposed")
 
 
 @pytest.mark.parametrize(("similarity", "side"), [(ssim, 10), (ms_ssim, 175)])

@@ -232,7 +232,7 @@ def test_an_evaluation_says_what_is_undefined_and_ends_well(run, evaluate):
     assert estimates["likelihood/nll"]["value"] > 0
     assert any(name.startswith("generation/") for name in estimates)
     assert "of codes of the prior" in estimates["likelihood/distortion"]["note"]
-    for name in ("likelihood/elbo", "likelihood/rate", "likelihood/active_units", "reconstruction"):
+    for name in ("likelihood/elbo", "likelihood/kl", "likelihood/active_units", "reconstruction"):
         assert name in undefined
     assert "no encoder" in undefined["reconstruction"]
     assert "no encoder" in undefined["generation_mixture"]
@@ -241,7 +241,7 @@ def test_an_evaluation_says_what_is_undefined_and_ends_well(run, evaluate):
         "reconstruction/",
         "representation/",
         "generation_mixture/",
-        "likelihood/rate",
+        "likelihood/kl",
         "likelihood/elbo",
     )
     assert not [name for name in estimates if name.startswith(codes)]

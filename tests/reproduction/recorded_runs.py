@@ -52,7 +52,7 @@ def copy(run: RunFolder, path: Path) -> RunFolder:
 
 def alter(run: RunFolder, **fields: Any) -> RunFolder:
     """Change the record, as a forger would."""
-    run.record.write_text(json.dumps(run.read() | fields))
+    run.record.write_text(json.dumps(run.read() | {"files": {}} | fields))
     return run
 
 
@@ -61,6 +61,7 @@ def configure(run: RunFolder, key: str, value: Any) -> RunFolder:
     config = OmegaConf.load(run.config)
     OmegaConf.update(config, key, value)
     OmegaConf.save(config, run.config)
+    run.seal(run.config)
     return run
 
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from aelab.core.environment import Environment, differences
 from aelab.core.errors import RunError
 from aelab.core.text import printable
-from aelab.reproduction.environment import Environment, check_machine, differences
+from aelab.reproduction.environment import check_machine
 from aelab.runs.provenance import hardware, packages
 
 HERE = Environment(packages(), hardware(), 1, {"train": "md5:1"}, "highest")

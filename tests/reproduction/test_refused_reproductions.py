@@ -57,10 +57,7 @@ def untrained(monkeypatch):
 def why(repository, untrained, tmp_path):
     def refused(target, *overrides):
         outputs = tmp_path / "outputs"
-        assert (
-            reproduce(f"run='{target.path}'", f"repository={repository}", f"outputs={outputs}", *overrides)
-            == 1
-        )
+        assert reproduce(f"run='{target.path}'", f"repository={repository}", f"to={outputs}", *overrides) == 1
         (found,) = report(outputs)["runs"]
         assert found["verdict"] == "cannot be reproduced"
         (sentence,) = found["why"]
@@ -159,7 +156,7 @@ def test_the_recorded_code_is_given_addresses_of_its_own_conf_alone(
         raise RunError("not trained")
 
     monkeypatch.setattr(flow, "retrain", retrain)
-    assert reproduce(f"run='{elsewhere.path}'", f"repository={repository}", f"outputs={tmp_path}") == 1
+    assert reproduce(f"run='{elsewhere.path}'", f"repository={repository}", f"to={tmp_path}") == 1
     (settings,) = given
     assert settings.data.source.mirrors == ["https://example.org/"]
     assert Listener.heard == []
@@ -323,7 +320,7 @@ def test_runs_are_found_by_list_pattern_and_parent(tmp_path):
 def test_outputs_that_cannot_be_written_are_named(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="choose a writable folder"):
-        reproduce(f"run='{run.path}'", f"outputs={tmp_path / 'file'}/x")
+        reproduce(f"run='{run.path}'", f"to={tmp_path / 'file'}/x")
 
 
 def test_data_that_lie_in_no_folder_cannot_be_moved(run, repository, tmp_path, capfd):

@@ -63,7 +63,7 @@ def test_a_run_is_reproduced_to_the_bit(repository, run, scratch, tmp_path, monk
     configure(target, "logger", {"csv": {"_target_": "aelab.loggers.Csv", "_partial_": True}})
     before, recorded = tree(repository), tree(target.path)
     outputs = tmp_path / "outputs"
-    assert reproduce(str(target.path), f"repository={repository}", f"outputs={outputs}") == 0
+    assert reproduce(str(target.path), f"repository={repository}", f"to={outputs}") == 0
     found = report(outputs)
     (again,) = (Path(item["again"]) for item in found["runs"])
     assert found["verdict"] == found["runs"][0]["verdict"] == "bit-equal"
@@ -82,7 +82,8 @@ def test_a_run_is_reproduced_to_the_bit(repository, run, scratch, tmp_path, monk
 def test_recorded_changes_need_an_opt_in_and_are_then_applied(repository, run, tmp_path, capfd):
     target = copy(run, tmp_path / "run")
     target.patch.write_bytes(harmless(repository))
-    options = [f"repository={repository}", f"outputs={tmp_path / 'outputs'}"]
+    target.seal(target.patch)
+    options = [f"repository={repository}", f"to={tmp_path / 'outputs'}"]
     assert reproduce(str(target.path), *options) == 1
     shown = capfd.readouterr().out
     assert "src/aelab/core/seeds.py" in shown
@@ -100,8 +101,9 @@ def test_other_code_ends_different_and_says_in_what(repository, run, tmp_path, c
             repository, "core/seeds.py", lambda text: text.replace("{seed}/{stage}", "{seed}/other/{stage}")
         )
     )
+    target.seal(target.patch)
     outputs = tmp_path / "outputs"
-    options = [f"repository={repository}", f"outputs={outputs}", "trust_patch=true"]
+    options = [f"repository={repository}", f"to={outputs}", "trust_patch=true"]
     assert reproduce(str(target.path), *options) == 3
     (found,) = report(outputs)["runs"]
     assert found["verdict"] == "different"
@@ -124,7 +126,7 @@ def test_a_study_is_reproduced_as_one_whatever_its_runs_are_called(repository, r
     (study / "half" / "config.yaml").write_text("name: half\n")
     copy(run, study / "damaged").record.write_text("{")
     outputs = study / "reproductions"
-    assert reproduce(f"runs='{study}'", f"repository={repository}", f"outputs={outputs}") == 3
+    assert reproduce(f"runs='{study}'", f"repository={repository}", f"to={outputs}") == 3
     found = {item["run"]: item for item in report(outputs)["runs"]}
     verdicts = {Path(path).name: item["verdict"] for path, item in found.items()}
     assert verdicts == {
@@ -150,7 +152,7 @@ def test_two_processes_are_reproduced_by_two(repository, tmp_path):
     run = make_run(
         repository, tmp_path / "recorded", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"
     )
-    options = [f"repository={repository}", f"outputs={tmp_path / 'outputs'}"]
+    options = [f"repository={repository}", f"to={tmp_path / 'outputs'}"]
     assert reproduce(str(run.path), *options) == 0
 
 
@@ -158,7 +160,7 @@ def test_two_processes_are_reproduced_by_two(repository, tmp_path):
 def test_a_signal_leaves_neither_tree_nor_process(repository, run, tmp_path, script_environment):
     target = configure(copy(run, tmp_path / "run"), "trainer.max_epochs", 100000)
     (tmp_path / "scratch").mkdir()
-    options = [f"run={target.path}", f"repository={repository}", f"outputs={tmp_path / 'outputs'}"]
+    options = [f"run={target.path}", f"repository={repository}", f"to={tmp_path / 'outputs'}"]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *options],
         env={**script_environment, "TMPDIR": str(tmp_path / "scratch")},
@@ -184,5 +186,5 @@ def test_a_run_that_started_from_another_is_reproduced_without_it(repository, ru
     base = [o for o in SMALL if not o.startswith("model.decoder")]
     second = make_run(repository, tmp_path / "second", *options, base=base)
     shutil.rmtree(first.path)
-    assert reproduce(str(second.path), f"repository={repository}", f"outputs={tmp_path}/again") == 0
+    assert reproduce(str(second.path), f"repository={repository}", f"to={tmp_path}/again") == 0
     assert report(tmp_path / "again")["verdict"] == "bit-equal"

@@ -126,7 +126,7 @@ def test_a_tolerance_is_for_the_test_metrics_and_is_kept(compared):
 
 @pytest.mark.parametrize(
     "metrics",
-    [{"test/elbo": -101.1, "test/kl": 0.5}, {"test/elbo": -100.0}, {**METRICS, "test/kl": None}, None],
+    [{"test/elbo": -101.1, "test/kl": 0.5}, {"test/elbo": -100.0}, {**METRICS, "test/kl": None}],
 )
 def test_beyond_the_tolerance_is_different(compared, metrics):
     assert compared(Tolerance(0.01, 0), metrics=metrics).verdict is Verdict.DIFFERENT

@@ -41,7 +41,7 @@ def test_a_resume_keeps_the_last_weights_too(train):
     for point in resume_points(run.checkpoints)[:3]:
         point.unlink()
     run.best.unlink()
-    assert resume(Run.reopen(run.path), Signals()) == metrics
+    assert resume(Run.open(run.path), Signals()) == metrics
     assert all(value.equal(kept[name]) for name, value in state(run.best).items())
 
 

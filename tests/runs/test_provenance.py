@@ -147,6 +147,25 @@ def test_before_the_first_commit_the_patch_is_against_nothing(tmp_path):
     assert applied(top, changes_patch(top), tmp_path) == tree(top)
 
 
+def test_what_holds_secrets_is_named_and_stays_out_of_the_patch(repository):
+    secret = "hunter2hunter2"
+    (repository / "conf").mkdir()
+    files = {
+        ".env": f"export WANDB_API_KEY={secret}",
+        "netrc": f"machine host password {secret}",
+        "conf/mine.yaml": f"logger:\n  api_key: {secret}",
+        "text.txt": f"hf_{secret}",  # tracked
+    }
+    for name, text in files.items():
+        (repository / name).write_text(text)
+    (repository / "harmless.yaml").write_text("token: null\nkey: value\n")
+    state, patch = git_state(repository), changes_patch(repository)
+    assert set(state["secrets"]) == set(files)
+    assert set(state["left_out"]) == {"conf/mine.yaml", "text.txt"}  # without them it is not the same code
+    assert secret.encode() not in patch
+    assert b"harmless.yaml" in patch
+
+
 def test_large_untracked_files_and_nested_repositories_are_named_instead(repository, tmp_path):
     (repository / "data[1].bin").write_bytes(b"\0" * 1_000_001)
     (repository / "data1.bin").write_bytes(b"\1" * 1_000_000)

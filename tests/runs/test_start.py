@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from small import SMALL, only
+from small import SMALL, only, small
 
 import aelab
 from aelab.config.compose import compose
@@ -83,7 +83,7 @@ def test_frozen_parts_are_not_trained_and_the_run_is_whole(first, train, evaluat
     run.update(status=Status.KILLED)
     for point in resume_points(run.checkpoints)[:2]:
         point.unlink()
-    resume(Run.reopen(run.path), Signals())
+    resume(Run.open(run.path), Signals())
     assert run.metrics.read_bytes() == journal
     assert aelab.load(run.path).encode(torch.zeros(2, 1, 8, 8), y=0).shape == (2, 3)
     assert evaluate(run, *only("reconstruction"))["estimates"]
@@ -114,7 +114,7 @@ def test_a_prior_that_is_taken_over_is_not_drawn_from_the_data(train):
         ("encodr", [], "a model has no encodr: choose of encoder"),
         ("encoder", ["start.frozen=[decoder]"], "add it to start.parts"),
         ("encoder", ["model.encoder.widths=[8]"], r"model\.encoder\.widths=\[8\]: the encoder is taken over"),
-        ("decoder", ["network=conv"], "network=conv: the decoder is taken over"),
+        ("encoder,decoder", ["network=conv"], "network=conv: the encoder is taken over"),
         ("posterior", ["posterior=full_gaussian"], "the posterior is taken over"),
         ("decoder", ["latent=8"], "latent=8: the decoder is taken over"),
         ("encoder", ["condition=none", "prior=standard_normal"], "encoder of .* has other weights"),
@@ -161,3 +161,16 @@ def test_weights_that_change_after_composing_are_refused(first, tmp_path):
     shutil.copy(resume_points(run.checkpoints)[0], run.best)
     with pytest.raises(AelabError, match="has no weights of"):
         build(config)
+
+
+def test_an_encoder_is_trained_for_the_frozen_generator_of_another_run(train):
+    generator = train("variant=gan", base=small("gan"))
+    options = ["variant=gan_inversion", "network=conv", f"start.run={generator.path}"]
+    inverted = train(*options, base=small(network="conv"))
+    taken = weights(generator.best, "decoder", "likelihood", "prior")
+    assert taken
+    assert same(taken, weights(inverted.best, "decoder", "likelihood", "prior"))
+    assert weights(inverted.best, "encoder")
+    assert "test/mse" in inverted.read()["metrics"]
+    with pytest.raises(ConfigurationError, match=r"gan_inversion .*give start\.run=FOLDER"):
+        compose(["variant=gan_inversion"])

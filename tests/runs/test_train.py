@@ -195,7 +195,7 @@ def test_a_tracker_that_dies_does_not_end_the_run(train, caplog):
 def test_a_finished_run_is_left_alone(train, capsys):
     run = train()
     before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.is_file()}
-    assert training.resume(Run.reopen(run.path), Signals()) == run.read()["metrics"]
+    assert training.resume(Run.open(run.path), Signals()) == run.read()["metrics"]
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.is_file()} == before
     assert "nothing to do" in capsys.readouterr().out
 
@@ -213,7 +213,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(train, capsys):
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    training.resume(Run.reopen(killed(run).path), Signals())
+    training.resume(Run.open(killed(run).path), Signals())
     assert f"{newest.name} is damaged" in capsys.readouterr().err
     assert run.metrics.read_bytes() == whole[0]
     assert all(torch.equal(v, weights(run)[k]) for k, v in whole[1].items())
@@ -224,7 +224,7 @@ def test_a_run_without_a_usable_checkpoint_says_so(train):
     for path in resume_points(run.checkpoints):
         path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ResumeError, match=r"no usable checkpoint \(1 damaged\)"):
-        training.resume(Run.reopen(run.path), Signals())
+        training.resume(Run.open(run.path), Signals())
 
 
 @pytest.mark.parametrize("difference", ["objective.terms.kl.weight=2", "latent=3"])
@@ -236,7 +236,7 @@ def test_another_runs_checkpoint_is_refused_before_it_is_loaded(train, differenc
     stranger = resume_points(other.checkpoints)[0]
     (one.checkpoints / stranger.name).write_bytes(stranger.read_bytes())
     with pytest.raises(ResumeError, match="another configuration"):
-        training.resume(Run.reopen(one.path), Signals())
+        training.resume(Run.open(one.path), Signals())
 
 
 @pytest.mark.parametrize("content", [{}, {"callbacks": [1]}, {"callbacks": {"ResumePoints": None}}])
@@ -245,12 +245,12 @@ def test_a_checkpoint_of_no_training_is_refused(train, content):
     for path in resume_points(run.checkpoints):
         AtomicCheckpointIO().save_checkpoint(content, path)
     with pytest.raises(ResumeError, match="another configuration"):
-        training.resume(Run.reopen(run.path), Signals())
+        training.resume(Run.open(run.path), Signals())
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="no run folder"):
-        training.resume(Run.reopen(tmp_path), Signals())
+        training.resume(Run.open(tmp_path), Signals())
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -283,7 +283,7 @@ def test_signals_wait_for_the_end_of_a_step_but_only_once(monkeypatch):
 
 def test_a_signal_after_the_last_resume_point_ends_the_run_too(train, tmp_path):
     with pytest.raises(Terminated):
-        train("+callbacks.late._target_=probe.Terminate")
+        train("+callbacks.late._target_=probing.Terminate")
     (record,) = tmp_path.rglob("record.json")
     run = RunFolder.open(record.parent)
     assert (run.status, run.read()["exit_code"]) == (Status.KILLED, 143)
@@ -304,7 +304,7 @@ def test_a_moved_run_resumes_to_the_same_end(train, tmp_path):
     newest = resume_points(moved.checkpoints)[0]
     newest.unlink()
     before = moved.read()["metrics"]
-    assert training.resume(Run.reopen(moved.path), Signals()) == before
+    assert training.resume(Run.open(moved.path), Signals()) == before
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_a_damaged_run_folder_says_what_is_wrong(train, damage, kind, sentence):
     run = killed(train())
     damage(run)
     with pytest.raises(kind, match=sentence):
-        training.resume(Run.reopen(run.path), Signals())
+        training.resume(Run.open(run.path), Signals())
 
 
 def test_a_rate_schedule_ends_with_the_steps_where_epochs_have_no_end(train):

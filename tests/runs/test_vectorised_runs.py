@@ -126,7 +126,7 @@ def test_a_member_cannot_be_resumed_but_says_so(together):
     member, _ = together("trainer.members.seed=[0,1]")
     member.update(status="killed")
     with Signals() as signals, pytest.raises(ResumeError, match="start the run anew"):
-        resume(Run.reopen(member.path), signals)
+        resume(Run.open(member.path), signals)
 
 
 @pytest.mark.parametrize(

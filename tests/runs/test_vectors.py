@@ -67,7 +67,7 @@ def test_a_table_trains_with_a_gaussian_and_its_own_errors(run):
     assert settings.model.likelihood.bounds is None
     assert set(record["metrics"]) == {
         f"test/{name}"
-        for name in ("elbo", "distortion", "kl", "mse", "squared_error", "rmse", "active_units")
+        for name in ("elbo", "distortion", "kl", "code_nll", "mse", "squared_error", "rmse", "active_units")
     }
     assert record["quantities"]["test/elbo"]["unit"] == "nats per vector"
     assert record["quantities"]["test/squared_error"]["unit"] == "squared error per vector"
@@ -229,15 +229,6 @@ def test_what_only_images_have_is_refused(override, why):
 def test_images_have_no_values_of_vectors():
     with pytest.raises(ConfigurationError, match="values=grey or dynamic would work"):
         built("values=standardised")
-
-
-def test_images_that_no_picture_can_show_leave_no_folder(train, tmp_path):
-    draw = np.random.default_rng(0)
-    x = draw.integers(0, 256, (60, 2, 8, 8), np.uint8)
-    np.savez(tmp_path / "two.npz", x_train=x, x_test=x[:20])
-    with pytest.raises(ConfigurationError, match="2 channels cannot be shown"):
-        train("data=npz", f"data.root={tmp_path / 'two.npz'}", "data.shape=[2,8,8]")
-    assert list(tmp_path.rglob("record.json")) == []
 
 
 def test_bounded_vectors_have_bounded_means_and_may_be_binary(uniform):

@@ -87,7 +87,7 @@ def test_a_trial_in_an_interpreter_of_its_own_leaves_its_values_in_the_storage(t
     assert (done.state, done.user_attrs["run"]) == (TrialState.COMPLETE, str(run.path))
     assert done.value == max(row["val/elbo"] for row in rows(run.metrics) if "val/elbo" in row)
     assert run.read()["command"][1:] == ["train.py", *arguments[0].plan.fixed]
-    assert "val/elbo" in arguments[1].log.read_text()
+    assert "  elbo " in arguments[1].log.read_text()
 
 
 def test_the_storage_answers_whether_a_trial_is_pruned(trial, runs):

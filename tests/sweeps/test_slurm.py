@@ -138,7 +138,7 @@ def test_six_trials_are_one_array_and_the_one_that_fails_ends_alone(sweep, outpu
     assert f"val/elbo={best.value:.6g}" in said.split("\nbest")[1]
     (script,) = outputs.glob("sweeps/*/slurm/*_submission.sh")
     assert "--array=0-5%2" in script.read_text()
-    assert "val/elbo" in next(outputs.glob("sweeps/*/trial-0005.log")).read_text()
+    assert "  elbo " in next(outputs.glob("sweeps/*/trial-0005.log")).read_text()
 
 
 def test_a_trial_outlives_its_submitter_and_a_preemption_bit_for_bit(sweep, outputs, submit, train):

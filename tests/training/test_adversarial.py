@@ -52,7 +52,7 @@ def test_each_player_has_its_own_gradients_and_a_batch_is_one_step(train, monkey
     monkeypatch.setattr(Training, "on_before_optimizer_step", spy)
     point = newest(train(*TOY, "training.rounds=2"))
     critics, rest = {"objective.critics"}, {"model", "objective.terms"}
-    each = [("critics", critics), ("critics", critics), ("terms", rest), ("model", {"model"})]
+    each = [("codes", critics), ("codes", critics), ("terms", rest), ("model", {"model"})]
     assert seen == [(*one, step) for step in range(3) for one in each]
     assert point["global_step"] == 3
     steps = [{int(s["step"]) for s in state["state"].values()} for state in point["optimizer_states"]]
@@ -65,7 +65,7 @@ def test_a_critics_step_lowers_its_cost_and_leaves_the_model(train):
     torch.manual_seed(0)
     trace = training.model(batch)
     weights = [p.clone() for p in training.model.parameters()]
-    optimizer = torch.optim.SGD(training.groups()["critics"], 0.1)
+    optimizer = torch.optim.SGD(training.groups()["codes"], 0.1)
     costs = []
     for _ in range(20):
         torch.manual_seed(1)
@@ -79,6 +79,7 @@ def test_a_critics_step_lowers_its_cost_and_leaves_the_model(train):
     )
 
 
+@pytest.mark.usefixtures("listed")
 def test_a_kill_between_the_critics_step_and_the_models_changes_no_bit(train, tmp_path, monkeypatch):
     options = [*TOY, *POINTS, "trainer.limit_train_batches=6", "trainer.log_every_n_steps=2"]
     whole = train(*options)
@@ -95,7 +96,7 @@ def test_a_kill_between_the_critics_step_and_the_models_changes_no_bit(train, tm
             train(*options)
     (killed,) = {record.parent for record in tmp_path.rglob("record.json")} - {whole.path}
     assert newest(RunFolder(killed))["global_step"] == 4
-    resume(Run.reopen(killed), Signals())
+    resume(Run.open(killed), Signals())
     ends = [newest(run) for run in (whole, RunFolder(killed))]
     assert all(v.equal(ends[1]["state_dict"][k]) for k, v in ends[0]["state_dict"].items())
     assert (killed / "metrics.jsonl").read_bytes() == whole.metrics.read_bytes()
@@ -106,9 +107,9 @@ def test_critics_are_logged_beside_the_terms(train):
     assert {"train/critic_codes", "train/deception", "train/label", "train/kl"} <= row.keys()
 
 
-def test_terms_that_accumulate_are_refused():
-    with pytest.raises(ConfigurationError, match="accumulate_grad_batches=1"):
-        build(compose([*SMALL, *TOY, "training.accumulate_grad_batches=2"]))
+def test_several_rounds_of_accumulated_batches_are_refused():
+    with pytest.raises(ConfigurationError, match=r"training\.rounds=1 would work"):
+        build(compose([*SMALL, *TOY, "training.rounds=2", "training.accumulate_grad_batches=2"]))
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from torch import nn
 
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError
+from aelab.core.records import Batch
 from aelab.core.signals import Signals
 from aelab.runs.build import build
 from aelab.runs.folder import Run, Status
@@ -14,6 +15,7 @@ from aelab.runs.train import resume
 from aelab.training.base import Training
 from aelab.training.checkpoints import load, resume_points
 from aelab.training.optimizers import check_scaled, grouped
+from aelab.training.standard import Standard
 from aelab.training.vectorised.stacked_training import StackedTraining
 
 LABEL = ["+objective.terms.label._target_=toys.Classifier"]
@@ -65,19 +67,57 @@ def test_each_group_is_clipped_by_its_own_norm(train, monkeypatch):
     assert norms == pytest.approx([0.001] * 6, rel=1e-2)
 
 
+@pytest.mark.parametrize(("accumulated", "sizes"), [(5, [10]), (2, [8, 2])])
+def test_the_gradient_of_accumulated_batches_is_the_mean_over_their_images(
+    train, monkeypatch, accumulated, sizes
+):
+    """Ten images in batches of 4, 4 and 2: a short batch or group counts for what it holds."""
+    steps, seen = [], []
+
+    def spy(self, optimizer):
+        rows = torch.cat(seen)
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        expected = torch.autograd.grad(loss(self, rows), trained)
+        steps.append(len(rows))
+        for parameter, gradient in zip(trained, expected, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+        seen.clear()
+        before(self, optimizer)
+
+    @torch.enable_grad()
+    def loss(self, rows):
+        return self.costs(self.model(Batch(rows)))[1]
+
+    def step(self, batch, index):
+        seen.append(batch.x)
+        whole(self, batch, index)
+
+    before, whole = Training.on_before_optimizer_step, Standard.training_step
+    monkeypatch.setattr(Training, "on_before_optimizer_step", spy)
+    monkeypatch.setattr(Standard, "training_step", step)
+    run = train(
+        "variant=ae", "data.validation=1490", "data.batch_size=4", "trainer.limit_train_batches=null",
+        "trainer.max_epochs=1", "trainer.log_every_n_steps=3",
+        f"training.accumulate_grad_batches={accumulated}",
+    )  # fmt: skip
+    assert steps == sizes
+    assert newest(run)["global_step"] == len(sizes)
+
+
 def test_accumulated_batches_step_all_groups_at_once(train):
     point = newest(train(*LABEL, "training.accumulate_grad_batches=2"))
     steps = {int(s["step"]) for state in point["optimizer_states"] for s in state["state"].values()}
     assert (point["global_step"], steps) == (2, {2})
 
 
+@pytest.mark.usefixtures("listed")
 def test_a_run_with_two_optimisers_continues_to_the_same_bits(train):
     run = train(*LABEL, *AVERAGE, *POINTS, "trainer.limit_train_batches=6")
     end, journal = newest(run), run.metrics.read_bytes()
     run.update(status=Status.KILLED)
     for point in resume_points(run.checkpoints)[:3]:
         point.unlink()
-    resume(Run.reopen(run.path), Signals())
+    resume(Run.open(run.path), Signals())
     again = newest(run)
     assert all(value.equal(again["state_dict"][name]) for name, value in end["state_dict"].items())
     assert run.metrics.read_bytes() == journal
@@ -91,7 +131,7 @@ def test_a_run_with_two_optimisers_continues_to_the_same_bits(train):
         ([*LABEL, "+objective.terms.label.idle=true"], r"trains objective\.terms\.label\.idle"),
         ([*LABEL, "trainer=fsdp", "trainer.accelerator=cpu"], "parameters of its own"),
         (["training=adversarial"], "needs objective.critics"),
-        (["+objective.critics.codes._target_=toys.CodeCritic"], "training=adversarial"),
+        (["critic=[codes]", "training=standard"], "training=adversarial"),
     ],
 )  # fmt: skip
 def test_what_nothing_trains_or_everybody_would_is_refused(overrides, sentence):

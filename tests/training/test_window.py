@@ -29,6 +29,13 @@ def test_a_flush_gives_the_mean_of_each_term(values):
     assert flush(filled(values)) == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
+def test_a_flush_counts_samples_and_not_batches():
+    window = Window()
+    for value, samples in ((1.0, 4), (2.0, 4), (5.0, 2)):
+        window.append({"loss": torch.tensor(value)}, 1, samples)
+    assert flush(window)["loss"] == pytest.approx((4 + 8 + 10) / 10)
+
+
 def test_a_flush_empties_the_window():
     window = filled([(1.0, 2.0)])
     flush(window)

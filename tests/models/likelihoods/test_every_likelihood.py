@@ -11,7 +11,8 @@ from aelab.core.errors import ConfigurationError
 from aelab.models import likelihoods
 
 EVENT = (3, 4, 2)
-MODULES = {name: getattr(likelihoods, name) for name in likelihoods.__all__ if name != "Likelihood"}
+OTHERS = {"Likelihood", "Autoregressive", "Columns"}
+MODULES = {name: getattr(likelihoods, name) for name in likelihoods.__all__ if name not in OTHERS}
 SCALED = ("Gaussian", "Laplace", "LogCosh", "StudentT")
 MAKERS = {
     **MODULES,
@@ -104,3 +105,15 @@ def test_likelihoods_of_levels_refuse_what_they_cannot_do():
     for name in ("Categorical", "BetaBinomial", "DiscretizedLogisticMixture"):
         with pytest.raises(ConfigurationError, match="levels"):
             MODULES[name](levels=1)
+
+
+@every
+def test_the_variance_is_that_of_samples(make):
+    torch.manual_seed(3)
+    p = make().eval()(0.3 * outputs(make(), 1))
+    draws = p.sample((4000,)) if type(p).__name__ != "LogisticMixture" else None
+    if draws is None:  # whose own is that of the mixture before its tails are cut off
+        assert (p.variance > 0).all()
+        return
+    assert_close(draws.var(0), p.variance.expand(p.mean.shape), rtol=0.35, atol=1e-3)
+    assert_close(draws.var(0).sum(), p.variance.expand(p.mean.shape).sum(), rtol=0.05, atol=0)

@@ -56,8 +56,8 @@ def test_the_estimate_is_that_of_all_test_images_however_the_codes_are_dealt_out
     assert run.read()["quantities"]["test/nll"] == NLL.per("image").facts()
 
 
-@pytest.mark.parametrize(("images", "others"), [(1, []), (7, [5, 6, 8, 10]), (100_000, [5, 10])])
-def test_the_first_images_alone_are_measured_where_so_many_are_asked_for(sampled, images, others):
+@pytest.mark.parametrize(("images", "others"), [(1, []), (7, [5, 6, 10]), (100_000, [10])])
+def test_as_many_images_are_measured_as_are_asked_for(sampled, images, others):
     narrow = ("likelihood=gaussian", "model.likelihood.scale=0.3")  # so that images differ by nats
     run = sampled(f"{CALLBACK}.images={images}", "data.eval_batch_size=5", *narrow, samples=300)
     value, error, *_ = nll(run)

@@ -79,7 +79,7 @@ def test_attributes_are_told_with_each_image():
 @pytest.mark.parametrize("columns", [2, 3, 4, 7, 16])
 @pytest.mark.parametrize("conditioner", [None, Attributes])
 def test_any_number_of_columns_can_be_drawn(conditioner, columns):
-    drawn = dict(pictures(build(conditioner), Pixels(), examples(9), columns))
+    drawn = dict(pictures(build(conditioner), Pixels(), examples(9), columns, []))
     assert list(drawn) == ["reconstructions", "samples"]
     rows = columns // 2 if conditioner is None else 8
     assert cells(drawn["samples"], columns).shape == (rows, columns, SIDE, SIDE)

@@ -1,0 +1,45 @@
+"""Alarms while training against critics."""
+
+import json
+
+import pytest
+from small import small
+
+from aelab.training.callbacks.critic_alarms import _alarms
+
+GOOD = {"critic_samples_separation": 0.8, "gradient": 3.0, "loss": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("means", "spread", "names"),
+    [
+        (GOOD, 0.9, []),
+        (GOOD, None, []),
+        ({}, None, []),
+        (GOOD, 0.2, ["collapse"]),
+        (GOOD | {"critic_samples_separation": 0.9999}, 0.9, ["saturated_samples"]),
+        (GOOD | {"gradient": 1e-8}, 0.2, ["collapse", "gradient"]),
+        (GOOD | {"gradient": float("nan")}, 0.9, ["gradient"]),
+    ],
+)
+def test_an_alarm_is_raised_for_what_it_is_named_after(means, spread, names):
+    found = dict(_alarms(means, spread))
+    assert list(found) == names
+    assert all(len(why.splitlines()) == 1 for why in found.values())
+
+
+def test_samples_that_are_all_alike_are_logged_recorded_and_said_once(train, capsys):
+    run = train("variant=gan", "trainer.max_epochs=2", base=small("gan"))
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    (first, second) = [row for row in rows if "val/diversity" in row]
+    assert first["val/diversity"] < 0.5
+    assert first["alarm/collapse"] == second["alarm/collapse"] == 1
+    assert run.read()["alarms"]["collapse"].startswith("after step 3 samples lie")
+    assert capsys.readouterr().err.count("alarm     collapse") == 1
+    assert {"train/gradient", "train/critic_gradient"} <= rows[0].keys()
+
+
+def test_trainings_without_critics_have_none(train):
+    run = train()
+    assert "alarms" not in run.read()
+    assert "val/diversity" not in run.metrics.read_text()
