@@ -106,7 +106,7 @@ def _work(config: DictConfig, begun: list[RunFolder]) -> None:
     quieten()
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         if begun:
-            resume(Run.reopen(begun[0].path), Signals())
+            resume(Run.open(begun[0].path), Signals())
         else:
             train(config, Signals())
 

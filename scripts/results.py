@@ -29,7 +29,7 @@ TABLES = {
     "Likelihood and reconstruction": {
         "NLL, nats": "likelihood/nll",
         "ELBO, nats": "likelihood/elbo",
-        "rate, nats": "likelihood/rate",
+        "rate, nats": "likelihood/kl",
         "total correlation": "likelihood/total_correlation",
         "active units": "likelihood/active_units",
         "squared error": "reconstruction/squared_error",

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from aelab.core.errors import ConfigurationError
 from aelab.runs.build import build
+from aelab.training.adversarial import Adversarial
 from aelab.training.standard import Standard
 from benchmarks import ours
 from benchmarks.hand import LOG_EVERY, Composition
@@ -46,9 +47,11 @@ def compositions(overrides: Sequence[str]) -> list[Composition]:
 def _composition(overrides: tuple[str, ...]) -> Composition:
     config = ours.configuration(Composition(name=" ".join(overrides), overrides=overrides), LOG_EVERY)
     with silence():
-        procedure = type(build(config).training)
-    if procedure is not Standard:
-        raise ConfigurationError(f"{' '.join(overrides)}: there is no bare loop for {procedure.__name__}")
+        training = build(config).training
+    if not isinstance(training, Standard | Adversarial) or getattr(training, "rounds", 1) > 1:
+        raise ConfigurationError(
+            f"{' '.join(overrides)}: there is no bare loop for {type(training).__name__} of several rounds"
+        )
     return Composition(name=" ".join(overrides), overrides=overrides, batch_size=config.data.batch_size)
 
 

@@ -15,8 +15,7 @@ from aelab.core.signals import Signals
 from aelab.data.splits import Observations, Splits
 from aelab.runs.build import Parts, build, make_trainer
 from aelab.runs.folder import Run
-from aelab.runs.prepare import begin
-from aelab.runs.train import fit
+from aelab.runs.train import begin, fit
 from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, Composition, pixels, timed, timed_trainer, warmup
 
 CPU = torch.device("cpu")
@@ -87,13 +86,22 @@ def bare_step(parts: Parts) -> Callable[[int], None]:
     """One step of the plain loop, given its number; as in a run, its noise follows from its position."""
     model, objective, seed = parts.training.model, parts.training.objective, parts.training.seed
     optimizer = parts.training.make_optimizer(list(model.parameters()))
+    critics = {
+        critic: parts.training.make_optimizer(list(critic.parameters()))
+        for critic in objective.critics.values()
+    }
     loader = iter(parts.data.train_dataloader())
 
     def step(index: int) -> None:
         batch = next(loader)
         seed_generators(step_seed(seed, "train", 0, index), CPU)
-        values = objective(model(batch, objective.samples), model)
-        objective.total(values, index).backward()
+        trace = model(batch, objective.samples)
+        for critic, own in critics.items():
+            own.zero_grad()  # of what the model's cost left there
+            critic.cost(trace, model).backward()
+            own.step()
+            critic.after_step()
+        objective.total(objective(trace, model), index, model).backward()
         optimizer.step()
         optimizer.zero_grad()
 

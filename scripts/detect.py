@@ -1,0 +1,6 @@
+"""`aelab detect` without an installation: `python scripts/detect.py --help`."""
+
+from aelab.cli.console import run
+
+if __name__ == "__main__":
+    run("detect")
