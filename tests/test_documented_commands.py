@@ -68,7 +68,7 @@ def files(tmp_path_factory):
     return {
         "folder": folder / "pictures",
         "npz": folder / "npz.npz",
-        "vectors": folder / "vectors.npz",
+        **dict.fromkeys(["vectors", "counts"], folder / "vectors.npz"),
         **text,
     }
 

@@ -14,13 +14,14 @@ from aelab.data.module import DataModule
 from aelab.data.splits import Observations
 from aelab.jobs.augmentation import Augmentation
 from aelab.runs.data import data_of
+from aelab.runs.find import run_of
 from aelab.runs.trained import Trained, load
 
 
 def main(config: DictConfig) -> None:
     """Write the observations that a composed configuration asks for."""
     way: Augmentation = construct(config.augmentation, "augmentation")
-    model = load(config.run, config.device)
+    model = load(run_of(config.run), config.device)
     data = data_of(model.run, config.data.root).expected()
     known = labelled(data.observations("train"), model)
     assert known.y is not None
