@@ -132,7 +132,7 @@ def made(model: Trained, real: Labels, data: DataModule, folder: Path, seed: int
 
 def conditional(x: Tensor, y: Tensor, data: DataModule, folder: Path, seed: int) -> Trained:
     """A conditional VAE of labelled images alone, a tenth of which choose its weights."""
-    if not runs_below(folder):
+    if not any(runs_below(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         test = data.observations("test").at(slice(200))
         splits = {"x_train": x, "y_train": y, "x_test": test.x, "y_test": test.y}
