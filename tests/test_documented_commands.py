@@ -71,7 +71,7 @@ def files(tmp_path_factory):
     return {
         "folder": folder / "pictures",
         "npz": folder / "npz.npz",
-        "vectors": folder / "vectors.npz",
+        **dict.fromkeys(["vectors", "counts"], folder / "vectors.npz"),
         "waves": folder / "sounds.zip",
         **text,
     }

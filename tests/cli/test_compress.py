@@ -33,17 +33,17 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def file(run, pictures, tmp_path_factory):
     to = tmp_path_factory.mktemp("file") / "pictures.ael"
-    compress(compose([f"run={run.path}", f"input={pictures}", f"to={to}", "codes=2"], "compress"))
+    compress(compose([f"run={run.path}", f"from={pictures}", f"to={to}", "codes=2"], "compress"))
     return to
 
 
 def decompressed(run, file, to):
-    decompress(compose([f"run={run.path}", f"input={file}", f"to={to}"], "decompress"))
+    decompress(compose([f"run={run.path}", f"from={file}", f"to={to}"], "decompress"))
 
 
 def test_another_process_with_other_threads_gives_the_same_pictures(run, pictures, file, tmp_path):
     code = "import torch; torch.set_num_threads(2); from aelab.cli.console import main; main()"
-    words = ["decompress", f"run={run.path}", f"input={file}", f"to={tmp_path / 'to'}"]
+    words = ["decompress", f"run={run.path}", f"from={file}", f"to={tmp_path / 'to'}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     subprocess.run([sys.executable, "-c", code, *words], check=True, env=environment, timeout=170)
     found = sorted((tmp_path / "to").iterdir())

@@ -125,7 +125,7 @@ def test_help_says_a_command_s_own_options_and_no_others(name):
 def test_a_part_of_a_training_is_no_option_of_a_comparison(user):
     shown = user("aelab", "compare", "variant=iwae").stderr
     assert shown.startswith(
-        "error: variant= is of training, and aelab compare has no use for it: it takes runs,"
+        "error: variant= is of training, and aelab compare has no use for it: it takes run, runs,"
     )
 
 

@@ -29,7 +29,7 @@ def test_runs_of_different_data_do_not_stand_side_by_side(train, tmp_path):
     with pytest.raises(
         ConfigurationError, match=r"share their data, and these are of digits \[1, 8, 8\] and others"
     ):
-        main(compose([f"run={one.path}", f"other={other.path}", "device=cpu"], "explore"))
+        main(compose([f"runs=[{one.path},{other.path}]", "device=cpu"], "explore"))
 
 
 def test_only_its_own_names_are_answered():

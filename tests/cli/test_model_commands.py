@@ -68,7 +68,7 @@ def test_samples_are_those_of_the_model(run, tmp_path):
 
 def test_names_do_no_harm(run, pictures, tmp_path):
     before = set(tmp_path.rglob("*"))
-    reconstruct(configured("reconstruct", run, tmp_path / "to", f"input={pictures}"))
+    reconstruct(configured("reconstruct", run, tmp_path / "to", f"from={pictures}"))
     made = set(tmp_path.rglob("*")) - before - {tmp_path / "to"}
     assert {path.parent for path in made} == {tmp_path / "to"}
     assert len(made) == len(HOSTILE) + 1 + 2
@@ -85,7 +85,7 @@ def test_names_do_no_harm(run, pictures, tmp_path):
 @pytest.mark.parametrize("suffix", ["npz", "parquet"])
 def test_codes_of_a_split_and_of_a_folder(run, pictures, tmp_path, suffix):
     encode(configured("encode", run, tmp_path / f"split.{suffix}"))
-    encode(configured("encode", run, tmp_path / f"folder.{suffix}", f"input={pictures}"))
+    encode(configured("encode", run, tmp_path / f"folder.{suffix}", f"from={pictures}"))
     if suffix == "npz":
         split, folder = (np.load(tmp_path / f"{name}.npz") for name in ("split", "folder"))
         assert split["codes"].shape == split["deviations"].shape
@@ -120,7 +120,7 @@ def test_codes_of_a_split_are_told_what_the_model_is_told(told, tmp_path, split)
 
 
 def test_codes_of_a_folder_are_told_what_is_given(told, pictures, tmp_path):
-    (labelled, attributed), images = told, f"input={pictures}"
+    (labelled, attributed), images = told, f"from={pictures}"
     encode(configured("encode", labelled, tmp_path / "a.npz", images, "label=3"))
     expected = aelab.load(labelled.path).encode([Image.open(path) for path in files_in(pictures)], y=3)
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "a.npz")["codes"]), expected)
@@ -171,7 +171,7 @@ def test_samples_are_of_the_attributes_that_are_given(told, tmp_path):
 def test_samples_show_the_part_of_each_picture_that_is_given(train, pictures, tmp_path):
     run = train("condition=image")
     files = files_in(pictures)
-    sample(configured("sample", run, tmp_path / "to", f"count={len(files) + 1}", f"input={pictures}"))
+    sample(configured("sample", run, tmp_path / "to", f"count={len(files) + 1}", f"from={pictures}"))
     seen = (aelab.load(run.path).model.conditioner.hidden == 0).numpy().squeeze()
     made = [np.asarray(Image.open(file)) for file in sorted((tmp_path / "to").iterdir())]
     for file, image in zip([*files, files[0]], made, strict=True):
@@ -229,7 +229,7 @@ def test_codes_of_a_folder_do_not_depend_on_how_it_is_read(train_once, pictures,
     expected = aelab.load(run.path).encode([Image.open(path) for path in files_in(pictures)])
     monkeypatch.setattr("aelab.data.kinds.pixels.BLOCK", 4)
     monkeypatch.setattr("aelab.cli.encode.BLOCK", 4)
-    encode(configured("encode", run, tmp_path / "codes.npz", f"input={pictures}"))
+    encode(configured("encode", run, tmp_path / "codes.npz", f"from={pictures}"))
     found = np.load(tmp_path / "codes.npz")
     torch.testing.assert_close(torch.from_numpy(found["codes"]), expected)
     assert len(set(found["files"])) == len(expected) == len(HOSTILE) + 1
@@ -281,7 +281,7 @@ def test_a_signal_does_not_halve_a_replacement(tmp_path, monkeypatch):
 def test_pictures_of_another_size(run, tmp_path, resize):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (30, 20)).save(tmp_path / "in" / "large.png")
-    config = configured("reconstruct", run, tmp_path / "to", f"input={tmp_path / 'in'}", f"resize={resize}")
+    config = configured("reconstruct", run, tmp_path / "to", f"from={tmp_path / 'in'}", f"resize={resize}")
     if resize:
         reconstruct(config)
         assert Image.open(tmp_path / "to" / "large.png").size == (8, 8)

@@ -41,7 +41,7 @@ def test_a_suite_measures_every_score_and_what_it_writes_gives_the_same_numbers(
 def test_a_command_scores_pictures_as_the_model_does(run, pictures, tmp_path):
     detect(
         configured(
-            run, tmp_path / "s.csv", f"input={pictures}", f"maps={tmp_path / 'maps'}", "by=nearest_values"
+            run, tmp_path / "s.csv", f"from={pictures}", f"maps={tmp_path / 'maps'}", "by=nearest_values"
         )
     )
     with (tmp_path / "s.csv").open(newline="") as file:
@@ -55,7 +55,7 @@ def test_a_command_scores_pictures_as_the_model_does(run, pictures, tmp_path):
 
 def test_a_model_without_a_prior_is_served_by_the_other_scores(train_once, pictures, tmp_path, capsys):
     run = train_once(*ONE_CLASS, "variant=ae")
-    detect(configured(run, tmp_path / "s.csv", f"input={pictures}"))
+    detect(configured(run, tmp_path / "s.csv", f"from={pictures}"))
     assert "left out  negative_elbo: a model without a prior" in capsys.readouterr().out
     assert (tmp_path / "s.csv").read_text().startswith("file,reconstruction_error,nearest_codes")
 
@@ -66,14 +66,14 @@ def test_a_model_without_a_prior_is_served_by_the_other_scores(train_once, pictu
         ("by=nell", "by=nell is none of the scores"),
         ("score=[]", r"score=\[\]: name one score"),
         ("rate=0.001", r"rate=0.001 must lie from"),
-        ("input=/nowhere", "nowhere"),
+        ("from=/nowhere", "nowhere"),
         ("score=[likelihood_ratio]", "none of the scores is one that this model can serve"),
         ("data.root=/nowhere", "digits is read from no files"),
     ],
 )
 def test_what_cannot_be_detected_is_refused_and_nothing_written(run, pictures, tmp_path, override, sentence):
     with pytest.raises(AelabError, match=sentence):
-        detect(configured(run, tmp_path / "s.csv", f"input={pictures}", override))
+        detect(configured(run, tmp_path / "s.csv", f"from={pictures}", override))
     assert not (tmp_path / "s.csv").exists()
 
 

@@ -56,14 +56,14 @@ def test_a_suite_measures_every_degradation_by_every_way(run):
 
 def test_a_command_restores_pictures_as_the_model_does(run, pictures, tmp_path):
     options = ["degradation=box", "restoration=one_pass"]
-    restore(configured(run, tmp_path / "to", f"input={pictures}", *options))
+    restore(configured(run, tmp_path / "to", f"from={pictures}", *options))
     images = [Image.open(pictures / f"={place}.png") for place in range(5)]
     from aelab.jobs.restoration import OnePass
 
     expected = aelab.load(run.path).restore(images, Box(), OnePass()).mean
     found = np.stack([np.asarray(Image.open(tmp_path / "to" / f"={place}.png")) for place in range(5)])
     assert np.array_equal(found, (expected.clamp(0, 1) * 255).round().to(torch.uint8)[:, 0])
-    restore(configured(run, tmp_path / "both", f"input={pictures}", "damage=true", *options))
+    restore(configured(run, tmp_path / "both", f"from={pictures}", "damage=true", *options))
     with (tmp_path / "both" / "errors.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 5
@@ -74,7 +74,7 @@ def test_smaller_pictures_are_enlarged(run, pictures, tmp_path):
     for file in pictures.iterdir():
         Image.open(file).resize((4, 4)).save(file)
     options = ["degradation=downsampling", "restoration.steps=3"]
-    restore(configured(run, tmp_path / "to", f"input={pictures}", *options))
+    restore(configured(run, tmp_path / "to", f"from={pictures}", *options))
     assert Image.open(tmp_path / "to" / "=0.png").size == (8, 8)
 
 
@@ -86,19 +86,19 @@ def test_smaller_pictures_are_enlarged(run, pictures, tmp_path):
         (["restoration=passes"], "passes fill in what is hidden"),
         (["degradation.scale=0"], "degradation.scale=0: a number above 0"),
         (["degradation=downsampling", "degradation.factor=3"], "no blocks of 3 pixels"),
-        (["input=/nowhere"], "nowhere"),
+        (["from=/nowhere"], "nowhere"),
     ],
 )
 def test_what_cannot_be_restored_is_refused_and_nothing_written(run, pictures, tmp_path, overrides, sentence):
     with pytest.raises(AelabError, match=sentence):
-        restore(configured(run, tmp_path / "to", f"input={pictures}", *overrides))
+        restore(configured(run, tmp_path / "to", f"from={pictures}", *overrides))
     assert not (tmp_path / "to").exists()
 
 
 def test_vectors_and_models_without_a_prior_are_restored(train_once, tmp_path):
     np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32))
     vectors = train_once("data=iris", "likelihood=gaussian")
-    options = ["degradation=missing", "damage=true", "restoration.steps=3", f"input={tmp_path / 'x.npz'}"]
+    options = ["degradation=missing", "damage=true", "restoration.steps=3", f"from={tmp_path / 'x.npz'}"]
     restore(configured(vectors, tmp_path / "vectors", *options))
     assert np.load(tmp_path / "vectors" / "vectors.npz")["x"].shape == (6, 4)
     bare = aelab.load(train_once("variant=ae").path)

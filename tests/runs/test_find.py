@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from small import only
 
 from aelab.core.errors import AelabError, ConfigurationError, RunError
-from aelab.runs.find import peers_of
+from aelab.runs.find import peers_of, run_of
 from aelab.runs.folder import Run, RunFolder, Status
 from aelab.training.checkpoints import resume_points
 
@@ -189,3 +189,12 @@ def test_a_damaged_run_nearby_is_no_peer_and_no_hindrance(beside, seeds, evaluat
     assert all("peers=" in found["left_out"][name] for name in ALIGNED)
     with pytest.raises(AelabError, match="no undamaged checkpoint"):
         evaluate(run, f"peers=[{damaged.path}]", *SEEDS)
+
+
+def test_one_run_is_named_by_what_holds_it_alone(tmp_path):
+    for name in ("vae_digits/2026-01-02", "vae_digits/2026-01-01", "ae_digits/2026-01-01"):
+        (tmp_path / name).mkdir(parents=True)
+        RunFolder(tmp_path / name).update(status="finished")
+    assert run_of(tmp_path / "ae_digits") == run_of(f"{tmp_path}/ae*/*") == tmp_path / "ae_digits/2026-01-01"
+    with pytest.raises(ConfigurationError, match=r"holds 2 runs: name one, as run=.*2026-01-02, the newest"):
+        run_of(str(tmp_path / "vae_digits"))

@@ -59,11 +59,11 @@ def test_the_commands_read_and_write_text(run, tmp_path):
     common = ["device=cpu", f"run={run.path}"]
     sample(compose([*common, "count=4", f"to={tmp_path / 'new'}"], "sample"))
     assert len((tmp_path / "new/texts.txt").read_text().splitlines()) == 4
-    reconstruct(compose([*common, f"input={given}", f"to={tmp_path / 'back'}"], "reconstruct"))
+    reconstruct(compose([*common, f"from={given}", f"to={tmp_path / 'back'}"], "reconstruct"))
     rows = list(csv.reader((tmp_path / "back/errors.csv").open()))
     assert rows[0] == ["file", "token_errors"]
     assert len(rows) == 3
-    encode(compose([*common, f"input={given}", f"to={tmp_path / 'codes.npz'}"], "encode"))
+    encode(compose([*common, f"from={given}", f"to={tmp_path / 'codes.npz'}"], "encode"))
 
 
 def test_a_language_model_is_its_likelihood_alone(train, evaluate):

@@ -145,7 +145,7 @@ def test_the_commands_write_vectors_in_the_units_of_the_data(run, file, rows, tm
     with np.load(tmp_path / "samples" / "vectors.npz") as made:
         assert_close(torch.from_numpy(made["x"]), model.sample(3, seed=4))
         assert made["columns"].tolist()[:2] == ["alcohol", "malic_acid"]
-    reconstruct(configured("reconstruct", run, tmp_path / "back", f"input={file}"))
+    reconstruct(configured("reconstruct", run, tmp_path / "back", f"from={file}"))
     assert {path.name for path in (tmp_path / "back").iterdir()} == {"vectors.npz", "errors.csv", "pairs.png"}
     with np.load(tmp_path / "back" / "vectors.npz") as made:
         back = torch.from_numpy(made["x"])
@@ -154,7 +154,7 @@ def test_the_commands_write_vectors_in_the_units_of_the_data(run, file, rows, tm
     errors = [float(row["squared_error"]) for row in table]
     expected = (model.seen(back) - model.seen(rows)).square().sum(1)
     assert errors == pytest.approx(expected.tolist(), rel=1e-4)
-    encode(configured("encode", run, tmp_path / "codes.npz", f"input={file}"))
+    encode(configured("encode", run, tmp_path / "codes.npz", f"from={file}"))
     with np.load(tmp_path / "codes.npz") as codes:
         assert_close(torch.from_numpy(codes["codes"]), model.encode(rows))
     encode(configured("encode", run, tmp_path / "test.npz"))
@@ -166,9 +166,9 @@ def test_the_commands_write_vectors_in_the_units_of_the_data(run, file, rows, tm
 
 def test_what_a_command_wrote_can_be_replaced_and_read_again(run, file, tmp_path):
     for _ in range(2):
-        reconstruct(configured("reconstruct", run, tmp_path / "back", f"input={file}", "overwrite=true"))
+        reconstruct(configured("reconstruct", run, tmp_path / "back", f"from={file}", "overwrite=true"))
     again = tmp_path / "back" / "vectors.npz"
-    encode(configured("encode", run, tmp_path / "codes.npz", f"input={again}"))
+    encode(configured("encode", run, tmp_path / "codes.npz", f"from={again}"))
 
 
 def test_exports_are_of_the_values_that_the_model_sees(run, tmp_path):

@@ -45,7 +45,7 @@ def test_a_speech_vae_reads_and_writes_sounds(run, tmp_path):
     assert [path.name for path in files[:3]] == ["falling_00000.wav", "falling_00001.wav", "rising_00000.wav"]
     assert [soundfile.info(path).frames for path in files] == [2000] * 6
     reconstruct(
-        compose([*common, f"input={tmp_path / 'new'}", "label=0", f"to={tmp_path / 'back'}"], "reconstruct")
+        compose([*common, f"from={tmp_path / 'new'}", "label=0", f"to={tmp_path / 'back'}"], "reconstruct")
     )
     assert len(list((tmp_path / "back").glob("*.wav"))) == 6
     assert next(csv.reader((tmp_path / "back/errors.csv").open())) == ["file", "squared_error"]

@@ -17,6 +17,7 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.files import atomic
 from aelab.core.paths import from_user
 from aelab.core.terminal import console, from_here, result
+from aelab.runs.find import named
 
 if TYPE_CHECKING:
     from aelab.loggers import Wandb
@@ -60,7 +61,7 @@ def compared(options: Mapping[str, Any]) -> Comparison:
     """The comparison that options of compare.yaml ask for."""
     asked = {key: None if options[key] is None else _several(options[key], key) for key in ("by", "metric")}
     return compare(
-        patterns=_several(options["runs"], "runs"),
+        patterns=named(options["run"], options["runs"]),
         by=asked["by"],
         metric=asked["metric"],
         baseline=None if options["baseline"] is None else str(options["baseline"]),

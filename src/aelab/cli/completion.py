@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from aelab.cli.flags import flags
-from aelab.cli.help import chosen_groups
 from aelab.cli.overview import commands
-from aelab.config.folders import choices, groups, searched_first
+from aelab.config.folders import choices, chosen_groups, groups, searched_first
 from aelab.core.errors import ConfigurationError
 
 BASH = """\

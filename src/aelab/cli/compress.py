@@ -5,13 +5,14 @@ from omegaconf import DictConfig
 
 from aelab.cli.progress import bar
 from aelab.core.files import draft
+from aelab.runs.find import run_of
 from aelab.runs.trained import load
 
 
 def main(config: DictConfig) -> None:
     """Write the file that a composed configuration asks for."""
-    model = load(config.run)
-    names, blocks = model.kind.read(config.input, model.shape, config.resize)
+    model = load(run_of(config.run))
+    names, blocks = model.kind.read(config["from"], model.shape, config.resize)
     given = torch.cat(list(blocks))
     numbered = names == [str(place) for place in range(len(names))]
     content = model.compress(

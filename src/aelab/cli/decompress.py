@@ -8,12 +8,13 @@ from aelab.core.files import draft
 from aelab.core.paths import from_user
 from aelab.core.text import printable
 from aelab.jobs.compressed_file import opened
+from aelab.runs.find import run_of
 from aelab.runs.trained import load
 
 
 def main(config: DictConfig) -> None:
     """Write the images that a composed configuration asks for."""
-    path, name = from_user(config.input), printable(config.input)
+    path, name = from_user(config["from"]), printable(config["from"])
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -21,7 +22,7 @@ def main(config: DictConfig) -> None:
             f"{name} cannot be read ({error.strerror}): give a file of `aelab compress`"
         ) from error
     file = opened(content, name)
-    model = load(config.run)
+    model = load(run_of(config.run))
     with draft(config.to, config.overwrite) as folder:
         images = model.decompress(content, name, bar).float() / 255
         folder.mkdir()

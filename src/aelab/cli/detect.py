@@ -20,6 +20,7 @@ from aelab.data.values import valued
 from aelab.jobs.anomaly import Score
 from aelab.jobs.threshold import Threshold
 from aelab.runs.data import data_of
+from aelab.runs.find import run_of
 from aelab.runs.jobs import split_of
 from aelab.runs.trained import Trained, load
 
@@ -31,7 +32,7 @@ def main(config: DictConfig) -> None:
         raise ConfigurationError("score=[]: name one score at least, as score=[reconstruction_error]")
     if config.by is not None and config.by not in scores:
         raise ConfigurationError(f"by={config.by} is none of the scores; {nearest(config.by, list(scores))}")
-    model = load(config.run, config.device)
+    model = load(run_of(config.run), config.device)
     scores = _served(scores, model, config)
     by = config.by or next(iter(scores))
     if by not in scores:
@@ -73,7 +74,7 @@ def _served(scores: Mapping[str, Score], model: Trained, config: DictConfig) -> 
 def _found(
     model: Trained, scores: Mapping[str, Score], config: DictConfig, maps: Path | None
 ) -> tuple[list[str], dict[str, Tensor]]:
-    names, blocks = model.kind.read(config.input, model.shape, config.resize)
+    names, blocks = model.kind.read(config["from"], model.shape, config.resize)
     parts: dict[str, list[Tensor]] = {name: [] for name in scores}
     told = {"y": config.label, "attributes": config.attributes}
     files = iter(safe_names([Path(name).with_suffix("").as_posix() for name in names], ".png"))

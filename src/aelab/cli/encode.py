@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from aelab.core.errors import ConfigurationError
 from aelab.core.files import draft
 from aelab.models.conditions import sees_observation
+from aelab.runs.find import run_of
 from aelab.runs.trained import BLOCK, Trained, load
 
 Columns = dict[str, np.ndarray]
@@ -23,11 +24,11 @@ def main(config: DictConfig) -> None:
     suffix = Path(config.to).suffix
     if suffix not in (".npz", ".parquet"):
         raise ConfigurationError(f"to={config.to!r} ends in neither .npz nor .parquet: choose one")
-    if config.input is None and config.split not in SPLITS:
+    if config["from"] is None and config.split not in SPLITS:
         raise ConfigurationError(f"split={config.split}: choose one of {', '.join(SPLITS)}")
-    model = load(config.run, config.device)
+    model = load(run_of(config.run), config.device)
     with draft(config.to, config.overwrite) as path:
-        parts = list(_of_split(model, config) if config.input is None else _of_input(model, config))
+        parts = list(_of_split(model, config) if config["from"] is None else _of_input(model, config))
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if suffix == ".npz":
             np.savez(path, **columns)  # type: ignore[arg-type]
@@ -51,7 +52,7 @@ def _of_split(model: Trained, config: DictConfig) -> Iterator[Columns]:
 
 
 def _of_input(model: Trained, config: DictConfig) -> Iterator[Columns]:
-    names, blocks = model.kind.read(config.input, model.shape, config.resize)
+    names, blocks = model.kind.read(config["from"], model.shape, config.resize)
     done = 0
     for given in blocks:
         posterior = model.posterior(given, y=config.label, attributes=config.attributes)

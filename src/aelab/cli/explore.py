@@ -10,6 +10,7 @@ from aelab.cli.explorer.explorer import Explorer
 from aelab.core.errors import ConfigurationError
 from aelab.evaluation.subject import Subject
 from aelab.runs.data import data_of
+from aelab.runs.find import runs_of
 from aelab.runs.trained import load
 
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -29,8 +30,7 @@ def main(config: DictConfig) -> None:
         from aelab.cli.explorer.page import page
     except ImportError as error:
         raise ConfigurationError("exploring needs gradio: pip install --editable '.[ui]'") from error
-    paths = [config.run, *([] if config.other is None else [config.other])]
-    explorers = [explorer_of(Path(path), config) for path in paths]
+    explorers = [explorer_of(path, config) for path in runs_of(config.run, config.runs)]
     _check_same_data(explorers)
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     blocks = page(explorers)

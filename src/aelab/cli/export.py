@@ -21,6 +21,7 @@ from aelab.core.records import Batch
 from aelab.core.text import sentence
 from aelab.models import Autoencoder
 from aelab.models.conditions import sees_observation
+from aelab.runs.find import run_of
 from aelab.runs.model import WEIGHTS
 from aelab.runs.trained import Trained, load
 
@@ -67,7 +68,7 @@ def main(config: DictConfig) -> None:
         raise ConfigurationError(f"format={config.format} holds all weights: choose part=all")
     if config.license is not None and config.format != "bundle":
         raise ConfigurationError("license=... stands on the card of a bundle: choose format=bundle")
-    model = load(config.run)
+    model = load(run_of(config.run))
     with draft(config.to, config.overwrite) as folder:
         folder.mkdir()
         if config.format == "bundle":

@@ -3,21 +3,12 @@
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from aelab.config.folders import choices, file_of, groups
+from aelab.config.folders import choices, chosen_groups, file_of
 
 WIDEST = 120  # columns
-
-
-def chosen_groups(name: str) -> list[str]:
-    """The groups that a command composes, in order."""
-    from omegaconf import OmegaConf
-
-    defaults: Any = OmegaConf.load(file_of(name)).defaults
-    keys = [str(key).split()[-1] for entry in defaults if isinstance(entry, Mapping) for key in entry]
-    return [key for key in keys if key in groups()]
 
 
 def help_of(name: str) -> str:

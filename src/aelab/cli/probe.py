@@ -6,10 +6,10 @@ from omegaconf import DictConfig
 
 from aelab.config.construct import construct
 from aelab.core.files import draft
-from aelab.core.paths import from_user
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.probing import Probing
 from aelab.evaluation.subject import subject_of
+from aelab.runs.find import run_of
 from aelab.runs.folder import Run
 
 SPACES = ("codes", "values", "pca", "untrained")
@@ -18,7 +18,7 @@ SPACES = ("codes", "values", "pca", "untrained")
 def main(config: DictConfig) -> None:
     """Write and print the accuracies that a composed configuration asks for."""
     probing: Probing = construct(config.probing, "probing")
-    subject = subject_of(Run.open(from_user(config.run)), config)
+    subject = subject_of(Run.open(run_of(config.run)), config)
     with draft(config.to, config.overwrite) as folder:
         folder.mkdir()
         findings = Findings(folder, subject.data.kind.noun)

@@ -8,6 +8,7 @@ from torch import Tensor
 from aelab.cli.per_file import write_per_file
 from aelab.core.files import draft
 from aelab.data.values import valued
+from aelab.runs.find import run_of
 from aelab.runs.trained import load
 
 SHOWN = 64  # pairs in the picture of both
@@ -16,8 +17,8 @@ ERRORS, PAIRS = "errors.csv", "pairs.png"
 
 def main(config: DictConfig) -> None:
     """Write the reconstructions that a composed configuration asks for."""
-    model = load(config.run, config.device)
-    names, blocks = model.kind.read(config.input, model.shape, config.resize)
+    model = load(run_of(config.run), config.device)
+    names, blocks = model.kind.read(config["from"], model.shape, config.resize)
     errors: list[float] = []
     shown: list[Tensor] = []
 

@@ -15,6 +15,7 @@ from aelab.core.files import draft
 from aelab.data.values import valued
 from aelab.jobs.degradation import Degradation, Degraded
 from aelab.jobs.restoration import Restoration, Restored
+from aelab.runs.find import run_of
 from aelab.runs.trained import Trained, load
 
 SHOWN = 16
@@ -26,12 +27,12 @@ def main(config: DictConfig) -> None:
     """Write the restorations that a composed configuration asks for."""
     degradation: Degradation = construct(config.degradation, "degradation")
     way: Restoration = construct(config.restoration, "restoration")
-    model = load(config.run, config.device)
+    model = load(run_of(config.run), config.device)
     degradation.check(model.shape)
     if config.damage and config.resize and degradation.left(model.shape) != model.shape:
         raise ConfigurationError("resize=true is for whole pictures: give damage=true, or leave it out")
     shape = model.shape if config.damage else degradation.left(model.shape)
-    names, blocks = model.kind.read(config.input, shape, config.resize)
+    names, blocks = model.kind.read(config["from"], shape, config.resize)
     errors: list[tuple[float, float]] = []
     shown: list[Row] = []
 

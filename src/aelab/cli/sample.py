@@ -9,6 +9,7 @@ from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.files import draft
 from aelab.models.conditions import numbered
+from aelab.runs.find import run_of
 from aelab.runs.trained import Trained, load
 
 
@@ -16,11 +17,11 @@ def main(config: DictConfig) -> None:
     """Write the samples that a composed configuration asks for."""
     if config.count < 1 or config.columns < 1:
         raise ConfigurationError(f"count={config.count}, columns={config.columns}: both are at least 1")
-    model = load(config.run, config.device)
+    model = load(run_of(config.run), config.device)
     labels = _labels(model, config)
     count = len(labels) if isinstance(labels, list) else config.count
     with draft(config.to, config.overwrite) as folder:
-        given = None if config.input is None else _given(model, config)
+        given = None if config["from"] is None else _given(model, config)
         samples = model.sample(
             count,
             y=labels,
@@ -65,6 +66,6 @@ def _names(model: Trained, config: DictConfig, labels: int | list[int] | None, c
 
 def _given(model: Trained, config: DictConfig) -> torch.Tensor:
     """As many of the user's observations as samples, again from the first where they are fewer."""
-    _, blocks = model.kind.read(config.input, model.shape, config.resize)
+    _, blocks = model.kind.read(config["from"], model.shape, config.resize)
     given = torch.cat(list(blocks))
     return given[torch.arange(config.count) % len(given)]

@@ -50,7 +50,7 @@ def _charts(comparison: Comparison, paper: Paper) -> Iterator[tuple[str, Chart]]
     if axes := plane(groups):
         places = {group.name: values_at(group, axes) for group in groups}
         known = {name: found for name, found in places.items() if found}
-        yield "rate_distortion", paper.points(known, "rate, nats", "distortion, nats")
+        yield "rate_distortion", paper.points(known, "kl (rate), nats", "distortion, nats")
 
 
 def _last(name: str) -> str:

@@ -1,9 +1,10 @@
 """Where configurations are looked for: in the user's own folders first, then in the project's conf/."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import conf_dir, from_user
@@ -65,6 +66,15 @@ def file_of(name: str, conf: Path | None = None) -> Path:
     """The file of a choice, as `data/mnist`, or of a command, where it is found first."""
     paths = [folder / f"{name}.yaml" for folder in folders(conf)]
     return next((path for path in paths if path.is_file()), paths[-1])
+
+
+def chosen_groups(name: str) -> list[str]:
+    """The groups that a command composes, in order."""
+    from omegaconf import OmegaConf
+
+    defaults: Any = OmegaConf.load(file_of(name)).defaults
+    keys = [str(key).split()[-1] for entry in defaults if isinstance(entry, Mapping) for key in entry]
+    return [key for key in keys if key in groups()]
 
 
 def files(conf: Path | None = None) -> Iterator[Path]:

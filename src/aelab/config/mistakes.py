@@ -17,7 +17,7 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
-from aelab.config.folders import choices, groups
+from aelab.config.folders import choices, chosen_groups, groups
 from aelab.config.nearest import nearest
 from aelab.core.paths import conf_dir
 from aelab.core.text import sentence
@@ -95,7 +95,7 @@ def valid_keys(overrides: Sequence[str], name: str) -> Iterator[str]:
         except Exception:  # another override is wrong too: the defaults still give useful names
             config = hydra.compose(name)
     yield from _flatten(OmegaConf.to_container(config), "")
-    yield from sorted(groups())
+    yield from sorted(chosen_groups(name))
 
 
 def _flatten(node: Any, prefix: str) -> Iterator[str]:

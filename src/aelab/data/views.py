@@ -40,8 +40,8 @@ class View(ABC):
         self.bands, self.floor = bands, floor
         if self.length <= window // 2 or window < 2 or not hop <= window // 2 or not floor < 0:
             raise ConfigurationError(
-                f"data.kind.view: {self.length} samples of a sound, window={window}, hop={hop}, floor={floor}: "
-                "half a window is shorter than a sound and no shorter than a hop, the floor is below 0 dB"
+                f"data.kind.view: {self.length} samples, window={window}, hop={hop}, floor={floor}: half a "
+                "window is shorter than a sound and no shorter than a hop, and the floor is below 0 dB"
             )
         if not 1 <= bands <= window // 4:
             raise ConfigurationError(

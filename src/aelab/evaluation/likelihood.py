@@ -84,7 +84,7 @@ class Likelihood:
             findings.add("likelihood", per_token, _perplexity(per_token))
         if "kl" in subject.measured and subject.measured["kl"].mean() < COLLAPSED:
             findings.alarms["posterior_collapse"] = (
-                f"the rate is {subject.measured['kl'].mean():.2g} nats: codes say nothing of their "
+                f"the KL is {subject.measured['kl'].mean():.2g} nats: codes say nothing of their "
                 f"{findings.noun}s"
             )
 
@@ -134,7 +134,7 @@ class Likelihood:
         if evidence - elbo > kl + abs(evidence):
             findings.alarms["bound_far_below_evidence"] = (
                 f"of the same {findings.noun}s the bound is {elbo:.4g} nats and the evidence {evidence:.4g}, "
-                f"beside a rate of {kl:.3g}: for some codes the decoder is far off"
+                f"beside a KL of {kl:.3g}: for some codes the decoder is far off"
             )
 
     @torch.no_grad()
@@ -188,7 +188,7 @@ class Likelihood:
             columns |= {"kl": kl, "standard_error": error_of_kl}
             order = np.argsort(-kl)
             chart = bars(
-                kl[order], error_of_kl[order], title=f"{subject.name}: rate of each latent dimension",
+                kl[order], error_of_kl[order], title=f"{subject.name}: KL of each latent dimension",
                 xlabel="latent dimension", ylabel="KL, nats", ticks=[str(i) for i in order],
             )  # fmt: skip
             findings.figure("kl_per_dimension", chart)

@@ -18,20 +18,41 @@ REPRODUCTION = "reproduction.json"
 MARKS = frozenset({"record.json", "config.yaml"})
 
 
-def runs_of(run: str | None, runs: Sequence[str] | str | None) -> list[Path]:
-    """The runs' folders, each once: given themselves, by a pattern, or by a folder that holds them.
+def runs_of(run: Any, runs: Any = None) -> list[Path]:
+    """The runs' folders, each once; `run` and `runs` are one option under two names.
 
-    What is named and is no run is among them, to be refused by name. Reproductions are no runs of a study, so
-    they are left out of the folder around them.
+    Given is a run, a pattern, a folder that holds runs, or a list of these. What is named and is no run is
+    among them, to be refused by name. Reproductions are no runs of a study, and left out of the folder around
+    them.
 
     Raises:
         ConfigurationError: neither is given, or both are.
     """
-    given = [runs] if isinstance(runs, str) else list(runs or [])
-    if bool(given) == (run is not None):
+    return list(dict.fromkeys(found for name in named(run, runs) for found in _meant(name)))
+
+
+def named(run: Any, runs: Any = None) -> list[str]:
+    """The words of `run=` or `runs=`; ConfigurationError where there are none, or both are given."""
+    words, others = _words(run), _words(runs)
+    if bool(words) == bool(others):
         raise ConfigurationError("give either run=FOLDER, or runs=[FOLDER,...], a pattern or a parent folder")
-    asked = given if run is None else [run]
-    return list(dict.fromkeys(found for name in asked for found in _meant(str(name))))
+    return words or others
+
+
+def run_of(run: Any) -> Path:
+    """The one run that is named by itself, by a pattern, or by the folder that holds it.
+
+    Raises ConfigurationError where there are several.
+    """
+    found = runs_of(run)
+    if len(found) > 1:
+        newest = max(found, key=lambda path: path.name)
+        raise ConfigurationError(f"run={run} holds {len(found)} runs: name one, as run={newest}, the newest")
+    return found[0]
+
+
+def _words(given: Any) -> list[str]:
+    return [given] if isinstance(given, str | Path) and str(given) else [*map(str, given or [])]
 
 
 def matching(name: str) -> list[Path]:

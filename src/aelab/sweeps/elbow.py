@@ -14,7 +14,7 @@ from aelab.sweeps.plan import Plan
 from aelab.sweeps.repeats import standard_error
 from aelab.sweeps.search_space import Parameter, Range, is_whole
 
-BESIDE = {"val/distortion": "distortion, nats", "val/kl": "rate, nats"}
+BESIDE = {"val/distortion": "distortion, nats", "val/kl": "kl, nats"}
 """The measured numbers that are drawn beside the objectives where all trials have them, with their labels."""
 
 

@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[3] / "scripts" / "explore.py"
 def address(train_once, script_environment):
     """Of a page with a run beside itself under another seed, served by the script."""
     runs = [train_once("variant=cvae", f"seed={seed}") for seed in (0, 1)]
-    command = [sys.executable, SCRIPT, f"run={runs[0].path}", f"other={runs[1].path}", "device=cpu", "port=0"]
+    command = [sys.executable, SCRIPT, f"runs=[{runs[0].path},{runs[1].path}]", "device=cpu", "port=0"]
     with subprocess.Popen(command, env=script_environment, stdout=subprocess.PIPE, text=True) as server:
         yield re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline()).group()
         server.terminate()

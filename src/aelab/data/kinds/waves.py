@@ -105,7 +105,7 @@ class Waves(Kind):
     def read(
         self, place: str, shape: tuple[int, ...], resize: bool = False
     ) -> tuple[list[str], Iterator[Tensor]]:
-        """All recordings in a file, a folder or an archive, filled with silence, and with `resize` cut, to the
+        """All recordings in a file, a folder or an archive, filled with silence (with `resize` cut) to the
         model's length; warnings say what was resampled, or averaged over channels."""
         notes: Noted = defaultdict(list)
         names, sounds = [], []

@@ -12,8 +12,8 @@ CLASSES, FACTORS = 3, 4
 
 
 class Tones:
-    """Tones of four harmonics that are steady (label 0), or rise (1) or fall (2) by up to an octave, swell and
-    fade, the same in all runs.
+    """Tones of four harmonics that are steady (label 0), or rise (1) or fall (2) by up to an octave, swell
+    and fade, the same in all runs.
 
     attributes, each in [0, 1]: the pitch in the middle, from 110 to 440 Hz; the glide, 0.5 for none; the
     brightness, from a sine to harmonics that are all as strong; and the loudness, over 20 dB.
