@@ -48,7 +48,7 @@ def run(name: str, arguments: Sequence[str] | None = None, command: Sequence[str
         _fail(str(error))
     from aelab.cli.command import carry_out  # Hydra, once there is something to compose
 
-    carry_out(name, rest, command, given.config_dir, given.json, given.tree)
+    carry_out(name, rest, command, given.config_dir, given.trust, given.json, given.tree)
 
 
 def _complete(flag: str, arguments: Sequence[str]) -> None:

@@ -31,15 +31,18 @@ from aelab.runs.model import model_of
 Given = Any  # observations as a user has them: what the run's `Kind` parses
 
 
-def load(path: str | Path, device: str | None = "cpu", conf: str | Path | None = None) -> "Trained":
+def load(
+    path: str | Path, device: str | None = "cpu", conf: str | Path | None = None, trust: Sequence[str] = ()
+) -> "Trained":
     """The model of a run's folder with the weights that validation chose.
 
     The folder is data, not code: see `Run.open`. device: None takes an accelerator, if there is one.
     conf: a folder of configurations of your own, as `--config-dir`, whose parts are trusted beside ours.
+    trust: further parts by their names, as `mylib.Encoder`, which this process can import.
     Raises RunError for a folder that is no run, was altered, or holds no whole weights, and
     ConfigurationError for a device that is not there.
     """
-    with searched_first([] if conf is None else [conf]):
+    with searched_first([] if conf is None else [conf], trust):
         return _loaded(Run.open(Path(path)), device)
 
 
