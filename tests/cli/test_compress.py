@@ -141,7 +141,7 @@ def test_a_lossy_file_gives_what_its_codes_are_decoded_to(lossy, way, pictures, 
     assert error < (0.003 if way == "codebook" else 0.1)
     (tmp_path / "bad.ael").write_bytes(file.read_bytes()[:-30])
     with pytest.raises(AelabError, match="was cut off or altered"):
-        decompressed(run, tmp_path / "bad.ael", tmp_path / "bad")
+        decompressed(lossy[way], tmp_path / "bad.ael", tmp_path / "bad")
 
 
 @pytest.mark.parametrize(
