@@ -15,12 +15,13 @@ from aelab.core.seeds import drawn_from
 from aelab.data.kinds import Kind
 from aelab.data.values import Values, valued
 from aelab.jobs.anomaly import NegativeElbo, ReconstructionError, Reference, Score, error_map
+from aelab.jobs.augmentation import Augmentation, Posteriors
 from aelab.jobs.bits_back import BitsBack
 from aelab.jobs.compressed_file import Track, opened, packed, unpacked
 from aelab.jobs.degradation import Degradation, Degraded
 from aelab.jobs.restoration import MostProbable, OnePass, Restoration, Restored
 from aelab.models import Autoencoder
-from aelab.models.conditions import Labels, Numbers
+from aelab.models.conditions import Labels, Numbers, numbered
 from aelab.runs.folder import Run
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Jobs(ABC):
     values: Values
     kind: Kind
     device: torch.device
+    class_names: tuple[str, ...]
 
     @abstractmethod
     def seen(self, x: Any, resize: bool = False) -> Tensor:
@@ -134,6 +136,29 @@ class Jobs(ABC):
             torch.cat([getattr(each, name).cpu() for each in found]) for name in ("mean", "deviation")
         )
         return Restored(self.values.restore(means), deviations)
+
+    @torch.no_grad()
+    def augment(
+        self, x: Any, y: Labels, way: Augmentation | None = None, per_class: int = 100, seed: int | None = 0
+    ) -> tuple[Tensor, Tensor]:
+        """`per_class` new observations of each class among labelled ones, (M, *shape), and their labels (M,).
+
+        y: the label of each of x. way: None draws codes of their posteriors.
+        """
+        at_least(1, per_class=per_class)
+        seen, labels = self.seen(x), torch.as_tensor(numbered(y, self.class_names))
+        if labels.shape != (len(seen),) or labels.is_floating_point():
+            raise DataError(f"y holds {list(labels.shape)} labels: a whole number for each of {len(seen)}")
+        told = self.model.conditioner is not None and self.model.conditioner.field == "y"
+        way, found = way or Posteriors(), []
+        with drawn_from(seed, self.device):
+            for label in labels.unique():
+                known = self._told_of(seen[labels == label], label if told else None, None)
+                known = known.map(lambda value: value.to(self.device))
+                for start in range(0, per_class, BLOCK):
+                    count = min(BLOCK, per_class - start)
+                    found.append(way(self.model, known, count, self.kind.back).cpu())
+        return self.values.restore(torch.cat(found)), labels.unique().repeat_interleave(per_class)
 
     def compress(
         self,

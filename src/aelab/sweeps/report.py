@@ -19,6 +19,8 @@ from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import displayed
 from aelab.sweeps.study import StudyRecord, run_folders
 
+OWN = "monitor.metric"  # the column's head where each trial has its own
+
 WORDS = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "pruned",
@@ -40,7 +42,7 @@ def progress(plan: Plan, record: StudyRecord, number: int) -> None:
 def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
     """Print a table of all trials, the errors of failed ones, and the best trial as a command."""
     trials = record.latest()
-    names = list(plan.objectives)
+    names = list(plan.objectives) or [OWN]
     table = Table("trial", "state", *names, "seconds", "varied", "run", title=record.study.study_name)
     for trial in trials:
         values = _values(plan, trial) if trial.state is TrialState.COMPLETE else []
@@ -53,14 +55,16 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
         folder=folder,
         objectives=dict(plan.objectives),
         trials=[_plain(plan, trial) for trial in trials],
-        best=[trial.number for trial in _best(record)],
+        best=[trial.number for trial in _best(plan, record)],
     )
     out = console(160)
     out.print(table)
     for trial in trials:
         if trial.state is TrialState.FAIL:
             out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
-    for trial in _best(record):
+    if not plan.objectives:
+        out.print(f"best      none: each trial has its own {OWN}, and sweep.objectives names one for all")
+    for trial in _best(plan, record):
         out.print(f"best      {_numbers(plan, trial)}: {_final_command(plan, trial)}")
     if plan.plotted is not None:
         for line in _elbow(plan, trials, folder):
@@ -73,7 +77,7 @@ def _plain(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "state": _state(trial),
-        "values": dict(zip(plan.objectives, trial.values or (), strict=False)),
+        "values": _judged(plan, trial),
         "errors": trial.user_attrs.get("errors", {}),
         "overrides": trial.user_attrs.get("overrides", []),
         "seconds": None if trial.duration is None else trial.duration.total_seconds(),
@@ -124,9 +128,9 @@ def _first_draws(plan: Plan) -> list[list[str]]:
     return [plan.overrides(suggest(study.ask(), plan.space)) for _ in range(count)]
 
 
-def _best(record: StudyRecord) -> Sequence[FrozenTrial]:
-    """The best trial, or the Pareto front."""
-    if not any(trial.state is TrialState.COMPLETE for trial in record.latest()):
+def _best(plan: Plan, record: StudyRecord) -> Sequence[FrozenTrial]:
+    """The best trial, or the Pareto front; none where trials are judged by different numbers."""
+    if not plan.objectives or not any(trial.state is TrialState.COMPLETE for trial in record.latest()):
         return []
     return record.study.best_trials[:10] if len(record.study.directions) > 1 else [record.study.best_trial]
 
@@ -136,10 +140,20 @@ def _numbers(plan: Plan, trial: FrozenTrial) -> str:
 
 
 def _values(plan: Plan, trial: FrozenTrial) -> list[str]:
-    """The trial's objectives, with the standard errors of those that are means."""
+    """The trial's objectives, with the standard errors of those that are means, and its own one's name."""
     errors = trial.user_attrs.get("errors", {})
-    pairs = zip(plan.objectives, trial.values or (), strict=False)  # a trial may have none yet
-    return [f"{value:.6g}" + (f" ± {errors[name]:.2g}" if name in errors else "") for name, value in pairs]
+    return [
+        ("" if plan.objectives else f"{name}=")
+        + f"{value:.6g}"
+        + (f" ± {errors[name]:.2g}" if name in errors else "")
+        for name, value in _judged(plan, trial).items()
+    ]
+
+
+def _judged(plan: Plan, trial: FrozenTrial) -> dict[str, float]:
+    """The trial's values by name; empty for one that has none yet."""
+    names = plan.objectives or trial.user_attrs.get("judged", ())
+    return dict(zip(names, trial.values or (), strict=False))
 
 
 def _state(trial: FrozenTrial) -> str:
