@@ -58,7 +58,7 @@ def table(areas: Areas) -> list[str]:
     for share in sorted({share for share, _ in areas}):
         classes = [seeds for (of, _), seeds in areas.items() if of == share]
         shared = sorted(set.intersection(*map(set, classes)))
-        found = ([np.mean([seeds[s][score] for seeds in classes]) for s in shared] for score in scores)
+        found = ([float(np.mean([each[s][score] for each in classes])) for s in shared] for score in scores)
         lines.append(_line(share, "all", len(shared), [_interval(values) for values in found]))
     return lines
 

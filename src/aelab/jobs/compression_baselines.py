@@ -4,7 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image
@@ -12,7 +12,11 @@ from PIL import Image
 from aelab.core.errors import InapplicableError
 
 PICTURES = {"PNG": "PNG", "WebP": "WebP", "JPEG-XL": "JXL"}
-BYTES = {"gzip": gzip.compress, "bz2": bz2.compress, "lzma": lzma.compress}
+BYTES: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "lzma": lzma.compress,
+}
 
 
 def sizes(levels: np.ndarray, count: int) -> Iterator[tuple[str, int]]:
