@@ -70,12 +70,14 @@ TINY = [
 OF_TOKENS = {"lm", "text_vae", "recurrent", "gru", "lstm", "untold", "tokens"}
 OF_COUNTS = {"count_vae", "poisson", "negative_binomial", "zero_inflated", "mlp_of_counts", "counts"}
 OF_TABLES = {"tvae", "columns", "mlp_of_columns"}
-"""The choices that are of sequences of tokens, of counts, or of tables alone."""
+OF_WAVES = {"speech_vae"}
+"""The choices that are of sequences of tokens, of counts, of tables, or of sounds alone."""
+OF_OTHERS = OF_TOKENS | OF_COUNTS | OF_TABLES | OF_WAVES | OF_A_RUN
 
 
 def of_numbers(group: str) -> list[str]:
     """The choices of a group that are of images, and mostly of vectors too, and whole without another run."""
-    return [choice for choice in choices(group) if choice not in OF_TOKENS | OF_COUNTS | OF_TABLES | OF_A_RUN]
+    return [choice for choice in choices(group) if choice not in OF_OTHERS]
 
 
 PARTS = (

@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -64,11 +65,14 @@ def files(tmp_path_factory):
     np.savez(folder / "vectors.npz", x_train=x[0], x_test=x[0])
     (folder / "some.txt").write_text("one line\nanother line\n")
     (folder / "some.csv").write_text("id,age,job\n1,3,clerk\n2,4,smith\n")
+    with ZipFile(folder / "sounds.zip", "w") as archive:
+        archive.writestr("a.wav", b"")
     text = {"table": folder / "some.csv"} | dict.fromkeys(["text", "tiny_shakespeare"], folder / "some.txt")
     return {
         "folder": folder / "pictures",
         "npz": folder / "npz.npz",
         **dict.fromkeys(["vectors", "counts"], folder / "vectors.npz"),
+        "waves": folder / "sounds.zip",
         **text,
     }
 

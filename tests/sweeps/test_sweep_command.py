@@ -72,6 +72,19 @@ def test_what_a_kill_left_is_continued_in_its_folder(sweep, runs, tmp_path):
     assert first.metrics.read_bytes() == whole
 
 
+def test_trials_of_different_monitors_finish_and_none_is_called_the_best(sweep, runs):
+    said, code = sweep("variant=ae,vae")
+    assert code == 0
+    assert Counter(run.status for run in runs()) == {Status.FINISHED: 2}
+    assert "val/mse=" in said
+    assert "val/elbo=" in said
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("best")] == ["none:"]
+    said, code = sweep("variant=ae,vae", "sweep.objectives={val/distortion: minimize}")
+    assert code == 0
+    assert said.count("│ known") == 2
+    assert "best      val/distortion=" in said
+
+
 def test_two_objectives_give_a_front_and_the_sampler_needs_no_flag(sweep, runs):
     said, code = sweep(
         "sweep=random",
@@ -127,6 +140,13 @@ def test_a_dry_run_prints_commands_and_writes_nothing(sweep, tmp_path):
         (["latent=2,two"], "a number is expected"),
         (["sweep.objectives={test/elbo: maximize}"], "test split"),
         (["sweep.objectives={val/elbo: up}"], "minimize or maximize"),
+        (["variant=ae,vae", "sweep/pruner=median"], "by val/mse, val/elbo, which do not compare"),
+        (["sweep.over={variant: [ae, vae]}"], "by val/mse, val/elbo, which do not compare"),
+        (["variant=vae,aae"], "monitor.metric=null says nothing"),
+        (["variant=vae,gan"], "unknown option 'model.encoder.widths'; did you mean model.decoder.widths"),
+        (["variant=vae,ae", "sweep.objectives={val/elbo: maximize}"], "not measured for this model (ae_"),
+        (["experiment=burda_vae,latent_size"], "experiment=latent_size is a study of its own"),
+        (["trainer=vectorised", "trainer.members.seed=[0,1]", "latent=2,4"], "is no trial of a study"),
         (["sweep.objectives=val/elbo"], "must be a mapping, as {val/elbo: maximize}"),
         (["seed=0,1", "sweep.over=[0,1]"], "must be a mapping, as {seed: [0, 1]}"),
         (["seed=0,1", "sweep.study=../elsewhere"], "names a folder"),

@@ -118,6 +118,31 @@ def grammar(options: Options) -> Found:
     return {**found, "shape": [longest + 1]}
 
 
+def seen(options: Options) -> Found:
+    """Of a view of sounds: the shape and the bounds of what it shows."""
+    view = construct(options["kind"]["view"], "data.kind.view")
+    return {"shape": list(view.shape), "bounds": list(view.bounds)}
+
+
+def sounds(options: Options) -> Found:
+    """Of recordings: the shape of what a view shows of them, classes with their names, and validation."""
+    from aelab.data.recordings import classes_of, label_of, recordings, split_of
+
+    root = _root(options, "a folder or an archive of recordings", Path.exists)
+    if root is None:
+        return seen(options)
+    source, splits, labels = options["source"], set(), []
+    for name, _ in recordings(root):
+        splits.add(split_of(name)[0])
+        labels.append(label_of(name, source["label"]))
+    names = classes_of(label for label in labels if label is not None)
+    return {
+        **seen(options),
+        **_validation(options, "val" in splits),
+        **_classes(options, root, names if len(names) > 1 else []),
+    }
+
+
 def _vocabulary(options: Options, texts: list[str]) -> tuple[Found, "Vocabulary"]:
     """The vocabulary of texts as options of data, and itself; how it is learned is its own affair."""
     node = dict(options["kind"]["vocabulary"])

@@ -9,10 +9,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.singleton import Singleton
 from hydra.core.utils import run_job
+from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from aelab.config.compose import checked
+from aelab.config.mistakes import explain
+from aelab.core.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,20 @@ class HydraJobs:
         return tuple(o for o in self.config.hydra.overrides.hydra if not o.startswith("hydra.mode="))
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration of a trial; raises as the command line would where it cannot be composed."""
+        """The configuration of a trial; ConfigurationError where it cannot be composed."""
         state = Singleton.get_state()
         try:
-            config = self._load(overrides)
+            config = self.load(overrides)
             HydraConfig.instance().set_config(config)
             return checked(config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigurationError(explain(error, overrides)) from error
         finally:
             Singleton.set_state(state)
 
     def run(self, overrides: Sequence[str], number: int) -> None:
         """Run the training of the trial of this number; raises what the training raises."""
-        config = self._load(overrides)
+        config = self.load(overrides)
         config.hydra.job.id, config.hydra.job.num = str(number), number
         done = run_job(
             hydra_context=self.context,
@@ -60,7 +66,8 @@ class HydraJobs:
         )
         _ = done.return_value  # raises what ended the job
 
-    def _load(self, overrides: Sequence[str]) -> DictConfig:
+    def load(self, overrides: Sequence[str]) -> DictConfig:
+        """All that a trial's overrides compose, unresolved and unchecked."""
         # A study of an experiment or of `sweep=tpe` is a multirun without -m, and so are its trials.
         every = ["hydra.mode=MULTIRUN", *overrides]
         config = self.context.config_loader.load_sweep_config(self.config, every)

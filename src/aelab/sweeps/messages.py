@@ -1,6 +1,6 @@
 """The messages of a trial to its study, which the sweep or the trial itself writes into the record."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +63,13 @@ OUTCOMES = (TrialCompleted, TrialPruned, TrialFailed)
 """The messages after which a trial sends nothing more."""
 
 
-def record_message(record: StudyRecord, objectives: Iterable[str], trial: Trial, message: Any) -> bool | None:
-    """Write a trial's message into the record; the answer to a `ValidationReport` is whether to stop."""
+def record_message(
+    record: StudyRecord, objectives: Collection[str], trial: Trial, message: Any
+) -> bool | None:
+    """Write a trial's message into the record; the answer to a `ValidationReport` is whether to stop.
+
+    objectives: by which all trials are judged; empty: each by the one that it sends.
+    """
     match message:
         case TrialFacts(facts):
             record.set_facts(trial, **facts)
@@ -79,7 +84,7 @@ def record_message(record: StudyRecord, objectives: Iterable[str], trial: Trial,
             except UpdateFinishedTrialError:  # another process has reclaimed it meanwhile
                 return True
         case TrialCompleted(values):
-            record.end(trial, TrialState.COMPLETE, [values[name] for name in objectives])
+            record.end(trial, TrialState.COMPLETE, [values[name] for name in objectives or values])
         case TrialPruned(reason):
             record.end(trial, TrialState.PRUNED, error=reason)
         case TrialFailed(error):

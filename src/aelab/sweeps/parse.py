@@ -14,9 +14,9 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
 from aelab.sweeps.hydra_jobs import HydraJobs
 from aelab.sweeps.plan import DIRECTIONS, Plan
-from aelab.sweeps.preflight import check_first_trial
+from aelab.sweeps.preflight import check_trials
 from aelab.sweeps.repeats import repeat_overrides
-from aelab.sweeps.search_space import Choice, extremes, space_of
+from aelab.sweeps.search_space import Choice, Space, extremes, space_of
 
 
 def parse_plan(jobs: HydraJobs, arguments: Sequence[str]) -> Plan:
@@ -42,7 +42,7 @@ def parse_plan(jobs: HydraJobs, arguments: Sequence[str]) -> Plan:
         fixed,
         space,
         repeat_overrides(options["over"] or {}, taken),
-        _objectives(options["objectives"], config),
+        _asked_objectives(options["objectives"]),
         str(config.hydra.runtime.choices["sweep"]),
         options,
         jobs.settings("launcher"),
@@ -52,13 +52,19 @@ def parse_plan(jobs: HydraJobs, arguments: Sequence[str]) -> Plan:
     points = list(extremes(space)) or [{}]
     first, *others = [made.trainings(made.overrides(values)) for values in points]
     trainings = [*first, *(each[0] for each in others)]
+    _check_experiments(jobs, space, trainings)
     made = replace(made, compositions=tuple(_composed(jobs, each) for each in trainings))
-    check_first_trial(made, made.compositions[: len(first)])
+    made = replace(made, objectives=made.objectives or _monitored(made, len(first)))
+    check_trials(made, made.compositions[: len(first)])
     return made
 
 
 def _composed(jobs: HydraJobs, overrides: Sequence[str]) -> DictConfig:
     config = jobs.compose(overrides)
+    if "members" in config.trainer:
+        raise ConfigurationError(
+            "trainer=vectorised is no trial of a study: leave out -m, or choose trainer=cpu"
+        )
     if config.trainer.num_nodes != 1:
         raise ConfigurationError(
             f"a trial trains on one machine and trainer.num_nodes={config.trainer.num_nodes}: choose "
@@ -68,15 +74,16 @@ def _composed(jobs: HydraJobs, overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str, str]:
-    if not asked:
-        if config.monitor.metric is None:
-            raise ConfigurationError(
-                "monitor.metric=null says nothing of which trial is best: give sweep.objectives, as "
-                "'sweep.objectives={val/elbo: maximize}'"
-            )
-        return {str(config.monitor.metric): DIRECTIONS[config.monitor.mode == "max"]}
-    for name, direction in asked.items():
+def _check_experiments(jobs: HydraJobs, space: Space, trainings: Sequence[Sequence[str]]) -> None:
+    """Refuse experiments that are varied and are studies themselves: what each varies would not be."""
+    for overrides in trainings if any(p.name == "experiment" for p in space) else ():
+        if any(jobs.load(overrides).sweep[key] for key in ("space", "over")):
+            (which,) = (o for o in overrides if o.startswith("experiment="))
+            raise ConfigurationError(f"{which} is a study of its own: start each with a command of its own")
+
+
+def _asked_objectives(asked: Mapping[str, str] | None) -> dict[str, str]:
+    for name, direction in (asked or {}).items():
         if name.startswith("test/"):
             raise ConfigurationError(
                 f"sweep.objectives: {name} is of the test split, which chooses nothing: take "
@@ -87,7 +94,30 @@ def _objectives(asked: Mapping[str, str] | None, config: DictConfig) -> dict[str
                 f"sweep.objectives: {name}: {direction} must be a validation number, as val/elbo, and "
                 "minimize or maximize"
             )
-    return dict(asked)
+    return dict(asked or {})
+
+
+def _monitored(made: Plan, first: int) -> dict[str, str]:
+    """What all trials choose their weights by; empty where a grid's trials choose by different numbers.
+
+    first: how many of the compositions are the first trial's.
+    """
+    monitors = [(c.monitor.metric, DIRECTIONS[c.monitor.mode == "max"]) for c in made.compositions]
+    if None in dict(monitors):
+        raise ConfigurationError(
+            "monitor.metric=null says nothing of which trial is best: give sweep.objectives, as "
+            "'sweep.objectives={val/elbo: maximize}'"
+        )
+    if len(set(monitors)) == 1:
+        return dict(monitors)
+    options = made.options
+    if not made.is_grid or options["pruner"] or options["plot"] or len(set(monitors[:first])) > 1:
+        names = ", ".join(dict.fromkeys(str(name) for name, _ in monitors))
+        raise ConfigurationError(
+            f"these trainings choose their weights by {names}, which do not compare: give sweep.objectives, "
+            "as 'sweep.objectives={val/distortion: minimize}'"
+        )
+    return {}
 
 
 def _check_shapes(options: Mapping[str, Any]) -> None:

@@ -23,7 +23,8 @@ class Plan:
 
     fixed: the overrides that all trials share.  space: what is varied.
     over: the further overrides of each training of a trial; empty where a trial is one training.
-    objectives: direction of each validation number.  method: the choice of the group `sweep`.
+    objectives: direction of each validation number; empty: each trial is judged by its own `monitor`, and
+        none is best.  method: the choice of the group `sweep`.
     options: the group `sweep`.  launcher: the group `launcher`.  outputs: where run folders are made.
     compositions: configurations of trainings, in which each choice occurs; all of the first trial come first.
     """

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from aelab.config.construct import construct
+from aelab.config.recorded import leaves
 from aelab.core.errors import AelabError, ConfigurationError, SweepError
 from aelab.data.held_out import HeldOut
 from aelab.data.module import DataModule
@@ -106,16 +107,16 @@ def evenly_spread(count: int, most: int) -> list[int]:
     return list(range(0, count, step))
 
 
-def check_first_trial(plan: Plan, trainings: Sequence[DictConfig]) -> None:
-    """Raise ConfigurationError for a plot, folds or objectives that the first trial cannot have.
+def check_trials(plan: Plan, first: Sequence[DictConfig]) -> None:
+    """Raise ConfigurationError for a plot, folds or objectives that the trials cannot have.
 
-    trainings: the configurations of the first trial.
+    first: the configurations of the first trial.
     """
     _check_plot(plan)
-    for config in trainings if plan.over else ():
+    for config in first if plan.over else ():
         HeldOut(config.data.validation, config.data.get("folds"), config.data.get("fold", 0))
     if plan.options["objectives"]:
-        _check_measured(plan, trainings[0])
+        _check_measured(plan)
 
 
 def _check_plot(plan: Plan) -> None:
@@ -128,15 +129,20 @@ def _check_plot(plan: Plan) -> None:
         )
 
 
-def _check_measured(plan: Plan, config: DictConfig) -> None:
-    """Refuse an objective that is not measured; any other error is the first trial's own."""
-    try:
-        (first,) = preflights([config], fetch=not plan.options["dry_run"])
-    except AelabError:
-        return
-    for name in plan.objectives:
-        if name not in first.measured:
-            raise ConfigurationError(
-                f"sweep.objectives: {name} is not measured for this model: choose one of "
-                f"{', '.join(first.measured)}"
-            )
+def _check_measured(plan: Plan) -> None:
+    """Refuse an objective that one of the models does not measure; any other error is its trial's own."""
+    for config in {_targets(config): config for config in reversed(plan.compositions)}.values():
+        try:
+            (found,) = preflights([config], fetch=not plan.options["dry_run"])
+        except AelabError:
+            continue
+        for name in plan.objectives:
+            if name not in found.measured:
+                raise ConfigurationError(
+                    f"sweep.objectives: {name} is not measured for this model ({config.name}): choose one of "
+                    f"{', '.join(found.measured)}"
+                )
+
+
+def _targets(config: DictConfig) -> tuple[str, ...]:
+    return tuple(value for key, value in leaves(OmegaConf.to_container(config)) if key == "_target_")

@@ -103,7 +103,7 @@ def train_repeats(
             train(overrides)
         if assignment.prunes and done < len(trainings):
             _check_pruned(assignment.channel, repeats, done)
-    facts = {"measured": repeats.measured, "errors": repeats.errors()}
+    facts = {"measured": repeats.measured, "errors": repeats.errors(), "judged": list(repeats.values[0])}
     assignment.channel.send(TrialFacts({**facts, "known": repeats.known == len(trainings)}))
     assignment.channel.send(TrialCompleted({name: repeats.mean(name) for name in repeats.values[0]}))
 

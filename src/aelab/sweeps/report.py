@@ -22,6 +22,8 @@ from aelab.sweeps.storage import displayed
 from aelab.sweeps.study import StudyRecord, run_folders
 
 SEED = "seed"
+OWN = "monitor.metric"  # the column's head where each trial has its own
+
 WORDS = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "pruned",
@@ -42,7 +44,7 @@ def progress(plan: Plan, record: StudyRecord, number: int) -> None:
 def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
     """Print a table of all trials, the errors of failed ones, and the best trial as a command."""
     trials = record.latest()
-    names = list(plan.objectives)
+    names = list(plan.objectives) or [OWN]
     # A path is broken rather than cut: it is what the next command is given.
     folders = Column("run", overflow="fold")
     table = Table("trial", "state", *names, "seconds", "varied", folders, title=record.study.study_name)
@@ -57,13 +59,15 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
         folder=folder,
         objectives=dict(plan.objectives),
         trials=[_plain(plan, trial) for trial in trials],
-        best=[trial.number for trial in _best(record)],
+        best=[trial.number for trial in _best(plan, record)],
     )
     out = console(160)
     out.print(table)
     for trial in trials:
         if trial.state is TrialState.FAIL:
             out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
+    if not plan.objectives:
+        out.print(f"best      none: each trial has its own {OWN}, and sweep.objectives names one for all")
     for line in _best_lines(plan, record):
         out.print(f"best      {line}")
     if plan.plotted is not None:
@@ -77,7 +81,7 @@ def _plain(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "state": _state(trial),
-        "values": dict(zip(plan.objectives, trial.values or (), strict=False)),
+        "values": _judged(plan, trial),
         "errors": trial.user_attrs.get("errors", {}),
         "overrides": trial.user_attrs.get("overrides", []),
         "seconds": None if trial.duration is None else trial.duration.total_seconds(),
@@ -129,9 +133,9 @@ def _first_draws(plan: Plan) -> list[list[str]]:
     return [plan.overrides(suggest(study.ask(), plan.space)) for _ in range(count)]
 
 
-def _best(record: StudyRecord) -> Sequence[FrozenTrial]:
-    """The best trial, or the Pareto front."""
-    if not any(trial.state is TrialState.COMPLETE for trial in record.latest()):
+def _best(plan: Plan, record: StudyRecord) -> Sequence[FrozenTrial]:
+    """The best trial, or the Pareto front; none where trials are judged by different numbers."""
+    if not plan.objectives or not any(trial.state is TrialState.COMPLETE for trial in record.latest()):
         return []
     return record.study.best_trials[:10] if len(record.study.directions) > 1 else [record.study.best_trial]
 
@@ -139,7 +143,7 @@ def _best(record: StudyRecord) -> Sequence[FrozenTrial]:
 def _best_lines(plan: Plan, record: StudyRecord) -> list[str]:
     """The best configuration by its mean over seeds where these were varied, else the best trials."""
     if not (plan.is_grid and len(plan.objectives) == 1 and any(p.name == SEED for p in plan.space)):
-        return [f"{_numbers(plan, trial)}: {_final_command(plan, trial)}" for trial in _best(record)]
+        return [f"{_numbers(plan, trial)}: {_final_command(plan, trial)}" for trial in _best(plan, record)]
     ((name, direction),) = plan.objectives.items()
     seeds = defaultdict(list)
     for trial in record.latest():
@@ -165,10 +169,20 @@ def _numbers(plan: Plan, trial: FrozenTrial) -> str:
 
 
 def _values(plan: Plan, trial: FrozenTrial) -> list[str]:
-    """The trial's objectives, with the standard errors of those that are means."""
+    """The trial's objectives, with the standard errors of those that are means, and its own one's name."""
     errors = trial.user_attrs.get("errors", {})
-    pairs = zip(plan.objectives, trial.values or (), strict=False)  # a trial may have none yet
-    return [f"{value:.6g}" + (f" ± {errors[name]:.2g}" if name in errors else "") for name, value in pairs]
+    return [
+        ("" if plan.objectives else f"{name}=")
+        + f"{value:.6g}"
+        + (f" ± {errors[name]:.2g}" if name in errors else "")
+        for name, value in _judged(plan, trial).items()
+    ]
+
+
+def _judged(plan: Plan, trial: FrozenTrial) -> dict[str, float]:
+    """The trial's values by name; empty for one that has none yet."""
+    names = plan.objectives or trial.user_attrs.get("judged", ())
+    return dict(zip(names, trial.values or (), strict=False))
 
 
 def _state(trial: FrozenTrial) -> str:

@@ -172,11 +172,12 @@ def open_study(
 ) -> optuna.Study:
     """The study of a name, made where there is none.
 
+    objectives: direction of each; empty where the trials' values do not compare.
     question: all that decides the trials' values, as plain values, kept with the study.
 
     Raises SweepError where the study of this name has another question.
     """
-    directions: Any = list(objectives.values())
+    directions: Any = list(objectives.values()) or ["maximize"]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     asked = study.user_attrs.get("question")
     if asked is None and not study.get_trials(deepcopy=False):

@@ -98,7 +98,8 @@ def run_trial(assignment: Assignment, config: DictConfig, signals: Signals) -> N
             folder = _trained(assignment, config, run, signals)
     measured = validation_metrics(folder, config)
     values = objective_values(measured, assignment.objectives, config)
-    assignment.channel.send(TrialFacts({"measured": {name: [value] for name, value in measured.items()}}))
+    facts = {"measured": {name: [value] for name, value in measured.items()}, "judged": list(values)}
+    assignment.channel.send(TrialFacts(facts))
     assignment.channel.send(TrialCompleted(values))
 
 

@@ -5,5 +5,6 @@ from aelab.data.kinds.pixels import Pixels
 from aelab.data.kinds.reals import Reals
 from aelab.data.kinds.table import Table
 from aelab.data.kinds.tokens import Tokens
+from aelab.data.kinds.waves import Waves
 
-__all__ = ["Kind", "Pixels", "Reals", "Table", "Tokens"]
+__all__ = ["Kind", "Pixels", "Reals", "Table", "Tokens", "Waves"]

@@ -43,7 +43,7 @@ class Kind(ABC):
     nouns: ClassVar[str]
     stored: ClassVar[torch.dtype]
     suited: ClassVar[str]
-    quantities: ClassVar[tuple[Quantity, ...]]
+    quantities: tuple[Quantity, ...]
     difference: ClassVar[Quantity] = SQUARED_ERROR
     learns_features: ClassVar[bool]
     measurable: ClassVar[bool] = True

@@ -1,0 +1,94 @@
+"""Sounds, from the command line to a trained model that reads and writes them."""
+
+import csv
+
+import pytest
+import torch
+from small import only
+
+import aelab
+from aelab.cli.export import main as export
+from aelab.cli.reconstruct import main as reconstruct
+from aelab.cli.sample import main as sample
+from aelab.config.compose import compose
+from aelab.core.errors import AelabError, ConfigurationError
+from aelab.runs.build import build
+
+soundfile = pytest.importorskip("soundfile")
+DATA = [
+    "data.source.count=120", "data.source.test=30", "data.validation=20", "data.batch_size=10",
+    "data.kind.view.seconds=0.25", "data.kind.view.bands=16",
+]  # fmt: skip
+FEW = ["logger=[]", "threads=1", "trainer.max_epochs=1", *DATA]
+CONV = [*FEW, "network.channels=[4,8]"]
+
+
+@pytest.fixture(scope="module")
+def run(train_once):
+    return train_once("variant=speech_vae", "condition=label", base=CONV)
+
+
+def test_a_speech_vae_reads_and_writes_sounds(run, tmp_path):
+    model = aelab.load(run.path)
+    x = 0.1 * torch.randn(2, 2000, generator=torch.Generator().manual_seed(0))
+    codes = model.encode(x, y=["rising", "steady"])
+    assert codes.shape == (2, model.latent)
+    back = model.reconstruct(x, y=[1, 0])
+    assert back.shape == (2, 1, 16, 16)
+    assert model.kind.view.sounds(back).shape == (2, 2000)
+    assert model.interpolate(x[:1], x[1:], steps=3, y=0).shape == (1, 3, 1, 16, 16)
+    metrics = run.read()["metrics"]
+    assert {"test/elbo", "test/log_mel_distance", "test/spectral_convergence"} <= set(metrics)
+    common = ["device=cpu", f"run={run.path}"]
+    sample(compose([*common, "each=2", f"to={tmp_path / 'new'}"], "sample"))
+    files = sorted((tmp_path / "new").iterdir())
+    assert [path.name for path in files[:3]] == ["falling_00000.wav", "falling_00001.wav", "rising_00000.wav"]
+    assert [soundfile.info(path).frames for path in files] == [2000] * 6
+    reconstruct(
+        compose([*common, f"from={tmp_path / 'new'}", "label=0", f"to={tmp_path / 'back'}"], "reconstruct")
+    )
+    assert len(list((tmp_path / "back").glob("*.wav"))) == 6
+    assert next(csv.reader((tmp_path / "back/errors.csv").open())) == ["file", "squared_error"]
+
+
+def test_an_evaluation_measures_sounds(run, evaluate):
+    found = evaluate(run, *only("likelihood", "reconstruction", "generation"))
+    measured = found["estimates"]
+    assert measured["reconstruction/log_mel_distance"]["unit"] == "dB"
+    assert {"generation/precision", "likelihood/nll"} <= set(measured)
+
+
+@pytest.mark.parametrize("options", [["view=magnitude"], ["view=waveform", "network=mlp"]])
+def test_every_view_is_trained(train, options):
+    widths = ["model.encoder.widths=[8]", "model.decoder.widths=[8]"] if "network=mlp" in options else []
+    small = [] if "network=mlp" in options else ["network.channels=[4,8]"]
+    found = train("variant=speech_vae", *options, *widths, *small, base=FEW).read()["metrics"]
+    assert ("test/si_sdr" in found) == ("view=waveform" in options)
+
+
+def test_it_is_exported(run, tmp_path):
+    pytest.importorskip("safetensors")
+    export(compose([f"run={run.path}", f"to={tmp_path / 'to'}", "format=bundle"], "export"))
+    model, moved = aelab.load(run.path), aelab.load(tmp_path / "to")
+    assert torch.equal(moved.sample(3, y=1, seed=0), model.sample(3, y=1, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["view=waveform"], "choose network=mlp"),
+        (["data.shape=[1,40,40]"], "leave it out"),
+        (["data.kind.view.hop=300"], "half a window"),
+        (["values=grey"], "values=plain would work"),
+        (["values=standardised"], "data.bounds says"),
+        (["data=waves", "data.root=/nowhere"], "must name a folder or an archive of recordings"),
+    ],
+)
+def test_what_does_not_fit_sounds_is_refused(overrides, sentence):
+    given = [
+        *(o for o in FEW if "waves" not in str(overrides) or not o.startswith("data.source")),
+        *overrides,
+    ]
+    with pytest.raises((AelabError, ConfigurationError), match=sentence) as refusal:
+        build(compose([*given[:2], "variant=speech_vae", *given[2:]]))
+    assert len(str(refusal.value).splitlines()) == 1
