@@ -165,7 +165,8 @@ def _without_seed(trial: FrozenTrial) -> tuple[str, ...]:
 
 
 def _numbers(plan: Plan, trial: FrozenTrial) -> str:
-    return " ".join(map("{}={}".format, plan.objectives, _values(plan, trial)))
+    values = _values(plan, trial)
+    return " ".join(map("{}={}".format, plan.objectives, values) if plan.objectives else values)
 
 
 def _values(plan: Plan, trial: FrozenTrial) -> list[str]:
