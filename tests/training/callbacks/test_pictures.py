@@ -44,7 +44,7 @@ def examples(count):
 
 
 def cells(picture, columns):
-    """The shown images (rows, columns, SIDE, SIDE), each pixel 7x7 and images 4 apart, below their headings."""
+    """The shown images (rows, columns, SIDE, SIDE), each pixel 7x7 and images 4 apart, below headings."""
     canvas = np.asarray(picture.convert("L")) / 255
     canvas = canvas[(canvas.shape[0] - 4) % 60 :]
     margin = canvas.shape[1] - columns * 60
