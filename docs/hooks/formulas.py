@@ -29,7 +29,7 @@ def drawn(tex: str) -> str:
     with mpl.rc_context({"svg.hashsalt": "aelab", "mathtext.fontset": "cm"}):
         depth = math_to_image(f"${tex}$", file, FontProperties(size=SIZE), dpi=72, format="svg")
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :].replace("\n", " ").replace("#000000", "currentColor")
+    svg = svg[svg.index("<svg") :].strip().replace("\n", " ").replace("#000000", "currentColor")
     svg = svg.replace("<svg ", '<svg fill="currentColor" ', 1).replace("fill: #ffffff", "fill: none")
     svg = re.sub(r"<(metadata|style).*?</\1>", "", svg)
     svg = re.sub(
