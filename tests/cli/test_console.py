@@ -142,7 +142,7 @@ def test_without_words_it_says_what_there_is(user):
     ("words", "sentence"),
     [
         (["trian"], "unknown command 'trian'; did you mean train?"),
-        (["variant=vae"], "unknown command 'variant=vae'; there are compare, compress"),
+        (["variant=vae"], "unknown command 'variant=vae'; there are augment, compare, compress"),
         (["sample", "--json", "run=x"], "--json is for what ends with a table: train, evaluate"),
         (["train", "--jsn"], "unknown flag --jsn; did you mean --json?"),
         (["train", "--config-dir"], "expected one argument"),
