@@ -35,12 +35,12 @@ def main() -> int:
     rows: list[Row] = []
     for run in given.runs:
         model = load(run_of(run))
-        bits = bits_per_second(model)
+        kind, bits = of_waves(model)
         data = opened(placed(model.run.settings, given.root))
         x = data.observations("test").at(slice(None)).x
         if not rows:
-            rows += [adpcm_row(model.kind, x, bits, depth) for depth in (1, 2, 4)]
-        rows.append((model.run.settings.name, bits, means(model.kind, x, model.reconstruct(x))))
+            rows += [adpcm_row(kind, x, bits, depth) for depth in (1, 2, 4)]
+        rows.append((model.run.settings.name, bits, means(kind, x, model.reconstruct(x))))
     print(
         "| codec | kbit/s | SI-SDR, dB | log-mel distance, dB | spectral convergence |\n|---|---|---|---|---|"
     )
@@ -50,12 +50,14 @@ def main() -> int:
     return 0
 
 
-def bits_per_second(model: Trained) -> float:
-    """Of a model's codes, by a uniform code for each symbol; DataError where they are no symbols of waves."""
+def of_waves(model: Trained) -> tuple[Waves, float]:
+    """The kind of a model's sounds, and the bits in a second of its codes, as many for each symbol; DataError
+    where they are no symbols of waves."""
     posterior, kind = model.model.posterior, model.kind
     if not isinstance(posterior, Indexed) or not isinstance(kind, Waves) or not kind.is_wave:
         raise DataError("the run is no quantised model of waves: variant=waveform_rvq would be")
-    return math.prod(posterior.symbols) * math.log2(posterior.codes) * kind.view.rate / kind.view.length
+    bits = math.prod(posterior.symbols) * math.log2(posterior.codes)
+    return kind, bits * kind.view.rate / kind.view.length
 
 
 def adpcm_row(kind: Waves, x: Tensor, bits: float, depth: int) -> Row:
