@@ -81,7 +81,7 @@ def tell(trackers: Sequence[Tracker[Any]], folder: RunFolder, suite: str, findin
     for tracker in trackers:
         tracker.log_metrics(values, step)
         for path in findings.figures:
-            tracker.log_picture(f"evaluation/{suite}/{path.stem}", path, step)
+            tracker.log_picture(f"evaluation/{suite}/{path.stem}", path, step, f"evaluation, suite {suite}")
         for path in findings.tables:
             tracker.log_table(f"evaluation/{suite}/{path.stem}", *_table(path))
         tracker.finish(code)

@@ -44,7 +44,7 @@ class Tracker(Logger, ABC, Generic[Inner]):
     def _start(self) -> Inner:
         """Build Lightning's logger and connect it."""
 
-    def _show(self, inner: Inner, name: str, path: Path, step: int) -> None:
+    def _show(self, inner: Inner, name: str, path: Path, step: int, caption: str) -> None:
         """Hand a picture over; a tracker that cannot show one passes it by."""
 
     def _tabulate(self, inner: Inner, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -87,9 +87,9 @@ class Tracker(Logger, ABC, Generic[Inner]):
         """Send the configuration, a nested dictionary of plain values."""
         self._attempt(lambda inner: inner.log_hyperparams(params, *args, **kwargs))
 
-    def log_picture(self, name: str, path: Path, step: int) -> None:
-        """Show the image file at `path` under `name`, as it stood at `step`."""
-        self._attempt(lambda inner: self._show(inner, name, path, step))
+    def log_picture(self, name: str, path: Path, step: int, caption: str = "") -> None:
+        """Show the image file at `path` under `name`, as it stood at `step`; a caption where it has room."""
+        self._attempt(lambda inner: self._show(inner, name, path, step, caption))
 
     def log_table(self, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Show rows of plain values, each column of one type, as a table, where the service has tables."""

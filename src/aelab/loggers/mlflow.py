@@ -86,6 +86,6 @@ class MLflow(Tracker[MLFlowLogger]):
         found = experiment and client.search_runs([experiment.experiment_id], ours, max_results=1)
         return found[0].info.run_id if found else None
 
-    def _show(self, inner: MLFlowLogger, name: str, path: Path, step: int) -> None:
+    def _show(self, inner: MLFlowLogger, name: str, path: Path, step: int, caption: str) -> None:
         with Image.open(path) as image:
             inner.experiment.log_image(inner.run_id, image.convert("RGB"), key=name, step=step)

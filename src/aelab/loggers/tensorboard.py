@@ -15,6 +15,6 @@ class TensorBoard(Tracker[TensorBoardLogger]):
     def _start(self) -> TensorBoardLogger:
         return TensorBoardLogger(self._home, name="tensorboard", version="")
 
-    def _show(self, inner: TensorBoardLogger, name: str, path: Path, step: int) -> None:
+    def _show(self, inner: TensorBoardLogger, name: str, path: Path, step: int, caption: str) -> None:
         with Image.open(path) as image:
             inner.experiment.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")

@@ -92,8 +92,8 @@ class Wandb(Tracker[WandbLogger]):
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return WandbLogger(experiment=run)
 
-    def _show(self, inner: WandbLogger, name: str, path: Path, step: int) -> None:
-        inner.log_image(name, [str(path)], step=step)
+    def _show(self, inner: WandbLogger, name: str, path: Path, step: int, caption: str) -> None:
+        inner.log_image(name, [str(path)], step=step, caption=[caption or None])
 
     def _tabulate(
         self, inner: WandbLogger, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]
