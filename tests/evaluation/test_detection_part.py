@@ -66,7 +66,7 @@ def test_a_model_without_a_prior_is_served_by_the_other_scores(train_once, pictu
     [
         ("by=nell", "by=nell is none of the scores"),
         ("score=[]", r"score=\[\]: name one score"),
-        ("rate=0.001", r"rate=0.001 must lie from"),
+        ("false_positives=0.001", r"a rate of 0.001 false positives must lie from"),
         ("from=/nowhere", "nowhere"),
         ("score=[likelihood_ratio]", "none of the scores is one that this model can serve"),
         ("data.root=/nowhere", "digits is read from no files"),
