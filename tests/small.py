@@ -1,5 +1,9 @@
 """The overrides of a training, and of an evaluation, that take a second; runs that are altered whole."""
 
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from aelab.config.folders import choices
@@ -70,7 +74,7 @@ TINY = [
 OF_TOKENS = {"lm", "text_vae", "recurrent", "gru", "lstm", "untold", "tokens"}
 OF_COUNTS = {"count_vae", "poisson", "negative_binomial", "zero_inflated", "mlp_of_counts", "counts"}
 OF_TABLES = {"tvae", "columns", "mlp_of_columns"}
-OF_WAVES = {"speech_vae"}
+OF_WAVES = {"speech_vae", "waveform_rvq", "conv_1d"}
 """The choices that are of sequences of tokens, of counts, of tables, or of sounds alone."""
 OF_OTHERS = OF_TOKENS | OF_COUNTS | OF_TABLES | OF_WAVES | OF_A_RUN
 
@@ -95,6 +99,12 @@ PARTS = (
 def only(*parts: str) -> list[str]:
     """The overrides that leave all other parts out of a suite."""
     return [f"suite.parts.{name}=null" for name in PARTS if name not in parts]
+
+
+def few_quick(values: Iterable[Any], every: int = 4) -> list[Any]:
+    """Parameters of a test, of which one in `every` is quick and the others are among the long tests."""
+    slow = [pytest.mark.slow]
+    return [pytest.param(value, marks=slow if i % every else []) for i, value in enumerate(values)]
 
 
 def rewrite(folder: RunFolder, config: DictConfig) -> RunFolder:

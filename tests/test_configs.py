@@ -55,6 +55,7 @@ FITTING = {
     "low_rank_gaussian": ANY,
     "iaf": ANY - {"vamp"},
     "von_mises_fisher": {"uniform_sphere", "vamp"},
+    "wrapped_normal": {"wrapped_normal", "vamp"},
     "gumbel": {"uniform_categorical"},
     "joint": {"joint"},
     "bottom_up": {"top_down", "standard_normal"},

@@ -1,5 +1,6 @@
 """A compressed file: back in another process, and refused where it is not what it was."""
 
+import bz2
 import os
 import struct
 import subprocess
@@ -98,3 +99,62 @@ def test_a_model_of_labels_is_told_them(train_once):
     model = aelab.load(train_once("variant=cvae", "values=threshold").path)
     black = (torch.randint(0, 256, (5, 1, 8, 8)) > 99).to(torch.uint8) * 255
     assert torch.equal(model.decompress(model.compress(black, y=[1, 2, 3, 4, 5])), black)
+
+
+def test_a_source_of_black_and_white_has_two_levels_whatever_its_values(train_once):
+    """As published binarised images with values=grey: the likelihood knows."""
+    model = aelab.load(train_once("values=grey").path)
+    assert model.count_of_levels() == 2
+    black = (torch.randint(0, 256, (3, 1, 8, 8)) > 99).to(torch.uint8) * 255
+    assert torch.equal(model.decompress(model.compress(black)), black)
+
+
+def test_other_ways_are_printed_beside_it(run, pictures, tmp_path, capsys):
+    compress(compose([f"run={run.path}", f"from={pictures}", f"to={tmp_path / 'a.ael'}"], "compress"))
+    printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert list(printed) == ["file", "PNG", "WebP", "JPEG-XL", "gzip", "bz2", "lzma"]
+    pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(pictures.iterdir())])
+    size = len(bz2.compress(pixels.tobytes()))
+    assert printed["bz2"] == f"{size:,} bytes, {8 * size / pixels.size:.4f} bits for each value"
+
+
+@pytest.fixture(scope="module")
+def lossy(train_once):
+    """By a grid, and by a codebook with a prior that reads earlier symbols."""
+    return {
+        "0.25": train_once("variant=ae", "values=grey"),
+        "codebook": train_once("variant=vq_vae", "prior=transformer", "values=grey"),
+    }
+
+
+@pytest.mark.parametrize("way", ["0.25", "codebook"])
+def test_a_lossy_file_gives_what_its_codes_are_decoded_to(lossy, way, pictures, tmp_path):
+    file, to = tmp_path / "a.ael", tmp_path / "to"
+    compress(
+        compose([f"run={lossy[way].path}", f"from={pictures}", f"to={file}", f"lossy={way}"], "compress")
+    )
+    decompressed(lossy[way], file, to)
+    model = aelab.load(lossy[way].path)
+    given = torch.from_numpy(np.stack([np.asarray(Image.open(p))[None] for p in sorted(pictures.iterdir())]))
+    found = np.stack([np.asarray(Image.open(path))[None] for path in sorted(to.iterdir())]) / 255
+    error = np.abs(found - model.reconstruct(given).numpy()).max()
+    assert error < (0.003 if way == "codebook" else 0.1)
+    (tmp_path / "bad.ael").write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(AelabError, match="was cut off or altered"):
+        decompressed(lossy[way], tmp_path / "bad.ael", tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "sentence"),
+    [
+        ("0.25", "lossy=codebook", "the step of a grid"),
+        ("codebook", "lossy=0.25", "no real vectors"),
+        ("0.25", "lossy=0", "step=0"),
+        ("0.25", "lossy=much", "lossy=much"),
+    ],
+)
+def test_the_wrong_loss_is_refused_and_nothing_written(lossy, name, override, sentence, pictures, tmp_path):
+    to = tmp_path / "a.ael"
+    with pytest.raises(AelabError, match=sentence):
+        compress(compose([f"run={lossy[name].path}", f"from={pictures}", f"to={to}", override], "compress"))
+    assert not to.exists()

@@ -26,7 +26,10 @@ def test_a_command_writes_what_is_read_from_four_spaces(train_once, tmp_path):
     probe(compose([f"run={run.path}", f"to={tmp_path / 'to'}", *QUICK], "probe"))
     with (tmp_path / "to" / "probes.csv").open() as file:
         rows = {row.pop("probe"): row for row in csv.DictReader(file)}
-    assert set(rows) == {"linear_probe", "nearest_neighbours", "retrieved", "few_label_probe_5", "fine_tuned"}
+    clusters = {"kmeans_accuracy", "kmeans_nmi", "kmeans_ari"}
+    probes = {"linear_probe", "nearest_neighbours", "retrieved", "few_label_probe_5", "fine_tuned"}
+    assert set(rows) == probes | clusters
+    assert all(0.3 < float(rows["kmeans_accuracy"][space]) < 1 for space in ("values", "pca"))
     assert float(rows["nearest_neighbours"]["values"]) > 0.85
     assert all(0 <= float(v) <= 1 for row in rows.values() for v in row.values() if v)
     assert (tmp_path / "to" / "nearest_by_code.png").is_file()

@@ -337,6 +337,7 @@ def test_a_resumed_table_loses_no_rows(tmp_path):
     assert len(list((tmp_path / "trackers" / "csv").glob("*/metrics.csv"))) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_wandb_service_does_not_end_the_run(tmp_path):
     """In a process of its own, for the service is shared by all runs of a process."""
     script = f"""

@@ -94,6 +94,7 @@ def test_recorded_changes_need_an_opt_in_and_are_then_applied(repository, run, t
     assert patch.read_bytes() == target.patch.read_bytes()
 
 
+@pytest.mark.slow
 def test_other_code_ends_different_and_says_in_what(repository, run, tmp_path, capfd):
     target = copy(run, tmp_path / "run")
     target.patch.write_bytes(
@@ -116,6 +117,7 @@ def test_other_code_ends_different_and_says_in_what(repository, run, tmp_path, c
     assert "different in best.ckpt" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_study_is_reproduced_as_one_whatever_its_runs_are_called(repository, run, tmp_path, capfd):
     study = tmp_path / "study"
     name = "\"><script>'../../../x\n\x1b[31m[bold]"

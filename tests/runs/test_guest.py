@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from small import SMALL
+from small import SMALL, few_quick
 
 from aelab.core.errors import lacks_disk
 from aelab.core.guest import Guest
@@ -42,7 +42,7 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", few_quick(LINES, every=len(LINES)))
 def test_a_training_goes_on_without_those_who_listened(script_environment, tmp_path, line):
     done = shell(LINES[line], script_environment, tmp_path)
     assert done.returncode == 0
@@ -53,6 +53,7 @@ def test_a_training_goes_on_without_those_who_listened(script_environment, tmp_p
     assert all(json.loads(row) for row in metrics.read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_letters_that_a_terminal_lacks_are_escaped(script_environment, tmp_path):
     few = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     done = shell("TRAIN", script_environment, tmp_path, **few)

@@ -129,6 +129,7 @@ def test_the_average_of_the_weights_is_what_is_tested_and_kept(train):
     )
 
 
+@pytest.mark.slow
 def test_compiled_networks_train_to_the_same_numbers(train):
     plain, compiled = train(), train("training.compile=true")
     a, b = (run.read()["metrics"] for run in (plain, compiled))

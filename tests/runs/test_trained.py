@@ -10,7 +10,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
-from small import GANS, SMALL, TOLD, of_numbers, only, rewrite
+from small import GANS, SMALL, TOLD, few_quick, of_numbers, only, rewrite
 
 import aelab
 from aelab.config.compose import compose
@@ -72,7 +72,7 @@ def test_neither_lightning_nor_hydra_is_imported(run):
 NO_BOUND = ("no prior", "no evidence lower bound")
 
 
-@pytest.mark.parametrize("variant", [name for name in of_numbers("variant") if name not in GANS])
+@pytest.mark.parametrize("variant", few_quick(name for name in of_numbers("variant") if name not in GANS))
 def test_every_variant_with_an_encoder_is_loaded_and_used(train, variant):
     condition = ["condition=label"] if variant == "cvae" else []
     model = aelab.load(train(f"variant={variant}", *condition, "trainer.limit_train_batches=1").path)
@@ -113,7 +113,7 @@ def test_every_variant_without_an_encoder_is_loaded_and_sampled(train, variant):
         model.encode(images(), **told)
 
 
-@pytest.mark.parametrize("variant", of_numbers("variant"))
+@pytest.mark.parametrize("variant", few_quick(of_numbers("variant")))
 def test_a_model_is_made_as_hydra_makes_it(variant):
     config = compose(
         [f"variant={variant}", "data=mnist", *(["condition=label"] if variant == "cvae" else [])]

@@ -53,25 +53,31 @@ def assert_alike(member, alone):
     [
         ([], ["seed=0", "seed=1", "seed=2"]),
         (["variant=beta_vae"], ["objective.terms.kl.weight=0.5", "objective.terms.kl.weight=4"]),
-        (["variant=iwae", "objective.samples=3"], ["seed=0", "seed=7"]),
+        pytest.param(["variant=iwae", "objective.samples=3"], ["seed=0", "seed=7"], marks=pytest.mark.slow),
         pytest.param(
             ["variant=ae", "optimizer=sgd"],
             ["optimizer.lr=0.001", "optimizer.lr=0.01"],
             marks=pytest.mark.slow,
         ),
-        (["variant=cvae", "values=dynamic"], ["seed=0", "seed=1"]),
+        pytest.param(["variant=cvae", "values=dynamic"], ["seed=0", "seed=1"], marks=pytest.mark.slow),
         (["variant=gumbel_vae"], ["seed=0", "seed=1"]),
         pytest.param(["variant=annealed_vae"], ["seed=0", "seed=1"], marks=pytest.mark.slow),
-        (["variant=optimal_sigma_vae"], ["seed=0", "seed=1"]),
+        pytest.param(["variant=optimal_sigma_vae"], ["seed=0", "seed=1"], marks=pytest.mark.slow),
         (["corruption=masking"], ["model.corruption.probability=0.1", "model.corruption.probability=0.6"]),
-        (["lr_schedule=cosine"], ["optimizer.lr=0.001", "optimizer.lr=0.005"]),
+        pytest.param(
+            ["lr_schedule=cosine"], ["optimizer.lr=0.001", "optimizer.lr=0.005"], marks=pytest.mark.slow
+        ),
         (["training.gradient_clip_val=1"], ["seed=0", "seed=1"]),
         pytest.param(
             ["optimizer=adamw"],
             ["optimizer.weight_decay=0.0", "optimizer.weight_decay=0.5"],
             marks=pytest.mark.slow,
         ),
-        (["data.batch_size=500", "trainer.limit_train_batches=1.0"], ["seed=0", "seed=1"]),
+        pytest.param(
+            ["data.batch_size=500", "trainer.limit_train_batches=1.0"],
+            ["seed=0", "seed=1"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda value: ",".join(value),
 )

@@ -78,6 +78,7 @@ def until(condition, seconds=240):
     return found
 
 
+@pytest.mark.slow
 def test_a_trial_in_an_interpreter_of_its_own_leaves_its_values_in_the_storage(trial, runs, tmp_path):
     submitit = pytest.importorskip("submitit")
     record, _, arguments = trial()

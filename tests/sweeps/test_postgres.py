@@ -50,6 +50,7 @@ def record(server, **options):
     return shared_record(open_storage(server, Path("unused")), **options)
 
 
+@pytest.mark.slow
 def test_processes_share_a_study_and_what_one_leaves_is_taken_back(server):
     together(record, (server,), (server, 3))
     together(record, (server,))

@@ -104,7 +104,9 @@ def left_behind(run):
 
 
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
-@pytest.mark.parametrize("logs", [False, True], ids=["silent", "self.log"])
+@pytest.mark.parametrize(
+    "logs", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["silent", "self.log"]
+)
 def test_a_lean_run_is_lightnings_to_the_bit(watched, overrides, logs):
     lean, own = Spy(logs), Spy(logs)
     a = watched(*EVERYTHING, *overrides, callback=lean)

@@ -1,5 +1,6 @@
 """The images of a file that `aelab compress` wrote."""
 
+import torch
 from omegaconf import DictConfig
 
 from aelab.cli.progress import bar
@@ -24,7 +25,8 @@ def main(config: DictConfig) -> None:
     file = opened(content, name)
     model = load(run_of(config.run))
     with draft(config.to, config.overwrite) as folder:
-        images = model.decompress(content, name, bar).float() / 255
+        found = model.decompress(content, name, bar)
+        images = found.float() / 255 if found.dtype == torch.uint8 else found
         folder.mkdir()
         names = file.notes.get("names") or [f"{place:05}" for place in range(file.count)]
         model.kind.write(folder, images.split(500), names)

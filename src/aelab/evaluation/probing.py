@@ -17,6 +17,7 @@ from aelab.core.quantity import Quantity
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import Subject
 from aelab.metrics.estimate import Estimate, mean
+from aelab.metrics.representation.clustering import clustering
 from aelab.metrics.representation.probes import few_label_probe, linear_probe, nearest_neighbours
 from aelab.metrics.threads import one_thread
 from aelab.models import Autoencoder
@@ -30,8 +31,8 @@ Codes = tuple[np.ndarray, np.ndarray]  # of training and of test observations
 
 @dataclass
 class Probing:
-    """Accuracies of probes of the codes and of three other spaces, of the encoder fine-tuned on labels from
-    its own weights and from none, and the nearest observations by code.
+    """Accuracies of probes of the codes and of three other spaces, how clusters there agree with classes, of
+    the encoder fine-tuned on labels from its own weights and from none, and the nearest observations by code.
 
     train, test: how many labelled observations; None: all. per_class: labels of each class, in turn.
     draws: of these. epochs: of fine-tuning. components: of PCA; None: as many as a code has.
@@ -56,6 +57,7 @@ class Probing:
         for space, codes in subject.track(spaces.items(), "spaces"):
             with one_thread():
                 found = list(self._probes(codes, known[1], asked[1], findings, space))
+                found += self._clusters(codes, asked[1], subject.seed, findings, space)
             findings.add("probing", *(_of(each, space) for each in found))
         tuned = {"codes": subject.model, "untrained": untrained.model}
         for space, model in subject.track(tuned.items(), "fine-tuning"):
@@ -99,6 +101,16 @@ class Probing:
                 findings.left_out[f"probing/few_label_probe_{budget}_{space}"] = str(error)
                 continue
             yield replace(found, quantity=replace(found.quantity, name=f"few_label_probe_{budget}"))
+
+    def _clusters(
+        self, codes: Codes, asked: np.ndarray, seed: int, findings: Findings, space: str
+    ) -> list[Estimate]:
+        """How clusters of the test observations, by k-means, agree with their classes."""
+        try:
+            return list(clustering(codes[1], asked, seed, mixture=False).values())
+        except InapplicableError as error:
+            findings.left_out[f"probing/kmeans_{space}"] = str(error)
+            return []
 
     def _tuned(
         self,

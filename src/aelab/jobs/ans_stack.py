@@ -3,11 +3,12 @@ systems, Duda 2013, https://arxiv.org/abs/1311.2540, as constriction has them)."
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aelab.models.distributions import Gaussian
 
@@ -157,6 +158,25 @@ def proof() -> bytes:
     codes = np.stack([stack.draw(Whole(around)), stack.pop_codes(Whole(around))])
     symbols = stack.pop(counted(np.outer(np.linspace(-9, 0, 24), np.arange(5.0))))
     return DEVIATIONS.tobytes() + codes.tobytes() + symbols.tobytes() + stack.words.tobytes()
+
+
+def digest_of(model: nn.Module) -> Any:
+    """The beginning of a SHA-256 that tells apart the coder and a model's weights, which lie on the CPU."""
+    found = hashlib.sha256(proof())
+    for name, value in sorted(model.state_dict().items()):
+        found.update(name.encode() + value.numpy().tobytes())
+    return found
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One thread, so that sums are in the same order however many the process has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _rows(counts: np.ndarray) -> np.ndarray:

@@ -10,9 +10,7 @@ https://arxiv.org/abs/1901.04866; K codes: Ruan et al. 2021, https://arxiv.org/a
 """
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +20,7 @@ from torch.distributions import Distribution, MixtureSameFamily
 
 from aelab.core.errors import InapplicableError
 from aelab.core.records import Batch
-from aelab.jobs.ans_stack import GRID, DryError, Stack, Whole, counted, proof, seed_words
+from aelab.jobs.ans_stack import GRID, DryError, Stack, Whole, alone, counted, digest_of, seed_words
 from aelab.jobs.code_layers import Layer, components, layers, widened
 from aelab.models import Autoencoder
 from aelab.models.conditions import sees_observation
@@ -67,10 +65,8 @@ class BitsBack:
 
     def digest(self) -> bytes:
         """What tells models and machines apart that would make other tables: 16 bytes."""
-        found = hashlib.sha256(proof())
-        for name, value in sorted(self.model.state_dict().items()):
-            found.update(name.encode() + value.numpy().tobytes())
-        with _alone(), torch.no_grad():
+        found = digest_of(self.model)
+        with alone(), torch.no_grad():
             count = 2
             context = (
                 None
@@ -106,7 +102,7 @@ class BitsBack:
     def _compressed(
         self, x: np.ndarray, told: Told, stack: Stack, track: Callable[..., Iterator[slice]]
     ) -> np.ndarray:
-        with _alone():
+        with alone():
             for rows in track(list(self.blocks(len(x)))):
                 stack.stir(rows.start)
                 self._push(stack, x[rows], told.at(rows))
@@ -123,7 +119,7 @@ class BitsBack:
     ) -> np.ndarray:
         """The observations again; ValueError where the words are none that `compress` gives."""
         stack, x = Stack(words), np.zeros((count, *self.shape), np.uint8)
-        with _alone():
+        with alone():
             for rows in track(list(self.blocks(count))[::-1]):
                 x[rows] = self._pop(stack, rows.stop - rows.start, told.at(rows))
                 stack.stir(rows.start)
@@ -283,14 +279,3 @@ def _together(picked: np.ndarray, others: list[np.ndarray], chosen: np.ndarray) 
     for place, codes in enumerate(others):
         z[place + (place >= chosen), rows] = codes
     return list(z)
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """One thread, so that sums are in the same order however many the process has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

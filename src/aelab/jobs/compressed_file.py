@@ -1,7 +1,8 @@
 """A file of compressed observations.
 
-    magic 6, version 2 | digest of the coder 16, of the content 16 | images 4, codes 2, levels 2, first
-    words 4, bytes of notes 4 | notes: JSON, deflated | words, 4 each | checksum of all before it 16
+    magic 6, version 2 | digest of the coder 16, of the content 16 | images 4, codes 2 (0 of a lossy file),
+    levels 2, first words 4, bytes of notes 4 | notes: JSON, deflated | words, 4 each | checksum of all
+    before it 16
 
 Numbers are little-endian; digests are the first 16 bytes of SHA-256. What a decoder would make other tables
 of, as another model or another arithmetic, is told by the digest before anything is decoded, and content that
@@ -20,10 +21,12 @@ import numpy as np
 
 from aelab.core.errors import DataError
 from aelab.jobs.bits_back import BitsBack, Told
+from aelab.jobs.lossy import Lossy
 
 MAGIC, VERSION = b"AELAB\0", 1
 HEAD = struct.Struct("<6sH16s16sIHHII")
 Track = Callable[..., Iterator[slice]]
+Coder = BitsBack | Lossy
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,7 @@ class Compressed:
     words: np.ndarray
 
 
-def packed(
-    coder: BitsBack, x: np.ndarray, told: Told, notes: Mapping[str, Any], track: Track = iter
-) -> bytes:
+def packed(coder: Coder, x: np.ndarray, told: Told, notes: Mapping[str, Any], track: Track = iter) -> bytes:
     """Observations (N, *shape) of levels, uint8, as the content of a file."""
     words, seed = coder.compress(x, told, track)
     said = zlib.compress(json.dumps(notes).encode(), 9) if notes else b""
@@ -80,7 +81,7 @@ def opened(content: bytes, name: str) -> Compressed:
     )
 
 
-def unpacked(coder: BitsBack, file: Compressed, told: Told, name: str, track: Track = iter) -> np.ndarray:
+def unpacked(coder: Coder, file: Compressed, told: Told, name: str, track: Track = iter) -> np.ndarray:
     """The observations (N, *shape) of levels, uint8; DataError where they are others than were compressed."""
     if coder.digest() != file.coder:
         raise DataError(

@@ -17,8 +17,9 @@ from aelab.data.values import Values, valued
 from aelab.jobs.anomaly import NegativeElbo, ReconstructionError, Reference, Score, error_map
 from aelab.jobs.augmentation import Augmentation, Posteriors
 from aelab.jobs.bits_back import BitsBack
-from aelab.jobs.compressed_file import Track, opened, packed, unpacked
+from aelab.jobs.compressed_file import Compressed, Track, opened, packed, unpacked
 from aelab.jobs.degradation import Degradation, Degraded
+from aelab.jobs.lossy import Grid, Lossy
 from aelab.jobs.restoration import MostProbable, OnePass, Restoration, Restored
 from aelab.models import Autoencoder
 from aelab.models.conditions import Labels, Numbers, numbered
@@ -174,29 +175,63 @@ class Jobs(ABC):
         y, attributes: the same for all. notes: what the file holds beside the images. track: shows progress.
         """
         at_least(1, codes=codes)
-        levels = self._levels(self.kind.parse(x, self.shape))
-        coder = BitsBack(self.model, self.shape, self._count_of_levels(), codes)
+        levels = self.levels(self.kind.parse(x, self.shape))
+        coder = BitsBack(self.model, self.shape, self.count_of_levels(), codes)
         told = coder.told(self._told_of(torch.from_numpy(levels).float(), y, attributes))
-        said = {"y": y, "attributes": attributes, **(notes or {})}
-        return packed(coder, levels, told, {k: v for k, v in said.items() if v is not None}, track)
+        return packed(coder, levels, told, _said(y=y, attributes=attributes, **(notes or {})), track)
+
+    @torch.no_grad()
+    def lossy(
+        self,
+        x: Any,
+        step: float | None = None,
+        y: Labels | None = None,
+        attributes: Numbers | None = None,
+        notes: Mapping[str, Any] | None = None,
+        track: Track = iter,
+        root: str | None = None,
+        count: int = 10_000,
+    ) -> bytes:
+        """Observations as the content of a file of their codes alone, which `decompress` decodes.
+
+        step: of the grid that real codes are rounded to, in root mean square deviations of training codes;
+            None: the model's codebook. root, count: of the training data, as in `reference`.
+        y, attributes, notes, track: as in `compress`.
+        """
+        grid = None if step is None else Grid.fitted(self.reference(root, count).codes, step)
+        coder = Lossy(self.model, self.shape, grid)
+        batch = self._told_of(self.seen(x), y, attributes)
+        told = coder.told(batch)
+        said = _said(y=y, attributes=attributes, **coder.notes, **(notes or {}))
+        return packed(coder, coder.whole(batch.x, told), told, said, track)
 
     def decompress(self, content: bytes, name: str = "the file", track: Track = iter) -> Tensor:
-        """The images that `compress` was given, (N, *shape), uint8; DataError for what does not give them."""
+        """The images that `compress` was given, (N, *shape), uint8, or what codes of `lossy` are decoded to,
+        float32 in the user's units; DataError for a file that does not give them."""
         file = opened(content, name)
-        coder = BitsBack(self.model, self.shape, file.levels, file.codes)
+        coder = self._coder(file)
         empty = torch.zeros(file.count, *self.shape)
         told = coder.told(self._told_of(empty, file.notes.get("y"), file.notes.get("attributes")))
-        levels = unpacked(coder, file, told, name, track)
-        return torch.from_numpy(levels * (255 // (file.levels - 1)))
+        found = unpacked(coder, file, told, name, track)
+        if isinstance(coder, Lossy):
+            return self.values.restore(coder.shown(found, told, self.kind.back))
+        return torch.from_numpy(found * (255 // (file.levels - 1)))
 
-    def _count_of_levels(self) -> int:
+    def _coder(self, file: Compressed) -> BitsBack | Lossy:
+        if file.codes:
+            return BitsBack(self.model, self.shape, file.levels, file.codes)
+        grid = file.notes.get("grid")
+        return Lossy(self.model, self.shape, None if grid is None else Grid(**grid))
+
+    def count_of_levels(self) -> int:
+        """How many levels a value has, of data without loss."""
         if self.values.stored != torch.uint8:
             raise InapplicableError("real numbers have no levels, and nothing is coded of them without loss")
         return 2 if self.values.binary or self.model.likelihood.binary else 256
 
-    def _levels(self, given: Tensor) -> np.ndarray:
+    def levels(self, given: Tensor) -> np.ndarray:
         """Levels from 0, uint8, of pixels or of floats that stand for pixels."""
-        count = self._count_of_levels()
+        count = self.count_of_levels()
         pixels = given.double() if given.dtype == torch.uint8 else given.double() * 255
         if not torch.allclose(pixels, pixels.round(), rtol=0, atol=1e-3):
             raise DataError(f"{self.kind.nouns} have levels between the 256 of a pixel: give pixels")
@@ -206,6 +241,10 @@ class Jobs(ABC):
                 f"the model is of black and white, and the {self.kind.nouns} are grey: give others"
             )
         return levels.to(torch.uint8).numpy()
+
+
+def _said(**notes: Any) -> dict[str, Any]:
+    return {name: value for name, value in notes.items() if value is not None}
 
 
 def blocks(batch: Batch, device: torch.device, size: int = BLOCK) -> Iterator[Batch]:

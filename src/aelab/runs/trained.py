@@ -238,7 +238,7 @@ class Trained(Jobs):
             counts = f"{len(start.x)} {self.kind.nouns}, {len(end.x)} others, {steps} steps"
             raise DataError(f"{counts}: pairs and at least 2 steps")
         kind = space(self._posterior(_part(start, slice(1))))
-        if kind != "real" and not (kind == "sphere" and spherical):
+        if kind not in ("real", "ball") and not (kind == "sphere" and spherical):
             fit = "give spherical=True" if kind == "sphere" else "between them there are no codes"
             raise InapplicableError(f"codes are no real vectors ({kind}): {fit}")
         ways = torch.linspace(0, 1, steps)[:, None]

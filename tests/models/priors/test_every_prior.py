@@ -58,6 +58,7 @@ MAKERS = {
     "categorical": partial(priors.UniformCategorical, categories=2),
     "joint": partial(priors.JointGaussianCategorical, discrete=[2]),
     "sphere": priors.UniformSphere,
+    "ball": priors.WrappedStandardNormal,
     "full mixture": partial(priors.FullGaussianMixture, components=5),
     "kernels": partial(priors.KernelDensity, components=5),
     "two stages": partial(priors.TwoStage, upper=3, widths=[8]),

@@ -11,14 +11,16 @@ STARTS = 10  # of a clustering
 RESAMPLES = 1000
 
 
-def clustering(codes: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, Estimate]:
+def clustering(
+    codes: np.ndarray, labels: np.ndarray, seed: int = 0, mixture: bool = True
+) -> dict[str, Estimate]:
     """The agreement of clusters found without labels with these: kmeans_ and mixture_ accuracy, nmi, ari.
 
-    As many clusters as classes, by k-means and by a mixture of Gaussians with full covariances, each the best
-    of `STARTS`. accuracy: under the best one-to-one assignment of clusters to classes (Kuhn 1955,
-    https://doi.org/10.1002/nav.3800020109). nmi: mutual information over the mean of both entropies. ari:
-    adjusted Rand index (Hubert and Arabie 1985, https://doi.org/10.1007/BF01908075). Intervals are over
-    images, for the clusters that were found.
+    As many clusters as classes, by k-means and, if it is asked for, by a `mixture` of Gaussians with full
+    covariances, each the best of `STARTS`. accuracy: under the best one-to-one assignment of clusters to
+    classes (Kuhn 1955, https://doi.org/10.1002/nav.3800020109). nmi: mutual information over the mean of both
+    entropies. ari: adjusted Rand index (Hubert and Arabie 1985, https://doi.org/10.1007/BF01908075).
+    Intervals are over images, for the clusters that were found.
 
     >>> labels = np.arange(40) % 2
     >>> codes = np.eye(2)[labels]
@@ -37,10 +39,9 @@ def clustering(codes: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str
     # One scale for all dimensions: the mixture's floor of 1e-6 under its variances becomes a relative one.
     codes = codes - codes.mean(0)
     codes /= np.sqrt(codes.var(0).sum()) or 1.0
-    methods = {
-        "kmeans": KMeans(len(classes), n_init=STARTS, random_state=seed),
-        "mixture": GaussianMixture(len(classes), n_init=STARTS, random_state=seed),
-    }
+    methods = {"kmeans": KMeans(len(classes), n_init=STARTS, random_state=seed)}
+    if mixture:
+        methods["mixture"] = GaussianMixture(len(classes), n_init=STARTS, random_state=seed)
     found: list[Estimate] = []
     for name, method in methods.items():
         with convergence_not_demanded():

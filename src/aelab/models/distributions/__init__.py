@@ -28,6 +28,7 @@ from aelab.models.distributions.divergence import (
     values_described,
 )
 from aelab.models.distributions.gaussian import Gaussian, ProfiledGaussian, StandardGaussian, bounded
+from aelab.models.distributions.hyperbolic import WrappedNormal
 from aelab.models.distributions.levels import BetaBinomial, Levels, LogisticMixture
 from aelab.models.distributions.pixels import Bernoulli, ContinuousBernoulli, LogCosh, Masked
 from aelab.models.distributions.quantised import Quantised, Symbolic, SymbolPrior
@@ -63,6 +64,7 @@ __all__ = [
     "Symbolic",
     "Transported",
     "VonMisesFisher",
+    "WrappedNormal",
     "ZeroInflated",
     "bounded",
     "check_same_space",

@@ -108,6 +108,7 @@ def rate(q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = Non
 PRIORS = {
     "real": "standard_normal",
     "sphere": "uniform_sphere",
+    "ball": "wrapped_normal",
     "one-hot": "uniform_categorical",
     "codebook": "uniform_codebook",
 }

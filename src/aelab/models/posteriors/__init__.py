@@ -4,6 +4,7 @@ from aelab.models.posteriors.base import Posterior, check_latent
 from aelab.models.posteriors.discrete import GumbelCategorical, JointGaussianCategorical
 from aelab.models.posteriors.flows import Flow, InverseAutoregressive, Planar, Radial
 from aelab.models.posteriors.gaussian import Deterministic, DiagonalGaussian, FullGaussian, LowRankGaussian
+from aelab.models.posteriors.hyperbolic import WrappedNormal
 from aelab.models.posteriors.implicit import Implicit
 from aelab.models.posteriors.labelled import LabelChain, Labelled
 from aelab.models.posteriors.layers import BottomUp, Ladder
@@ -52,6 +53,7 @@ __all__ = [
     "TwoLevels",
     "VectorQuantiser",
     "VonMisesFisher",
+    "WrappedNormal",
     "check_latent",
     "rotated",
     "straight_through",

@@ -6,6 +6,7 @@ from aelab.models.priors.discrete import JointGaussianCategorical, UniformCatego
 from aelab.models.priors.flow_matching import FlowMatching
 from aelab.models.priors.flows import Flow
 from aelab.models.priors.gaussian import Conditional, StandardNormal
+from aelab.models.priors.hyperbolic import WrappedStandardNormal
 from aelab.models.priors.kernels import KernelDensity
 from aelab.models.priors.labelled import Labelled
 from aelab.models.priors.layers import TopDown
@@ -38,4 +39,5 @@ __all__ = [
     "UniformCodebook",
     "UniformSphere",
     "Vamp",
+    "WrappedStandardNormal",
 ]
