@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -15,7 +16,7 @@ from aelab.core.paths import conf_dir
 def session() -> Iterator[None]:
     """A context in which `hydra.compose` reads the project's conf/; after it all is Hydra's as it was."""
     _ = GlobalHydra.instance(), HydraConfig.instance()
-    singles = dict(Singleton._instances)  # Hydra puts copies in their place
+    singles: dict[Any, Any] = dict(Singleton._instances)  # Hydra puts copies in their place
     before = {single: dict(vars(single)) for single in singles.values()}
     GlobalHydra.instance().clear()
     try:
