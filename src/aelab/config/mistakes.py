@@ -28,7 +28,7 @@ INSTEAD = {
     "trainer.gradient_clip_val": "training.gradient_clip_val=X",
     "trainer.gradient_clip_algorithm": "training.gradient_clip_val=X, which clips the norm",
 }
-"""What does not work here, as a run keeps checkpoints, deals out its batches and steps by itself; what does."""
+"""What does not work here, as a run keeps checkpoints, deals out batches and steps by itself; what does."""
 
 
 def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:
