@@ -1,7 +1,9 @@
 """What a comparison may not do in silence: count a reproduction, drop a metric, test nothing, show a key."""
 
 import json
+import re
 import shutil
+import subprocess
 
 import pytest
 from folders import NLL, make_run
@@ -90,6 +92,31 @@ def test_small_deviations_are_powers_of_ten_in_latex(tmp_path):
     for seed in range(3):
         make_run(tmp_path / str(seed), seed, -1 - seed * 1e-7)
     assert r"\pm 1.0 \cdot 10^{-7}" in latex(compare([str(tmp_path)], metric=["test/elbo"]), 0.05)
+
+
+def test_a_table_is_named_for_people_and_compiles(tmp_path):
+    for seed in range(6):
+        make_run(tmp_path / "a" / str(seed), seed, -100 - seed / 9, {"name": "beta_vae_digits"})
+        make_run(tmp_path / "b" / str(seed), seed, -110 + (seed % 2), {"name": "vae_digits"})
+    make_run(tmp_path / "c" / "0", 0, -97.0, {"name": "iwae_digits"}, metrics={"test/mse": 1e-9})
+    table = latex(compare([str(tmp_path)], baseline="vae"), 0.05)
+    assert r"{ELBO $\uparrow$} & {MSE $\downarrow$}" in table
+    assert r"{nats/image} & {squared error/value}" in table
+    assert r"\label{tab:digits}" in table
+    assert re.search(r"^\$\\beta\$ VAE & 6 & -100\.28 \\pm 0\.21 \{\$\^", table, re.MULTILINE)
+    assert "S[table-format=-3.2(3)]" in table
+    if shutil.which("pdflatex"):
+        page = [
+            r"\documentclass{article}",
+            table.splitlines()[0][2:],
+            r"\begin{document}",
+            table,
+            r"\end{document}",
+        ]
+        (tmp_path / "t.tex").write_text("\n".join(page))
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_settings_that_always_change_together_count_as_one():

@@ -1,7 +1,9 @@
 """The page in a real browser: what a reader does with it, and that no name can do anything."""
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from chromium import chromium
@@ -138,6 +140,15 @@ def test_outliers_are_left_out_on_demand_and_named(browser, tmp_path):
         page.check("#fences")
         assert page.locator("#forest g[data-g]").count() == 5
         assert "group 5" in page.locator("#forest .outside").inner_text()
+
+
+def test_a_chart_is_saved_as_a_file_with_its_looks_in_it(page):
+    with page.expect_download() as found:
+        page.locator("#curve .save").click()
+    assert found.value.suggested_filename == "curve.svg"
+    lines = ElementTree.parse(found.value.path()).iter("{http://www.w3.org/2000/svg}polyline")
+    strokes = [re.search(r"[; ]stroke: (rgb[^;]*)", line.get("style")).group(1) for line in lines]
+    assert len(set(strokes)) == len(strokes) == 9
 
 
 TEXTS = "texts => texts.map(t => [t.lastChild.textContent, t.getBoundingClientRect().toJSON()])"

@@ -12,13 +12,15 @@ from PIL import Image
 
 from aelab.evaluation.interpretability import Interpretability, spherical
 from aelab.evaluation.reconstruction import Reconstruction
-from aelab.figures.grids import GAP
+from aelab.figures.grids import GAP, LINE
+
+HEAD = GAP + LINE
 
 
-def cells(path, rows, columns):
-    """The images of a grid, as (rows, columns, height, width)."""
+def cells(path, rows, columns, head=0):
+    """The images of a grid below its headings, as (rows, columns, height, width)."""
     with Image.open(path) as picture:
-        grey = np.asarray(picture.convert("L")).astype(int)
+        grey = np.asarray(picture.convert("L")).astype(int)[head:]
     size = (grey.shape[0] - GAP) // rows - GAP
     left = grey.shape[1] - columns * (size + GAP)
     step = size // SIDE
@@ -42,9 +44,9 @@ def cells(path, rows, columns):
 def test_a_traversal_changes_what_its_dimension_stands_for_and_nothing_else(found):
     of = subject()
     findings = found(Interpretability(dimensions=3, columns=5, pairs=2, images=300), of)
-    shown = cells(next(p for p in findings.figures if p.stem == "traversals"), 3, 5).reshape(3, 5, 4)
+    shown = cells(next(p for p in findings.figures if p.stem == "traversals"), 3, 5, HEAD).reshape(3, 5, 4)
     codes = of.codes("test", 300)
-    order = np.argsort(-codes.var(0))[:3]
+    order = of.dimensions.order[:3]
     for row, unit in zip(shown, order, strict=True):
         others = [i for i in range(4) if i != unit]
         assert (np.ptp(row[:, others], axis=0) == 0).all()
@@ -58,7 +60,7 @@ def test_interpolations_end_at_the_images_of_their_codes(found):
     findings = found(Interpretability(dimensions=1, columns=5, pairs=3, images=100), of)
     codes = 255 * of.codes("test", 6)
     for kind in ("linear", "spherical"):
-        shown = cells(next(p for p in findings.figures if p.stem == f"interpolations_{kind}"), 3, 5)
+        shown = cells(next(p for p in findings.figures if p.stem == f"interpolations_{kind}"), 3, 5, HEAD)
         shown = shown.reshape(3, 5, 4)
         assert shown[:, 0] == pytest.approx(codes[:3], abs=1)
         assert shown[:, -1] == pytest.approx(codes[3:], abs=1)

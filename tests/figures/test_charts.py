@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aelab.figures.charts import COLOURS, bars, curves, heat, histogram, scatter
+from aelab.figures import charts
+from aelab.figures.charts import COLOURS
+
+
+def pictured(chart):
+    return lambda *given, **options: chart(*given, **options).picture()
+
+
+bars, curves, heat, histogram, scatter = map(
+    pictured, (charts.bars, charts.curves, charts.heat, charts.histogram, charts.scatter)
+)
 
 RNG = np.random.default_rng(0)
 VALUES, POINTS = RNG.random(10), RNG.normal(size=(60, 2))
@@ -264,11 +274,11 @@ def settings():  # to read the backend would choose one
     others = {key: matplotlib.rcParams[key] for key in matplotlib.rcParams if key != "backend"}
     return others, matplotlib.get_backend(auto_select=False)
 before = settings()
-charts.heat(np.ones((2, 2)), "ab", "cd", title="t", unit="u")
-charts.scatter(np.ones((4, 2)), np.arange(4.0), title="t")
-charts.bars(np.ones(3), np.ones(3), title="t", xlabel="x", ylabel="y", ticks="abc")
-charts.curves({"a": (np.ones(2), np.ones(2), np.ones(2))}, title="t", xlabel="x", ylabel="y")
-charts.histogram({"a": np.ones(3)}, title="t", xlabel="x")
+charts.heat(np.ones((2, 2)), "ab", "cd", title="t", unit="u").picture()
+charts.scatter(np.ones((4, 2)), np.arange(4.0), title="t").picture()
+charts.bars(np.ones(3), np.ones(3), title="t", xlabel="x", ylabel="y", ticks="abc").picture()
+charts.curves({"a": (np.ones(2), np.ones(2), np.ones(2))}, title="t", xlabel="x", ylabel="y").picture()
+charts.histogram({"a": np.ones(3)}, title="t", xlabel="x").picture()
 assert settings() == before
 assert "matplotlib.pyplot" not in sys.modules
 """

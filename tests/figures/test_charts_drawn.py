@@ -22,8 +22,14 @@ CHARTS = {
 @pytest.fixture
 def axes(monkeypatch):
     """The axes of each chart that is drawn, in a list."""
-    drawn, picture = [], charts.picture
-    monkeypatch.setattr(charts, "picture", lambda axes: drawn.append(axes) or picture(axes))
+    drawn, chart = [], charts.Chart
+
+    def kept(axes):
+        drawn.append(axes)
+        chart(axes).picture()
+        return chart(axes)
+
+    monkeypatch.setattr(charts, "Chart", kept)
     return drawn
 
 
@@ -138,7 +144,7 @@ def test_as_many_names_as_there_are_can_be_classes(axes, classes):
 def test_a_matrix_begins_above_on_the_left(axes):
     matrix = np.zeros((20, 30))
     matrix[:10, :15] = 1
-    picture = heat(matrix, range(20), range(100, 130), title="", unit="nats")
+    picture = heat(matrix, range(20), range(100, 130), title="", unit="nats").picture()
     assert axes[0].get_ylim() == (20, 0)
     assert axes[0].get_xlim() == (0, 30)
     assert names_along(axes[0].yaxis) == {i + 0.5: str(i) for i in range(20)}

@@ -1,6 +1,7 @@
 """Sounds, from the command line to a trained model that reads and writes them."""
 
 import csv
+import math
 
 import pytest
 import torch
@@ -92,3 +93,18 @@ def test_what_does_not_fit_sounds_is_refused(overrides, sentence):
     with pytest.raises((AelabError, ConfigurationError), match=sentence) as refusal:
         build(compose([*given[:2], "variant=speech_vae", *given[2:]]))
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_codec_of_waves_has_codes_for_every_step(train, tmp_path):
+    run = train(
+        "variant=waveform_rvq", "network.channels=[4,8]", "network.strides=[4,8]", "latent=4",
+        "model.posterior.quantiser.codes=8", "model.posterior.quantiser.depth=2",
+        "data.kind.view.seconds=0.128",
+        base=FEW,
+    )  # fmt: skip
+    model, metrics = aelab.load(run.path), run.read()["metrics"]
+    assert model.model.posterior.symbols == (1, 32, 2)
+    assert metrics["test/kl"] == pytest.approx(32 * 2 * math.log(8), rel=1e-6)  # in nats: the bits of a file
+    assert {"test/si_sdr", "test/log_mel_distance"} <= set(metrics)
+    wave = 0.1 * torch.randn(1, 1024, generator=torch.Generator().manual_seed(0))
+    assert model.reconstruct(wave).shape == (1, 1, 1024)

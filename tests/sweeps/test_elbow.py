@@ -109,7 +109,7 @@ STEEP = Panel("objective", np.array([-90.0, -50.0, -10.1, -10.0]), np.full(4, 0.
 
 
 def drawn(*others, choice=None, first=STEEP, log=False):
-    return against(X, [first, *others], title="t", xlabel="x", log=log, choice=choice)
+    return against(X, [first, *others], title="t", xlabel="x", log=log, choice=choice).picture()
 
 
 def differ(one, other):

@@ -36,7 +36,7 @@ def main(config: DictConfig) -> None:
         from aelab.comparison.page.render import render  # Pillow and scikit-learn, which tables do without
 
         files["report.html"] = render(comparison)
-    figures = figure_files(comparison, options["figures"])
+    figures = figure_files(comparison, options["figures"], options["alpha"])
     _write(folder, {**{name: text.encode(errors="replace") for name, text in files.items()}, **figures})
     sheets = {"metrics": metrics_sheet, "groups": groups_sheet, "runs": runs_sheet}
     result(folder=str(folder), **{name: _rows(sheet(comparison)) for name, sheet in sheets.items()})

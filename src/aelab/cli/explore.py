@@ -1,4 +1,4 @@
-"""One or two trained runs in the browser."""
+"""Trained runs in the browser."""
 
 import socket
 from collections.abc import Sequence
@@ -7,10 +7,12 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from aelab.cli.explorer.explorer import Explorer
+from aelab.cli.explorer.shelf import Shelf
 from aelab.core.errors import ConfigurationError
 from aelab.evaluation.subject import Subject
 from aelab.runs.data import data_of
 from aelab.runs.find import runs_of
+from aelab.runs.folder import Run
 from aelab.runs.trained import load
 
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -19,7 +21,7 @@ HERE = ("127.0.0.1", "localhost", "::1")
 def main(config: DictConfig) -> None:
     """Serve the page until it is interrupted.
 
-    Raises RunError for what is no run, ConfigurationError where gradio is missing, the port is taken, or two
+    Raises RunError for what is no run, ConfigurationError where gradio is missing, the port is taken, or
     runs are of different data.
     """
     try:
@@ -27,18 +29,21 @@ def main(config: DictConfig) -> None:
         from starlette.middleware import Middleware
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-        from aelab.cli.explorer.page import page
+        from aelab.cli.explorer.page import LOOK, page
     except ImportError as error:
         raise ConfigurationError("exploring needs gradio: pip install --editable '.[ui]'") from error
-    explorers = [explorer_of(path, config) for path in runs_of(config.run, config.runs)]
-    _check_same_data(explorers)
+    runs = [Run.open(path) for path in runs_of(config.run, config.runs)]
+    _check_same_data(runs)
+    names = (f"{run.settings.name}, {run.folder.path.name}" for run in runs)
+    paths = dict(zip(names, (run.folder.path for run in runs), strict=True))
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    blocks = page(explorers)
+    blocks = page(Shelf(paths, lambda path: explorer_of(path, config)))
     _, address, _ = blocks.launch(
         server_name=config.host,
         server_port=free_port(config.host, config.port),
         inbrowser=config.open,
         theme=theme,
+        css=LOOK,
         share=False,
         footer_links=[],
         quiet=True,
@@ -57,13 +62,18 @@ def answered(host: str) -> list[str]:
     return [*HERE] if host in HERE else ["*"]
 
 
-def _check_same_data(explorers: Sequence[Explorer]) -> None:
-    data = [explorer.subject.data for explorer in explorers]
-    if len({repr((d.name, d.shape, sorted(d.checksums.items()))) for d in data}) > 1:
-        names = " and ".join(f"{d.name} {list(d.shape)}" for d in data)
+def _check_same_data(runs: Sequence[Run]) -> None:
+    data = {
+        repr((_data(run), run.folder.read().get("data", {}).get("checksums"))): _data(run) for run in runs
+    }
+    if len(data) > 1:
         raise ConfigurationError(
-            f"two runs side by side share their data, and these are of {names}: give one"
+            f"runs side by side share their data, and these are of {' and '.join(data.values())}: choose one"
         )
+
+
+def _data(run: Run) -> str:
+    return f"{run.settings.data.name} {list(run.settings.data.shape)}"
 
 
 def explorer_of(path: Path, config: DictConfig) -> Explorer:

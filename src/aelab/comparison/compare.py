@@ -56,8 +56,9 @@ def _named(baseline: str | None, names: Sequence[str]) -> str:
     if baseline is None or baseline in names:
         return baseline or names[0]
     found = [name for name in names if baseline in name]
-    if len(found) == 1:
-        return found[0]
+    first = [name for name in found if name.startswith(baseline)]
+    if len(found) == 1 or len(first) == 1:
+        return (first or found)[0]
     near = found or difflib.get_close_matches(baseline, names, 3, 0.4) or list(names)
     raise ConfigurationError(
         f"baseline={baseline} names {len(found)} groups with finished runs: choose one of {listed(near, 8)}"

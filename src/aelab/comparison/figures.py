@@ -1,39 +1,28 @@
-"""The figures of a comparison as files for a paper: intervals, learning curves, rate and distortion."""
+"""The figures of a comparison as files for a paper: intervals, ranks, curves, rate and distortion."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from aelab.comparison.base import Comparison
+from aelab.comparison.groups import values_by_seed
 from aelab.comparison.page.bands import band
 from aelab.comparison.page.chart_data import curve_names, plane, values_at
-from aelab.core.errors import ConfigurationError
+from aelab.comparison.statistics import critical_difference, mean_ranks
 from aelab.core.quantity import short
-from aelab.figures.paper import FORMATS, Paper
+from aelab.figures.paper import Paper
 
 POINTS = 200  # of a curve
 Chart = Callable[[str], bytes]
 
 
-def figure_files(comparison: Comparison, options: Mapping[str, Any]) -> dict[str, bytes]:
-    """The content of each file by its name; options: `format`, `width` and `serif`, see conf/compare.yaml.
-
-    Raises ConfigurationError for a format that there is not.
-    """
-    formats = _formats(options["format"])
-    if not formats:
-        return {}
-    charts = list(_charts(comparison, Paper(options["width"], options["serif"])))
-    return {f"figures/{name}.{end}": chart(end) for name, chart in charts for end in formats}
+def figure_files(comparison: Comparison, options: Mapping[str, Any], alpha: float = 0.05) -> dict[str, bytes]:
+    """The content of each file by its name; options: of `Paper`. alpha: level of the critical differences."""
+    paper = Paper(**options)
+    charts = _charts(comparison, paper, alpha) if paper.formats else ()
+    return {f"figures/{name}.{end}": chart(end) for name, chart in charts for end in paper.formats}
 
 
-def _formats(given: Any) -> Sequence[str]:
-    formats = [] if given is None else given if isinstance(given, list) else [given]
-    if wrong := [name for name in formats if name not in FORMATS]:
-        raise ConfigurationError(f"figures.format={wrong[0]}: choose of {', '.join(FORMATS)}, one or a list")
-    return formats
-
-
-def _charts(comparison: Comparison, paper: Paper) -> Iterator[tuple[str, Chart]]:
+def _charts(comparison: Comparison, paper: Paper, alpha: float) -> Iterator[tuple[str, Chart]]:
     groups = comparison.groups
     for metric in comparison.metrics:
         found = {g.name: g.summaries[metric.name] for g in groups if metric.name in g.summaries}
@@ -42,6 +31,16 @@ def _charts(comparison: Comparison, paper: Paper) -> Iterator[tuple[str, Chart]]
             means = [summary.mean for summary in found.values()]
             label = f"{_last(metric.name)}, {short(metric.unit)}"
             yield f"intervals_{_file(metric.name)}", paper.intervals(list(found), means, ends, label)
+        ranks, blocks = mean_ranks(
+            {g.name: values_by_seed(g, metric.name) for g in groups}, metric.higher_is_better
+        )
+        if ranks:
+            half = critical_difference(len(ranks), blocks, alpha) / 2
+            order = sorted(ranks, key=ranks.__getitem__)
+            means = [ranks[name] for name in order]
+            ends = [(rank - half, rank + half) for rank in means]
+            label = f"mean rank by {_last(metric.name)} over {blocks} seeds; apart: differ at {alpha:g}"
+            yield f"critical_differences_{_file(metric.name)}", paper.intervals(order, means, ends, label)
     compared = {f"val/{_last(metric.name)}" for metric in comparison.metrics}
     for name in (name for name in curve_names(groups) if name in compared):
         bands = {g.name: band([r.curves[name] for r in g.runs if name in r.curves], POINTS) for g in groups}

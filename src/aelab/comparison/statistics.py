@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 from scipy.special import stdtr
-from scipy.stats import rankdata
+from scipy.stats import rankdata, studentized_range
 
 from aelab.comparison.base import MetricSummary, Repeat
 
@@ -125,6 +125,31 @@ def ranked(means: Mapping[str, float], higher_is_better: bool | None) -> dict[st
         return {}
     values = np.array(list(means.values()))
     return dict(zip(means, map(float, rankdata(-values if higher_is_better else values)), strict=True))
+
+
+def mean_ranks(groups: Mapping[str, Seeds], higher_is_better: bool | None) -> tuple[dict[str, float], int]:
+    """The mean rank of each group over the seeds that all share, and how many these are.
+
+    Empty for fewer than three groups or two seeds, and where neither direction is better.
+    """
+    shared = set.intersection(*map(set, groups.values())) if groups else set()
+    if higher_is_better is None or len(groups) < 3 or len(shared) < 2:
+        return {}, len(shared)
+    values = ({name: seeds[seed] for name, seeds in groups.items()} for seed in shared)
+    each = [ranked(of_seed, higher_is_better) for of_seed in values]
+    return {name: float(np.mean([ranks[name] for ranks in each])) for name in groups}, len(shared)
+
+
+def critical_difference(groups: int, blocks: int, alpha: float) -> float:
+    """The difference of two groups' mean ranks over `blocks` from which on they differ by Nemenyi's test.
+
+    Demšar 2006, https://jmlr.org/papers/v7/demsar06a.html.
+
+    >>> round(critical_difference(5, 30, 0.05), 2)
+    1.11
+    """
+    q = float(studentized_range.ppf(1 - alpha, groups, np.inf)) / 2**0.5
+    return q * (groups * (groups + 1) / (6 * blocks)) ** 0.5
 
 
 def best_of(

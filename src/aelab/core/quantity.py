@@ -1,5 +1,6 @@
 """What a measured number is: its name, its unit, and which direction is better."""
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +32,22 @@ class Quantity:
         found = asdict(self)
         del found["name"]
         return found
+
+
+WORDS = {"frechet": "Fréchet", "beta": "β", "dim": "dimension"}
+ABBREVIATED = re.compile(
+    r"[a-z]{0,6}(vae|gan|ae)|elbo|kl|nll|mse|rmse|psnr|(ms)?ssim|cka|mig|dci|sap|irs|udr|auroc|aupr"
+)
+
+
+def title(name: str) -> str:
+    """A name as people write it in a table's head.
+
+    >>> title("elbo"), title("beta_vae"), title("bits_per_dim"), title("linear_probe")
+    ('ELBO', 'β VAE', 'Bits per dimension', 'Linear probe')
+    """
+    words = [WORDS.get(w) or (w.upper() if ABBREVIATED.fullmatch(w) else w) for w in name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:] if words[0] != "β" else "β", *words[1:]])
 
 
 def short(unit: str) -> str:

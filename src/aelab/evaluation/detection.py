@@ -148,11 +148,10 @@ class Detection:
         )
         first = next(iter(found))
         split = {"normal": found[first][~anomalous], "anomalous": found[first][anomalous]}
-        title = f"{subject.name}: anomalies"
-        findings.figure("anomaly_scores", histogram(split, title=title, xlabel=first.replace("_", " ")))
+        findings.figure("anomaly_scores", histogram(split, title="anomalies", xlabel=first.replace("_", " ")))
         findings.figure(
             "anomaly_calibration",
-            curves(dict(list(calibrated.items())[:6]), title=title, xlabel="false positives asked for",
+            curves(dict(list(calibrated.items())[:6]), title="anomalies", xlabel="false positives asked for",
                    ylabel="found at test"),
         )  # fmt: skip
 

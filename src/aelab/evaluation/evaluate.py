@@ -28,6 +28,7 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.publish import tell, trackers_of
 from aelab.evaluation.report import report_evaluation
 from aelab.evaluation.subject import Subject, subject_of
+from aelab.figures.paper import Paper
 from aelab.runs.find import runs_of
 from aelab.runs.fit import quieten
 from aelab.runs.folder import Run, RunFolder
@@ -74,7 +75,7 @@ def evaluate_run(path: Path, config: DictConfig) -> None:
     subject = subject_of(run, config)
     known = {**circumstances(folder), "parts": OmegaConf.to_container(config.suite.parts)}
     with _drafts(folder, suite) as drafts:
-        findings = evaluate(subject, parts, drafts)
+        findings = evaluate(subject, parts, drafts, Paper(**config.figures))
         findings.move(folder.evaluation(suite))
     known["time"] = datetime.now(UTC).isoformat(timespec="seconds")
     folder.update_evaluations(**{suite: {**known, **findings.record()}})
@@ -122,12 +123,14 @@ def _drafts(folder: RunFolder, suite: str) -> Iterator[Path]:
             signals.deferred = True
 
 
-def evaluate(subject: Subject, parts: Mapping[str, Any], folder: Path) -> Findings:
+def evaluate(
+    subject: Subject, parts: Mapping[str, Any], folder: Path, paper: Paper | None = None
+) -> Findings:
     """Run the parts, one after the other; one that cannot be served or fails leaves the others alone.
 
     Left out is what this model or these data cannot serve; all else that stops a part is a failure.
     """
-    findings = Findings(folder, subject.data.kind.noun)
+    findings = Findings(folder, subject.data.kind.noun, paper=paper or Paper(None))
     seconds: dict[str, float] = {}
     for name, part in subject.track(parts.items(), "evaluation"):
         start = time.monotonic()

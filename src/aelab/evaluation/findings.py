@@ -8,7 +8,11 @@ from typing import Any
 
 from PIL import Image
 
+from aelab.figures.chart import Chart
+from aelab.figures.paper import Paper
 from aelab.metrics.estimate import Estimate
+
+FILES, SUFFIXES = ("figures", "printed", "tables"), (".png", ".pdf", ".svg", ".csv")
 
 
 @dataclass
@@ -17,7 +21,8 @@ class Findings:
 
     folder: of tables and figures. noun: what an observation is, as in "nats per image". undefined: name ->
     why the model has no such number. left_out: a part or number that the data could not serve -> why.
-    alarms: what looks wrong with the model -> a sentence.
+    alarms: what looks wrong with the model -> a sentence. printed: charts in the formats of `paper`, beside
+    their pictures.
     """
 
     folder: Path
@@ -28,7 +33,9 @@ class Findings:
     alarms: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     figures: list[Path] = field(default_factory=list)
+    printed: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+    paper: Paper = field(default_factory=lambda: Paper(None))
 
     def add(self, part: str, *estimates: Estimate) -> None:
         """Keep estimates as "part/name"."""
@@ -45,11 +52,16 @@ class Findings:
         """Say that the model has no such numbers."""
         self.undefined.update({f"{part}/{name}": why for name in names})
 
-    def figure(self, name: str, picture: Image.Image) -> None:
-        """Keep a picture as `name`.png."""
+    def figure(self, name: str, drawn: Image.Image | Chart) -> None:
+        """Keep a picture as `name`.png, and a chart in the paper's formats too."""
         path = self._path(f"{name}.png")
-        picture.save(path)
+        (drawn if isinstance(drawn, Image.Image) else drawn.picture()).save(path)
         self.figures.append(path)
+        if isinstance(drawn, Chart):
+            for format in self.paper.formats:
+                printed = self._path(f"{name}.{format}")
+                printed.write_bytes(self.paper.saved(drawn, format))
+                self.printed += [printed] if printed != path else []
 
     def table(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Keep a table as `name`.csv."""
@@ -62,17 +74,17 @@ class Findings:
         """Bring figures and tables into another folder, over those of the same names."""
         if self.figures or self.tables:
             folder.mkdir(parents=True, exist_ok=True)
-        self.figures = [path.replace(folder / path.name) for path in self.figures]
-        self.tables = [path.replace(folder / path.name) for path in self.tables]
+        for paths in (self.figures, self.printed, self.tables):
+            paths[:] = [path.replace(folder / path.name) for path in paths]
         self.folder = folder
 
     def clear(self, earlier: Mapping[str, Any]) -> None:
         """Remove the files that the record of an earlier evaluation lists and this one did not make again."""
-        lists = [names for key in ("figures", "tables") if isinstance(names := earlier.get(key), list)]
-        ours = {path.name for path in (*self.figures, *self.tables)}
+        lists = [names for key in FILES if isinstance(names := earlier.get(key), list)]
+        ours = {path.name for path in (*self.figures, *self.printed, *self.tables)}
         for path in self.folder.glob("*"):
             listed = any(path.name in names for names in lists)
-            if listed and path.suffix in (".png", ".csv") and path.name not in ours:
+            if listed and path.suffix in SUFFIXES and path.name not in ours:
                 path.unlink()
 
     def record(self) -> dict[str, Any]:
@@ -84,6 +96,7 @@ class Findings:
             "alarms": self.alarms,
             **self.facts,
             "figures": [path.name for path in self.figures],
+            "printed": [path.name for path in self.printed],
             "tables": [path.name for path in self.tables],
         }
 

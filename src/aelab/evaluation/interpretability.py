@@ -15,7 +15,7 @@ from aelab.figures.charts import heat
 from aelab.metrics.disentanglement import entropy, mutual_information
 from aelab.models.distributions.divergence import space
 from aelab.models.distributions.spherical import spherical
-from aelab.training.callbacks.pictures import caption, samples_by_class
+from aelab.training.callbacks.pictures import by_class, samples_by_class
 
 REACH = 3.0  # standard deviations of the codes, to either side
 ALONE = "one observation has no other one whose code could be approached"
@@ -56,18 +56,24 @@ class Interpretability:
     def _traverse(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
         """From the first test image, one dimension at a time."""
         batch = _first(subject, 1)
+        found = subject.dimensions
         # What the decoder does not read, as the upper layers of a hierarchy, moves nothing.
-        deviation = codes[:, : subject.model.decoded].std(0)
-        order = np.argsort(-deviation, kind="stable")[: self.dimensions]
+        order = [unit for unit in found.order if unit < subject.model.decoded]
+        dead = [unit for unit in order if found.dead[unit]]
+        shown = [unit for unit in order if not found.dead[unit]][: self.dimensions]
+        captions = [f"z{unit}  {found.told[unit]:.2f} {found.unit}" for unit in shown]
+        if dead:  # one row stands for all of them
+            shown, captions = [*shown, dead[0]], [*captions, f"{len(dead)} that carry nothing"]
         start = torch.from_numpy(codes[0])
         shifts = torch.linspace(-REACH, REACH, self.columns)
         paths = []
-        for unit in order:
+        for unit in shown:
             path = start.repeat(self.columns, 1)
-            path[:, unit] = float(codes[:, unit].mean()) + shifts * float(deviation[unit])
+            path[:, unit] = float(codes[:, unit].mean()) + shifts * float(codes[:, unit].std())
             paths.append(path)
         rows = _decoded(subject, torch.stack(paths), batch)
-        findings.figure("traversals", subject.data.kind.picture(list(rows), [f"z{unit}" for unit in order]))
+        heads = [f"{shift:+.1f}σ" if abs(shift) > 1e-6 else "mean" for shift in shifts.tolist()]
+        findings.figure("traversals", subject.data.kind.picture(list(rows), captions, heads=heads))
 
     def _interpolate(self, subject: Subject, findings: Findings) -> None:
         pairs = min(self.pairs, subject.data.counts["test"] // 2)
@@ -78,7 +84,9 @@ class Interpretability:
         for name, between in (("linear", torch.lerp), ("spherical", spherical)):
             paths = [between(a, b, ways) for a, b in zip(*ends.split(pairs), strict=True)]
             rows = _decoded(subject, torch.stack(paths), given)
-            findings.figure(f"interpolations_{name}", subject.data.kind.picture(list(rows), [""] * len(rows)))
+            heads = ["given", *[f"{way:.0%}" for way in ways[1:-1, 0].tolist()], "other"]
+            picture = subject.data.kind.picture(list(rows), [""] * len(rows), heads=heads)
+            findings.figure(f"interpolations_{name}", picture)
 
     def _carriers(self, subject: Subject, findings: Findings, codes: np.ndarray) -> None:
         """The share of each factor's entropy, or of the label's, that a unit tells of."""
@@ -92,7 +100,9 @@ class Interpretability:
             return
         names, factors = list(known), np.stack(list(known.values()), 1)
         told = mutual_information(codes, factors) / np.maximum(entropy(factors), 1e-12)
-        order = np.argsort(-told.max(1), kind="stable")
+        order = (
+            subject.dimensions.order if len(told) == len(subject.dimensions.told) else np.arange(len(told))
+        )
         findings.table(
             "carriers",
             ["dimension", *names],
@@ -101,7 +111,7 @@ class Interpretability:
         shown = order[:48]
         chart = heat(
             told[shown].T, names, [f"z{unit}" for unit in shown],
-            title=f"{subject.name}: what each unit tells of", unit="share of the entropy",
+            title="what each unit tells of", unit="share of the entropy",
         )  # fmt: skip
         findings.figure("carriers", chart)
 
@@ -118,17 +128,17 @@ class Interpretability:
             like = _first(subject, 1).x
             findings.figure("classes", samples_by_class(subject.model, kind, names, columns, like))
             return
-        chosen = [np.flatnonzero(labels == c)[: columns // 2] for c in range(len(names))]
+        chosen = [np.flatnonzero(labels == c)[: columns // 4] for c in range(len(names))]
         chosen = [places for places in chosen if len(places)]
+        pairs = min(map(len, chosen))
         batch = subject.data.test_examples(int(max(map(max, chosen))) + 1)
-        rows = []
+        parts = []
         for places in chosen:
-            part = batch.map(lambda value, places=places: value[places].to(subject.device))  # type: ignore[misc]
+            part = batch.map(lambda value, places=places[:pairs]: value[places].to(subject.device))  # type: ignore[misc]
             outputs = kind.back(subject.model(part).likelihood)[0]
-            rows.append(torch.stack([part.x, outputs], 1).flatten(0, 1).cpu())
-        findings.figure(
-            "classes", kind.picture(rows, [caption(names[labels[places[0]]]) for places in chosen])
-        )
+            parts.append(torch.stack([part.x, outputs], 1).flatten(0, 1).cpu())
+        known = [names[labels[places[0]]] for places in chosen]
+        findings.figure("classes", by_class(kind, parts, known, ["input", "output"] * pairs))
 
 
 def _first(subject: Subject, count: int) -> Batch:

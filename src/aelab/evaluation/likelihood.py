@@ -10,6 +10,7 @@ from torch.distributions import constraints
 from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import Trace
+from aelab.evaluation.dimensions import DEAD, ROUNDING, STILL
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures.charts import bars
@@ -33,9 +34,6 @@ from aelab.metrics.tokens import (
 from aelab.metrics.units import ACTIVE, ACTIVE_UNITS
 from aelab.models.distributions.sequences import lengths
 
-DEAD = 0.01  # nats of a dimension that carries nothing
-STILL = 1e-4  # of the largest variance of a dimension's posterior mean: the same, where it has no nats
-ROUNDING = 1e-8  # a variance that float32 gives constant codes
 COLLAPSED = 0.1  # nats of a whole code that carries nothing
 OWN_SAMPLES = "the posterior knows the density of its own samples alone"
 ONE = "one observation has no variance"
@@ -186,9 +184,9 @@ class Likelihood:
             kl, error_of_kl = rates.mean(0), rates.std(0, ddof=1) / len(rates) ** 0.5
             dead, carried = kl < DEAD, f"carry less than {DEAD} nats"
             columns |= {"kl": kl, "standard_error": error_of_kl}
-            order = np.argsort(-kl)
+            order = subject.dimensions.order
             chart = bars(
-                kl[order], error_of_kl[order], title=f"{subject.name}: KL of each latent dimension",
+                kl[order], error_of_kl[order], title="KL of each latent dimension",
                 xlabel="latent dimension", ylabel="KL, nats", ticks=[str(i) for i in order],
             )  # fmt: skip
             findings.figure("kl_per_dimension", chart)

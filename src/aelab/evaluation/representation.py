@@ -55,7 +55,8 @@ class Representation:
         labels, why = self._labels(subject)
         for name, points in planes.items():
             shown = None if labels is None else labels[: len(points)]
-            findings.figure(f"codes_{name}", scatter(points, shown, title=f"{subject.name}: {TITLES[name]}"))
+            labelled = _shares(points, codes) if name == "principal" else {}
+            findings.figure(f"codes_{name}", scatter(points, shown, title=TITLES[name], **labelled))
         if labels is None:
             raise InapplicableError(why)
         subject.check_untold()
@@ -92,6 +93,13 @@ class Representation:
         else:
             every = np.array([found.value for found in values])
             findings.add("representation", mean(every, CKA_BETWEEN_SEEDS, "error over pairs of seeds"))
+
+
+def _shares(plane: np.ndarray, codes: np.ndarray) -> dict[str, str]:
+    """The labels of a principal plane's axes: the shares of the codes' variance that they explain."""
+    shares = plane.var(0) / max(codes[: len(plane)].var(0).sum(), 1e-12)
+    axes = zip(("xlabel", "ylabel"), ("first", "second"), shares, strict=True)
+    return {axis: f"{name} principal component, {share:.0%} of the variance" for axis, name, share in axes}
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from aelab.core.seeds import seed_generators, step_seed
 from aelab.data.module import DataModule
 from aelab.data.splits import Observations
 from aelab.data.values import Values
+from aelab.evaluation.dimensions import Dimensions, dimensions
 from aelab.metrics.estimands import evidence
 from aelab.metrics.units import activity
 from aelab.models import Autoencoder
@@ -112,6 +113,11 @@ class Subject:
             means = [trace.q.mean.flatten(1).float().cpu() for trace in traces]
             self._codes[split] = torch.cat(means).numpy()
         return self._codes[split][:size]
+
+    @cached_property
+    def dimensions(self) -> Dimensions:
+        """Of the code, by the first block of the test split."""
+        return dimensions(self.traces("test", BLOCK, clean=True), self.codes("test", BLOCK))
 
     @torch.no_grad()
     def activity(self, split: str) -> np.ndarray:

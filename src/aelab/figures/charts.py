@@ -4,19 +4,17 @@ Names are shown as they are given, never as mathematics; long ones are folded, t
 Input that is empty or infinite is a ValueError.
 """
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+
+from aelab.figures.chart import Chart, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-DPI = 150
 INK, FAINT, PAPER = "#333333", "#d9d9d9", "#ffffff"
 # Ten colours that any colour vision tells apart (Petroff 2021); further names repeat them in another form.
 COLOURS = (
@@ -37,7 +35,7 @@ def bars(
     xlabel: str,
     ylabel: str,
     ticks: Sequence[object] | None = None,
-) -> Image.Image:
+) -> Chart:
     """A bar for each of values (N,), give or take errors (N,), above its number or its tick's name."""
     values = _numbers(values, "bars")
     errors = None if errors is None else _numbers(errors, "bars")
@@ -50,17 +48,24 @@ def bars(
         axes.locator_params(axis="x", integer=True)
     else:
         _names(axes, "x", ticks)
-    return picture(axes)
+    return Chart(axes)
 
 
-def scatter(points: np.ndarray, labels: np.ndarray | None = None, *, title: str) -> Image.Image:
+def scatter(
+    points: np.ndarray,
+    labels: np.ndarray | None = None,
+    *,
+    title: str,
+    xlabel: str = "",
+    ylabel: str = "",
+) -> Chart:
     """Points (N, 2) in the colours of their labels (N,).
 
     Up to `CLASSES` integers or names are classes in a legend; floats, and more labels than that, lie on a
     colour bar.
     """
     points = _numbers(points, "scatter")
-    axes = _axes(title, "", "", height=4.5)
+    axes = _axes(title, xlabel, ylabel, height=4.5)
     order = np.random.default_rng(0).permutation(len(points))  # so that no class covers the others
     if labels is None:
         _points(axes, points, color=COLOURS[0])
@@ -75,12 +80,12 @@ def scatter(points: np.ndarray, labels: np.ndarray | None = None, *, title: str)
     else:
         _classes(axes, points[order], np.asarray(labels)[order])
     axes.set_aspect("equal", adjustable="datalim")
-    return picture(axes)
+    return Chart(axes)
 
 
 def heat(
     matrix: np.ndarray, rows: Sequence[object], columns: Sequence[object], *, title: str, unit: str
-) -> Image.Image:
+) -> Chart:
     """A matrix (R, C) as colours, from the first row down; its values too where there are at most 200.
 
     Colours start at 0, or lie around it where a value is negative. NaN, an undefined value, is a grey cell.
@@ -110,7 +115,7 @@ def heat(
     if annotated:
         _annotate(axes, matrix, shown)
     _colour_bar(axes, shown, unit)
-    return picture(axes)
+    return Chart(axes)
 
 
 def curves(
@@ -119,7 +124,7 @@ def curves(
     title: str,
     xlabel: str,
     ylabel: str,
-) -> Image.Image:
+) -> Chart:
     """A line for each name's x (N,) and y (N,), in a band of give or take its error (N,) if there is one."""
     if not lines:
         raise ValueError("curves has nothing to show")
@@ -133,10 +138,10 @@ def curves(
             axes.fill_between(x, y - error, y + error, color=form["color"], alpha=0.2, lw=0)
     axes.margins(x=0.02)
     _legend(axes, lines, forms)
-    return picture(axes)
+    return Chart(axes)
 
 
-def histogram(values: Mapping[str, np.ndarray], *, title: str, xlabel: str) -> Image.Image:
+def histogram(values: Mapping[str, np.ndarray], *, title: str, xlabel: str) -> Chart:
     """The density of each name's values (N,), over the same bins."""
     if not values:
         raise ValueError("histogram has nothing to show")
@@ -152,7 +157,7 @@ def histogram(values: Mapping[str, np.ndarray], *, title: str, xlabel: str) -> I
     axes.set_ylim(bottom=0)
     axes.margins(x=0)
     _legend(axes, samples, forms)
-    return picture(axes)
+    return Chart(axes)
 
 
 def _numbers(values: np.ndarray, what: str) -> np.ndarray:
@@ -177,7 +182,7 @@ def _axes(title: str, xlabel: str, ylabel: str, width: float = 5, height: float 
 
 def styled(axes: "Axes", title: str, xlabel: str, ylabel: str) -> "Axes":
     """Axes in the style of all charts."""
-    axes.set_title(fill(title, TITLE), loc="left", color=INK, fontsize=12, fontweight="bold", pad=10)
+    axes.set_title(fill(title, TITLE), loc="left", color=INK, fontsize=12, pad=10)
     axes.set_xlabel(fill(xlabel, TITLE), color=INK, fontsize=10)
     axes.set_ylabel(fill(ylabel, TITLE // 2), color=INK, fontsize=10)
     axes.tick_params(colors=INK, labelsize=9, color=FAINT)
@@ -269,29 +274,10 @@ def _annotate(axes: "Axes", matrix: np.ndarray, shown: Any) -> None:
 
 
 def _colour_bar(axes: "Axes", shown: Any, unit: str) -> "Axes":
-    figure = _figure(axes)
+    figure = figure_of(axes)
     inch = 1 / figure.get_figwidth()
     bar = figure.colorbar(shown, cax=axes.inset_axes((1 + 0.12 * inch, 0, 0.15 * inch, 1)))
     bar.set_label(fill(unit, TITLE // 2), color=INK, fontsize=10)
     bar.ax.tick_params(colors=INK, labelsize=9, length=0)
     bar.outline.set_visible(False)
     return bar.ax
-
-
-def _figure(axes: "Axes") -> "Figure":
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
-def picture(axes: "Axes") -> Image.Image:
-    """The figure in RGB, grown to where its texts end."""
-    from matplotlib.text import Text
-
-    figure = _figure(axes)
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-        text.set_usetex(False)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
-    return Image.open(file).convert("RGB")

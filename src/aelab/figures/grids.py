@@ -1,6 +1,7 @@
 """Tensors to pictures. Pure: nothing here knows a model, a run or a tracker."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from aelab.core.errors import ConfigurationError
 
 CELL = 56  # at least so many pixels is the longer side of a shown image
-GAP = 4
+GAP, LINE = 4, 16
 INK, PAPER = "#333333", "#ffffff"
 
 
@@ -27,7 +28,7 @@ def grid(rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
     cells = [[_cell(image) for image in row] for row in rows]
     height, width = cells[0][0].shape[:2]
     font = ImageFont.load_default(14)
-    margin = round(max(font.getlength(caption) for caption in captions)) + 3 * GAP
+    margin = _margin(captions)
     columns = max(map(len, cells))
     canvas = Image.new("RGB", (margin + columns * (width + GAP), GAP + len(cells) * (height + GAP)), PAPER)
     pen = ImageDraw.Draw(canvas)
@@ -37,6 +38,41 @@ def grid(rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
         for j, cell in enumerate(row):
             canvas.paste(Image.fromarray(cell), (margin + j * (width + GAP), top))
     return canvas
+
+
+def headed(picture: Image.Image, captions: Sequence[str], heads: Sequence[str]) -> Image.Image:
+    """A grid's picture with a heading of at most two lines above each of its columns.
+
+    captions: those of its rows. heads: one for each column.
+    """
+    font = _font("".join(heads))
+    margin = _margin(captions)
+    step = (picture.width - margin) / len(heads)
+    letters = max(8, int(step / 7))
+    lines = [wrap(head, letters, max_lines=2, placeholder="…") for head in heads]
+    height = GAP + LINE * max(map(len, lines), default=0)
+    canvas = Image.new("RGB", (picture.width, picture.height + height), PAPER)
+    canvas.paste(picture, (0, height))
+    pen = ImageDraw.Draw(canvas)
+    for place, head in enumerate(lines):
+        middle = margin + place * step + (step - GAP) / 2
+        pen.text((middle, height), "\n".join(head), INK, font, anchor="md", align="center")
+    return canvas
+
+
+def _margin(captions: Sequence[str]) -> int:
+    """The width of what stands on the left of a grid."""
+    font = ImageFont.load_default(14)
+    return round(max(font.getlength(caption) for caption in captions)) + 3 * GAP
+
+
+def _font(text: str) -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
+    """Pillow's own font, or one that has more letters than it, which comes with matplotlib."""
+    if text.isascii():
+        return ImageFont.load_default(12)
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 12)
 
 
 def folded(rows: Sequence[Tensor], captions: Sequence[str], columns: int) -> tuple[list[Tensor], list[str]]:

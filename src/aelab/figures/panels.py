@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from aelab.figures.charts import COLOURS, FAINT, INK, PAPER, picture, styled
+from aelab.figures.chart import Chart
+from aelab.figures.charts import COLOURS, FAINT, INK, PAPER, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def against(
     xlabel: str,
     log: bool = False,
     choice: Choice | None = None,
-) -> Image.Image:
+) -> Chart:
     """The panels' numbers against ascending values (N,), the first one large; a choice is marked in all.
 
     Raises ValueError where there is nothing to show, and for a mean that is not finite.
@@ -71,7 +71,7 @@ def against(
     if choice is not None:
         _mark((large, *small), len(closer) + 1, _chosen(values, first, choice), choice)
         _name(large, values, first, choice)
-    return picture(large)
+    return Chart(large)
 
 
 def _layout(small: int) -> list["Axes"]:

@@ -2,17 +2,21 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aelab.core.errors import ConfigurationError
+from aelab.figures.chart import Chart
 from aelab.figures.charts import COLOURS, FAINT, INK, LINES, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTHS = {"column": 3.35, "page": 6.9}  # inches
+MARGIN = 0.03
 FORMATS = ("pdf", "svg", "png")
 SETTINGS: dict[Any, Any] = {
     "font.size": 8, "axes.linewidth": 0.6, "axes.edgecolor": INK, "text.parse_math": False,
@@ -25,14 +29,41 @@ SETTINGS: dict[Any, Any] = {
 class Paper:
     """How charts for a paper look.
 
-    width: `column` or `page`. serif: a serif type, as most papers' text has.
-    Raises ConfigurationError for another width.
+    format: of `FORMATS` one, several or None. width: `column` or `page`. serif: a serif type, as most papers'
+    text has.
+    Raises ConfigurationError for another format or width.
     """
 
-    def __init__(self, width: str = "column", serif: bool = False) -> None:
+    def __init__(
+        self, format: str | Sequence[str] | None = "pdf", width: str = "column", serif: bool = False
+    ) -> None:
+        self.formats = [] if format is None else [format] if isinstance(format, str) else list(format)
+        if wrong := [name for name in self.formats if name not in FORMATS]:
+            raise ConfigurationError(
+                f"figures.format={wrong[0]}: choose of {', '.join(FORMATS)}, one or a list"
+            )
         if width not in WIDTHS:
             raise ConfigurationError(f"figures.width={width}: choose one of {', '.join(WIDTHS)}")
         self.width, self.serif = WIDTHS[width], serif
+
+    def saved(self, chart: Chart, format: str) -> bytes:
+        """A chart in this type and of this width, without its title, which a paper has in its caption."""
+        from matplotlib.text import Text
+
+        with self._settings():
+            figure = chart.copy()
+            for axes in figure.axes:
+                axes.set_title("", loc="left")
+            inner = {text for axes in figure.axes for text in axes.texts}
+            for text in figure.findobj(Text):
+                text.set_fontsize(6 if text in inner else min(text.get_fontsize(), SETTINGS["font.size"]))
+                text.set_fontfamily(self._family)
+            for _ in range(3):  # texts keep their size, and the axes take what these leave
+                side = figure.get_figwidth()
+                around = figure.get_tightbbox().width - side
+                scale = max(self.width - 2 * MARGIN - around, 1) / side
+                figure.set_size_inches(scale * side, scale * figure.get_figheight())
+            return _bytes(figure, format, bbox_inches="tight", pad_inches=MARGIN)
 
     def intervals(
         self, names: Sequence[str], means: Sequence[float], ends: Sequence[tuple[float, float]], xlabel: str
@@ -90,16 +121,28 @@ class Paper:
         """The bytes of a chart in a format that is still to be named."""
 
         def saved(format: str) -> bytes:
-            import matplotlib as mpl
             from matplotlib.figure import Figure
 
-            family = {"font.family": "serif" if self.serif else "sans-serif"}
-            with mpl.rc_context(SETTINGS | family):
+            with self._settings():
                 figure = Figure((self.width, height), layout="constrained")
                 draw(figure.add_subplot())
-                file = io.BytesIO()
-                dated: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-                figure.savefig(file, format=format, dpi=300, metadata=dated.get(format))
-                return file.getvalue()
+                return _bytes(figure, format)
 
         return saved
+
+    @property
+    def _family(self) -> str:
+        return "serif" if self.serif else "sans-serif"
+
+    def _settings(self) -> "AbstractContextManager[None]":
+        import matplotlib as mpl
+
+        return mpl.rc_context(SETTINGS | {"font.family": self._family})
+
+
+def _bytes(figure: "Figure", format: str, **options: Any) -> bytes:
+    """The file, which says nothing of when it was made."""
+    dated: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    file = io.BytesIO()
+    figure.savefig(file, format=format, dpi=300, metadata=dated.get(format), **options)
+    return file.getvalue()

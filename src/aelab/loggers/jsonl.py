@@ -64,7 +64,7 @@ class JsonLines(Logger):
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the run's folder holds the configuration."""
 
-    def log_picture(self, name: str, path: Path, step: int) -> None:
+    def log_picture(self, name: str, path: Path, step: int, caption: str = "") -> None:
         """Do nothing: the run's folder holds the pictures."""
 
     def position(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """MLflow."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from PIL import Image
 from pytorch_lightning.loggers import MLFlowLogger
 
 from aelab.core.errors import ConfigurationError
-from aelab.loggers.base import Tracker
+from aelab.loggers.base import Tracker, as_text
 
 
 class MLflow(Tracker[MLFlowLogger]):
@@ -86,6 +86,18 @@ class MLflow(Tracker[MLFlowLogger]):
         found = experiment and client.search_runs([experiment.experiment_id], ours, max_results=1)
         return found[0].info.run_id if found else None
 
-    def _show(self, inner: MLFlowLogger, name: str, path: Path, step: int) -> None:
+    def _show(self, inner: MLFlowLogger, name: str, path: Path, step: int, caption: str) -> None:
         with Image.open(path) as image:
             inner.experiment.log_image(inner.run_id, image.convert("RGB"), key=name, step=step)
+
+    def _tabulate(
+        self, inner: MLFlowLogger, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        inner.experiment.log_text(inner.run_id, as_text(head, rows), f"tables/{name}.csv")
+
+    def _warn(self, inner: MLFlowLogger, name: str, why: str) -> None:
+        inner.experiment.set_tag(inner.run_id, f"aelab.alarm.{name}", why)
+
+    def _summarise(self, inner: MLFlowLogger, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            inner.experiment.log_metric(inner.run_id, name, value)

@@ -52,7 +52,7 @@ def run_of(run: Any) -> Path:
 
 
 def _words(given: Any) -> list[str]:
-    return [str(given)] if isinstance(given, str | Path) and str(given) else [*map(str, given or [])]
+    return [str(given)] if isinstance(given, str | Path) and given else [*map(str, given or [])]
 
 
 def matching(name: str) -> list[Path]:

@@ -95,7 +95,7 @@ def elbow(plan: Plan, trials: Sequence[FrozenTrial], folder: Path) -> tuple[Sele
     )
     path = folder / "elbow.png"
     with atomic(path) as new:
-        drawn.save(new)
+        drawn.picture().save(new)
     return chosen, path
 
 

@@ -1,12 +1,14 @@
 """The output of a sweep: a line for each trial that ends, and a table of all in the end."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from rich.table import Table
+from rich.table import Column, Table
 
 from aelab.core.invocation import invocation
 from aelab.core.terminal import console, from_here, result
@@ -19,6 +21,7 @@ from aelab.sweeps.search_space import suggest
 from aelab.sweeps.storage import displayed
 from aelab.sweeps.study import StudyRecord, run_folders
 
+SEED = "seed"
 OWN = "monitor.metric"  # the column's head where each trial has its own
 
 WORDS = {
@@ -33,8 +36,7 @@ WORDS = {
 def progress(plan: Plan, record: StudyRecord, number: int) -> None:
     """Print one line on a trial that has ended."""
     trial = record.study.get_trials(deepcopy=False)[number]
-    numbers = " ".join(_values(plan, trial))
-    varied = _varied(plan, trial)
+    numbers, varied = _numbers(plan, trial), _varied(plan, trial)
     why = trial.user_attrs.get("error", "") if trial.state is not TrialState.COMPLETE else ""
     print(f"trial {number} {_state(trial)} {' '.join(filter(None, (numbers, varied, why)))}", flush=True)
 
@@ -43,7 +45,9 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
     """Print a table of all trials, the errors of failed ones, and the best trial as a command."""
     trials = record.latest()
     names = list(plan.objectives) or [OWN]
-    table = Table("trial", "state", *names, "seconds", "varied", "run", title=record.study.study_name)
+    # A path is broken rather than cut: it is what the next command is given.
+    folders = Column("run", overflow="fold")
+    table = Table("trial", "state", *names, "seconds", "varied", folders, title=record.study.study_name)
     for trial in trials:
         values = _values(plan, trial) if trial.state is TrialState.COMPLETE else []
         cells = [*values, *[""] * (len(names) - len(values))]
@@ -64,8 +68,8 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
             out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     if not plan.objectives:
         out.print(f"best      none: each trial has its own {OWN}, and sweep.objectives names one for all")
-    for trial in _best(plan, record):
-        out.print(f"best      {_numbers(plan, trial)}: {_final_command(plan, trial)}")
+    for line in _best_lines(plan, record):
+        out.print(f"best      {line}")
     if plan.plotted is not None:
         for line in _elbow(plan, trials, folder):
             out.print(line)
@@ -111,8 +115,9 @@ def show_plan(plan: Plan, jobs: HydraJobs, name: str) -> None:
         print(f"study {name}: {len(points)} trials{each}")
     else:
         points = _first_draws(plan)
-        count = f"{plan.options['trials']} trials{each}"
-        print(f"study {name}: {count}, as these (the later ones follow the results):")
+        seeded = plan.options["sampler"].get("seed") is not None
+        which = "the first" if seeded else "examples, for the draw has no seed (sweep.sampler.seed=0)"
+        print(f"study {name}: {plan.options['trials']} trials{each}; {which}:")
     trainings = [plan.single_training(each) for overrides in points for each in plan.trainings(overrides)]
     for training in trainings:
         print(invocation().shown(training))
@@ -135,8 +140,33 @@ def _best(plan: Plan, record: StudyRecord) -> Sequence[FrozenTrial]:
     return record.study.best_trials[:10] if len(record.study.directions) > 1 else [record.study.best_trial]
 
 
+def _best_lines(plan: Plan, record: StudyRecord) -> list[str]:
+    """The best configuration by its mean over seeds where these were varied, else the best trials."""
+    if not (plan.is_grid and len(plan.objectives) == 1 and any(p.name == SEED for p in plan.space)):
+        return [f"{_numbers(plan, trial)}: {_final_command(plan, trial)}" for trial in _best(plan, record)]
+    ((name, direction),) = plan.objectives.items()
+    seeds = defaultdict(list)
+    for trial in record.latest():
+        if trial.state is TrialState.COMPLETE:
+            seeds[_without_seed(trial)].append(trial.values[0])
+    if not seeds:
+        return []
+    most = max(map(len, seeds.values()))  # one that lost seeds may have lost its worst
+    whole = {overrides: values for overrides, values in seeds.items() if len(values) == most}
+    best, values = (max if direction == "maximize" else min)(whole.items(), key=lambda item: fmean(item[1]))
+    spread = f" ± {stdev(values):.2g}" if most > 1 else ""
+    command = invocation().shown(plan.single_training(best))
+    return [f"{name}={fmean(values):.6g}{spread} over {most} seed{'s' * (most > 1)}: {command}"]
+
+
+def _without_seed(trial: FrozenTrial) -> tuple[str, ...]:
+    overrides: Any = trial.user_attrs["overrides"]
+    return tuple(o for o in overrides if not o.startswith(f"{SEED}="))
+
+
 def _numbers(plan: Plan, trial: FrozenTrial) -> str:
-    return " ".join(map("{}={}".format, plan.objectives, _values(plan, trial)))
+    values = _values(plan, trial)
+    return " ".join(map("{}={}".format, plan.objectives, values) if plan.objectives else values)
 
 
 def _values(plan: Plan, trial: FrozenTrial) -> list[str]:

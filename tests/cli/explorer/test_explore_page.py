@@ -41,7 +41,9 @@ def test_a_slider_moves_one_model_s_image_and_a_label_both(address):
         page.wait_for_function("b => document.querySelectorAll('img')[0].src != b", arg=before[0])
         moved = sources(page)
         assert moved[1] == before[1]
-        page.get_by_label("image: label that the model is told").first.click()
+        page.get_by_role("button", name="Back to the code of the input").first.click()
+        page.wait_for_function("b => document.querySelectorAll('img')[0].src == b", arg=before[0])
+        page.get_by_label("label that the model is told").first.click()
         page.get_by_role("option", name="3", exact=True).click()
         page.wait_for_function("b => document.querySelectorAll('img')[1].src != b", arg=moved[1])
         for tab in ("Interpolate", "Sample"):

@@ -53,15 +53,15 @@ def test_an_upload_stands_in_for_a_test_image(tmp_path):
 def test_sliders_are_ordered_by_what_their_dimension_tells():
     explorer = explorer_of(subject())
     rates = 0.5 * (np.square(explorer.codes).mean(0) + np.exp(-4) - 1 + 4)
-    assert explorer.information == pytest.approx(rates, rel=1e-5)
-    assert explorer.sliders(3) == list(np.argsort(-rates)[:3])
-    assert explorer.unit == "nats"
+    assert explorer.subject.dimensions.told == pytest.approx(rates, rel=1e-5)
+    assert explorer.sliders[:3] == list(np.argsort(-rates)[:3])
+    assert explorer.subject.dimensions.unit == "nats"
     low, high = explorer.reach(2)
     assert (low + high) / 2 == pytest.approx(explorer.codes[:, 2].mean(), abs=0.01)
     assert high - low == pytest.approx(6 * explorer.codes[:, 2].std(), abs=0.02)
     plain = explorer_of(subject(prior=False))
-    assert plain.information == pytest.approx(plain.codes.var(0))
-    assert plain.unit == "of variance"
+    assert plain.subject.dimensions.told == pytest.approx(plain.codes.var(0))
+    assert plain.subject.dimensions.unit == "of variance"
     low, high = explorer_of(subject(Pixels(constant=True))).reach(0)
     assert high > low
 

@@ -44,8 +44,9 @@ def examples(count):
 
 
 def cells(picture, columns):
-    """The shown images (rows, columns, SIDE, SIDE), each pixel 7x7 and images 4 apart."""
+    """The shown images (rows, columns, SIDE, SIDE), each pixel 7x7 and images 4 apart, below headings."""
     canvas = np.asarray(picture.convert("L")) / 255
+    canvas = canvas[(canvas.shape[0] - 4) % 60 :]
     margin = canvas.shape[1] - columns * 60
     rows = (canvas.shape[0] - 4) // 60
     corners = [[(4 + 60 * i, margin + 60 * j) for j in range(columns)] for i in range(rows)]

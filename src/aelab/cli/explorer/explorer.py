@@ -1,28 +1,41 @@
 """What the page's sliders and buttons ask of a trained model: observations to codes, codes to pictures."""
 
+import io
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 from PIL import Image
 from torch import Tensor
 
-from aelab.core.errors import DataError, InapplicableError
+from aelab.config.construct import construct
+from aelab.config.folders import choices, file_of
+from aelab.core.errors import AelabError, DataError, InapplicableError
+from aelab.core.seeds import drawn_from
 from aelab.data.splits import Observations
+from aelab.data.values import valued
 from aelab.evaluation.subject import BLOCK, Subject
-from aelab.metrics.rate import kl_per_dimension
+from aelab.figures.grids import headed
+from aelab.figures.images import as_images
+from aelab.jobs.anomaly import NegativeElbo, ReconstructionError, Reference
+from aelab.jobs.degradation import Degradation
+from aelab.jobs.threshold import Threshold
 from aelab.models.conditions import batch_of, sees_observation
 from aelab.models.distributions.divergence import space
 from aelab.models.distributions.spherical import spherical
+from aelab.runs.jobs import split_of
 from aelab.runs.trained import Trained
 
 REACH = 3.0  # standard deviations of the codes, to either side
 SHORTEST = 0.1  # half of a slider for a dimension that stands still
 EXAMPLES = BLOCK  # of the test split, that codes are known of
 COLUMNS = 8
-NATS, VARIANCE = "nats", "of variance"
+LARGE = 4  # times as large as in a grid are observations side by side
 
 
 @dataclass(frozen=True)
@@ -63,30 +76,11 @@ class Explorer:
         """Of the first of the test split, (N, latent)."""
         return self.subject.codes("test", EXAMPLES)
 
-    @cached_property
-    def information(self) -> np.ndarray:
-        """What each dimension tells of an observation, (latent,), in `unit`."""
-        return self.codes.var(0) if self._rates is None else self._rates
-
     @property
-    def unit(self) -> str:
-        """Nats of the rate, where a dimension has one."""
-        return VARIANCE if self._rates is None else NATS
-
-    @cached_property
-    def _rates(self) -> np.ndarray | None:
-        traces = self.subject.traces("test", EXAMPLES, clean=True)
-        try:
-            return torch.cat([kl_per_dimension(trace) for trace in traces]).mean(0).cpu().numpy()
-        except InapplicableError:
-            return None
-
-    def sliders(self, most: int) -> list[int]:
-        """The dimensions that the decoder reads, by falling information."""
-        if not self.real:
-            return []
-        told = self.information[: self.subject.model.decoded]
-        return [int(i) for i in np.argsort(-told, kind="stable")[:most]]
+    def sliders(self) -> list[int]:
+        """The dimensions that the decoder reads, the one that tells most first."""
+        order = self.subject.dimensions.order if self.real else ()
+        return [int(unit) for unit in order if unit < self.subject.model.decoded]
 
     def reach(self, unit: int) -> tuple[float, float]:
         """How far a slider goes to either side."""
@@ -151,8 +145,65 @@ class Explorer:
 
     def beside(self, choice: Choice, z: Tensor) -> Image.Image:
         """The chosen observation, and what the decoder makes of a code (latent,)."""
-        row = torch.cat([self._seen(choice), self.trained.seen(self.decoded(z[None], choice))])
-        return self.trained.kind.picture([row], [""])
+        return self._row(input=self._seen(choice), output=self.trained.seen(self.decoded(z[None], choice)))
+
+    def restored(self, choice: Choice, degradation: Degradation, seed: int) -> tuple[Image.Image, str]:
+        """The chosen observation damaged and restored, and its squared errors before and after."""
+        x = self._seen(choice)
+        left = self.trained.degrade(self.chosen(choice), degradation, seed=seed)
+        found = self.trained.restore(left, degradation, **self.told(choice), seed=seed)
+        back = valued(found.mean, self.trained.values)
+        doubt = found.deviation / found.deviation.amax().clamp_min(1e-12)
+        before, after = (float((each - x).square().mean()) for each in (left.shown, back))
+        picture = self._row(whole=x, damaged=left.shown, restored=back, uncertainty=doubt)
+        return picture, f"Squared error of a value: {before:.4f} damaged, {after:.4f} restored."
+
+    def detected(self, choice: Choice) -> tuple[Image.Image, str]:
+        """Where the chosen observation does not come back, its score, and its place among validation's."""
+        given, told = self.chosen(choice), self.told(choice)
+        error = self.trained.error_map(given, **told)
+        back = valued(self.trained.reconstruct(given, **told), self.trained.values)
+        score = self.trained.anomaly(given, **told)
+        share = float(Threshold(self.normal).p_values(score)[0])
+        error = error / error.amax().clamp_min(1e-12)
+        picture = self._row(input=self._seen(choice), output=back, error=error)
+        name = "bound, nats" if self.trained.model.prior is not None else "squared error"
+        noun = self.trained.kind.nouns
+        return picture, f"Score ({name}): {score[0]:.4g}. {share:.1%} of validation's {noun} score as high."
+
+    @cached_property
+    def normal(self) -> Tensor:
+        """The scores of the validation split's first observations, (N,)."""
+        parts = split_of(self.subject.data, "val", EXAMPLES, self.trained.device)
+        score = NegativeElbo() if self.trained.model.prior is not None else ReconstructionError()
+        score.fit(Reference(self.trained.model))
+        with torch.no_grad(), drawn_from(0, self.trained.device):
+            return torch.cat([score(part).cpu() for part in parts])
+
+    def compressed(self, choice: Choice, count: int) -> str:
+        """The sizes of so many of the test split from the chosen one on, coded by the model and otherwise."""
+        last = min(choice.place + count, self.examples)
+        places = torch.arange(choice.place, last)
+        x = self.trained.seen(self.subject.data.observations("test").at(places).x.cpu())
+        if self.trained.model.conditioner is not None:
+            raise InapplicableError(
+                "a model that is told labels compresses the images of one of them: aelab compress label=..."
+            )
+        size, files = len(self.trained.compress(x)), [png_size(image) for image in x]
+        bits = 8 * size / x.numel()
+        return (
+            f"{len(x)} {self.trained.kind.nouns}: {size:,} bytes by the model ({bits:.3f} bits for each "
+            f"value), {sum(files):,} as PNG files."
+        )
+
+    def _row(self, **shown: Tensor) -> Image.Image:
+        """Observations (1, *shape) side by side, under their names."""
+        kind = self.trained.kind
+        picture = kind.picture([torch.cat(list(shown.values()))], [""])
+        if not kind.in_columns:
+            return picture
+        large = picture.resize((picture.width * LARGE, picture.height * LARGE), Image.Resampling.NEAREST)
+        return headed(large, [""], list(shown))
 
     def _seen(self, choice: Choice) -> Tensor:
         return self.trained.seen(self.chosen(choice))
@@ -169,6 +220,26 @@ class Explorer:
     def _context(self, choice: Choice) -> Tensor | None:
         batch = batch_of(self.trained.model.conditioner, self._seen(choice), **self.told(choice))
         return self.trained.model.context(batch.map(lambda value: value.to(self.trained.device)))
+
+
+def png_size(image: Tensor) -> int:
+    """The bytes of an image (C, H, W) in [0, 1] as a PNG file, of one bit a pixel where it is binary."""
+    file, (shown,) = io.BytesIO(), as_images(image)
+    binary = bool(((image == 0) | (image == 1)).all()) and shown.mode == "L"
+    (shown.convert("1") if binary else shown).save(file, "png", optimize=True)
+    return file.tell()
+
+
+def damages(shape: tuple[int, ...]) -> dict[str, Degradation]:
+    """The degradations of observations of a shape, as conf/ has them; none that wants a file."""
+    found = {}
+    for name in choices("degradation"):
+        with suppress(AelabError, MissingMandatoryValue):
+            node = OmegaConf.load(file_of(f"degradation/{name}"))
+            OmegaConf.to_container(node, throw_on_missing=True)
+            found[name] = construct(node, f"degradation.{name}")
+            found[name].check(shape)
+    return found
 
 
 def _one(values: Tensor | None) -> Tensor | None:

@@ -1,141 +1,151 @@
-"""The page: sliders, uploads, interpolations and samples, for one run or two side by side."""
+"""The page: sliders, interpolations, samples and the jobs, for one run or two side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 from torch import Tensor
 
-from aelab.cli.explorer.explorer import Choice, Explorer
-from aelab.core.errors import AelabError
+from aelab.cli.explorer.explorer import Explorer
+from aelab.cli.explorer.parts import QUIET, changes, choice, chosen_of, told
+from aelab.cli.explorer.shelf import Shelf
+from aelab.cli.explorer.work import work
 
 SLIDERS, STEPS, SAMPLES = 12, 11, 32
-QUIET: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-LARGE = 4  # times as large as in a grid is the observation that the sliders change
+LOOK = """
+.sticky { position: sticky; top: .75rem; align-self: flex-start; z-index: 2; }
+.sliders .form { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
+.sliders .block { padding: .3rem .6rem; }
+.shown img { background: #fff; border-radius: 6px; }
+"""
 
 
-def page(explorers: Sequence[Explorer]) -> gr.Blocks:
-    """Gradio's blocks for one or more models of the same data: all answer to the same choices."""
+def page(shelf: Shelf) -> gr.Blocks:
+    """Gradio's blocks for models of the same data: one column, or two where there are several runs."""
+    first = shelf.first
     with gr.Blocks(
-        title=" | ".join(explorer.subject.name for explorer in explorers),
-        analytics_enabled=False,
-        delete_cache=(3600, 3600),
+        title=" | ".join(shelf.names[:2]), analytics_enabled=False, delete_cache=(3600, 3600)
     ) as blocks:
+        gr.Markdown(
+            f"# {first.subject.data.name}\n{len(shelf.names)} trained run{'s' * (len(shelf.names) > 1)}"
+        )
+        with gr.Row():
+            names = [_picker(shelf, place) for place in range(min(2, len(shelf.names)))]
         with gr.Tab("Codes"):
-            chosen = _choice(explorers, explorers[0].trained.kind.noun)
+            gr.Markdown(
+                "### An observation, its code, and what comes back\nThe dimensions that tell most come first."
+            )
+            chosen = choice(shelf)
             with gr.Row():
-                for explorer in explorers:
+                for name in names:
                     with gr.Column():
-                        _codes(blocks, explorer, chosen)
+                        _codes(blocks, shelf, name, chosen)
         with gr.Tab("Interpolate"):
+            gr.Markdown("### From one observation to another")
             with gr.Row():
-                start, end = _choice(explorers, "from"), _choice(explorers, "to", default=1)
+                start, end = choice(shelf, "from"), choice(shelf, "to", default=1)
             arc = gr.Checkbox(False, label="on the arc (spherical) instead of the line")
-            for explorer in explorers:
-                if explorer.real:
-                    _shown(blocks, explorer, [*start, *end, arc], _interpolation)
-                else:
-                    gr.Markdown("Codes are no real vectors, between which there would be a way.")
+            _shown(blocks, shelf, names, [*start, *end, arc], _interpolation)
         with gr.Tab("Sample"):
+            gr.Markdown("### New observations, from the prior")
             seed = gr.Number(0, label="seed", precision=0, minimum=0)
-            told = [explorer for explorer in explorers if explorer.subject.model.conditioner]
-            given = _choice(told, "condition") if told else [gr.State(0), gr.State(None), gr.State(None)]
-            with gr.Row():
-                for explorer in explorers:
-                    if explorer.subject.model.prior is None:
-                        gr.Markdown("The model has no prior to sample from.")
-                    else:
-                        _shown(blocks, explorer, [*given, seed], _samples)
+            given = choice(shelf, "condition") if first.subject.model.conditioner else _nothing()
+            _shown(blocks, shelf, names, [*given, seed], _samples)
+        work(shelf, names)
     return blocks
 
 
-def _choice(explorers: Sequence[Explorer], name: str, default: int = 0) -> list[Any]:
-    """What a `Choice` is made of: the place in the test split, an upload, a label."""
-    with gr.Column():
-        last = explorers[0].examples - 1
-        place = gr.Slider(0, last, min(default, last), step=1, label=f"{name}: in the test split")
-        upload = gr.File(
-            label=f"{name}: or an upload", height=120, file_types=sorted(explorers[0].trained.kind.suffixes)
-        )
-        label: Any = gr.State(None)
-        if any(explorer.subject.label_conditional for explorer in explorers):
-            names = explorers[0].subject.data.class_names
-            labels = [("its own", -1), *((name, label) for label, name in enumerate(names))]
-            label = gr.Dropdown(labels, value=-1, label=f"{name}: label that the model is told")
-    return [place, upload, label]
+def _picker(shelf: Shelf, place: int) -> Any:
+    """The name of the run of a column."""
+    if len(shelf.names) <= 2:
+        return gr.State(shelf.names[place])
+    return gr.Dropdown(list(shelf.names), value=shelf.names[place], label=f"run {place + 1}")
 
 
-def _codes(blocks: gr.Blocks, explorer: Explorer, chosen: list[Any]) -> None:
-    """Input and output of one model, and a slider for each dimension of the code that tells most."""
-    units = explorer.sliders(SLIDERS)
-    picture = gr.Image(label=explorer.subject.name, height=240, interactive=False, buttons=[])
+def _nothing() -> list[Any]:
+    return [gr.State(0), gr.State(None), gr.State(None)]
+
+
+def _codes(blocks: gr.Blocks, shelf: Shelf, name: Any, chosen: list[Any]) -> None:
+    """Input and output of one model beside sliders for its code, so many dimensions at a time."""
+    with gr.Row():
+        with gr.Column(min_width=260, elem_classes="sticky"):
+            title = gr.Markdown()
+            picture = gr.Image(
+                show_label=False, interactive=False, buttons=[], container=False, elem_classes="shown"
+            )
+            reset = gr.Button("Back to the code of the input", size="sm")
+            part = gr.Dropdown([("1", 0)], value=0, label="dimensions", visible=False)
+        with gr.Column(min_width=280, elem_classes="sliders"):
+            sliders = [
+                gr.Slider(-1, 1, 0, step=0.01, precision=2, visible=False, buttons=[]) for _ in range(SLIDERS)
+            ]
     code = gr.State()
-    if not units:
-        gr.Markdown("Codes are no real vectors, in which a dimension could be moved.")
-    sliders = []
-    for unit in units:
-        low, high = explorer.reach(unit)
-        label = f"z{unit}: {explorer.information[unit]:.2f} {explorer.unit}"
-        sliders.append(gr.Slider(low, high, 0.0, step=0.01, precision=2, label=label))
 
-    def encode(*values: Any) -> tuple[Any, ...]:
-        choice = _chosen(values)
-        z = _told(explorer.code, choice)
-        return z, _beside(explorer, choice, z), *(float(z[unit]) for unit in units)
+    def encode(name: str, page: int, *values: Any) -> tuple[Any, ...]:
+        explorer, given = shelf[name], chosen_of(values)
+        z = told(explorer.code, given)
+        count = -(-len(explorer.sliders) // SLIDERS)
+        ranks = [(_ranks(explorer, k), k) for k in range(count)]
+        page = min(page or 0, max(0, count - 1))
+        parts = gr.Dropdown(ranks or [("none", 0)], value=page, visible=count > 1)
+        return f"#### {name}", z, explorer.beside(given, z), parts, *_moved(explorer, page, z)
 
-    def move(z: Tensor | None, *values: Any) -> tuple[Tensor, Image.Image]:
-        choice = _chosen(values[:3])
-        moved = (_told(explorer.code, choice) if z is None else z).clone()
-        for unit, value in zip(units, values[3:], strict=True):
+    def turn(name: str, page: int, z: Tensor) -> list[Any]:
+        return _moved(shelf[name], page, z)
+
+    def move(name: str, page: int, z: Tensor, *values: Any) -> tuple[Tensor, Image.Image]:
+        explorer, given, moved = shelf[name], chosen_of(values[:3]), z.clone()
+        units = _units(explorer, page)
+        for unit, value in zip(units, values[3:], strict=False):
             moved[unit] = value
-        return moved, _beside(explorer, choice, moved)
+        return moved, explorer.beside(given, moved)
 
-    gr.on(_changes(blocks, chosen), encode, chosen, [code, picture, *sliders], **QUIET)
-    if sliders:
-        moves = [slider.input for slider in sliders]
-        gr.on(moves, move, [code, *chosen, *sliders], [code, picture], **QUIET)
+    inputs = [name, part, *chosen]
+    events = [*changes(blocks, [name, *chosen]), reset.click]
+    gr.on(events, encode, inputs, [title, code, picture, part, *sliders], **QUIET)
+    part.input(turn, [name, part, code], sliders, **QUIET)
+    moves = [slider.input for slider in sliders]
+    gr.on(moves, move, [name, part, code, *chosen, *sliders], [code, picture], **QUIET)
+
+
+def _units(explorer: Explorer, page: int) -> list[int]:
+    return explorer.sliders[page * SLIDERS : (page + 1) * SLIDERS]
+
+
+def _ranks(explorer: Explorer, page: int) -> str:
+    first = page * SLIDERS + 1
+    return f"{first} to {first + len(_units(explorer, page)) - 1} of {len(explorer.sliders)}"
+
+
+def _moved(explorer: Explorer, page: int, z: Tensor) -> list[Any]:
+    """The sliders of a part of the dimensions, where a code has them."""
+    found, shown = explorer.subject.dimensions, []
+    for unit in _units(explorer, page):
+        low, high = explorer.reach(unit)
+        value, label = float(z[unit]), f"z{unit}  {found.told[unit]:.2f} {found.unit}"
+        shown.append(gr.Slider(min(low, value), max(high, value), value, label=label, visible=True))
+    return shown + [gr.Slider(visible=False)] * (SLIDERS - len(shown))
 
 
 def _shown(
-    blocks: gr.Blocks, explorer: Explorer, inputs: list[Any], draw: Callable[..., Image.Image]
+    blocks: gr.Blocks, shelf: Shelf, names: list[Any], inputs: list[Any], draw: Callable[..., Image.Image]
 ) -> None:
-    """A picture of one model that follows its inputs."""
-    picture = gr.Image(label=explorer.subject.name, interactive=False, buttons=[])
+    """A picture of each model that follows its inputs."""
 
-    def drawn(*values: Any) -> Image.Image:
-        return _told(draw, explorer, *values)
+    def drawn(name: str, *values: Any) -> Image.Image:
+        return told(draw, shelf[name], *values)
 
-    gr.on(_changes(blocks, inputs), drawn, inputs, picture, **QUIET)
+    with gr.Row():
+        for name in names:
+            picture = gr.Image(show_label=False, interactive=False, buttons=[], elem_classes="shown")
+            gr.on(changes(blocks, [name, *inputs]), drawn, [name, *inputs], picture, **QUIET)
 
 
 def _interpolation(explorer: Explorer, *values: Any) -> Image.Image:
-    return explorer.interpolation(_chosen(values[:3]), _chosen(values[3:6]), STEPS, bool(values[6]))
+    return explorer.interpolation(chosen_of(values[:3]), chosen_of(values[3:6]), STEPS, bool(values[6]))
 
 
 def _samples(explorer: Explorer, *values: Any) -> Image.Image:
-    return explorer.samples(SAMPLES, _chosen(values[:3]), int(values[3] or 0))
-
-
-def _changes(blocks: gr.Blocks, inputs: Sequence[Any]) -> list[Any]:
-    """The events after which something is drawn anew: the page's loading, and every change of an input."""
-    return [blocks.load, *(part.change for part in inputs if not isinstance(part, gr.State))]
-
-
-def _chosen(values: Sequence[Any]) -> Choice:
-    place, upload, label = values
-    return Choice(int(place or 0), upload, None if label is None or label < 0 else int(label))
-
-
-def _beside(explorer: Explorer, choice: Choice, z: Tensor) -> Image.Image:
-    """The input and what the decoder makes of a code, enlarged."""
-    picture = explorer.beside(choice, z)
-    return picture.resize((picture.width * LARGE, picture.height * LARGE), Image.Resampling.NEAREST)
-
-
-def _told(call: Callable[..., Any], *arguments: Any) -> Any:
-    """What a user can mend is said on the page, in its own words."""
-    try:
-        return call(*arguments)
-    except AelabError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+    return explorer.samples(SAMPLES, chosen_of(values[:3]), int(values[3] or 0))

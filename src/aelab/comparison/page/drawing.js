@@ -128,6 +128,34 @@ function emphasise(index) {
     node.classList.toggle("faded", index !== null && node.dataset.g !== String(index));
 }
 
+const LOOK = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity",
+  "paint-order", "font-family", "font-size", "font-weight"];
+
+/* The chart as a file of its own, which has its looks in it. */
+function written(svg) {
+  const copy = svg.cloneNode(true);
+  const [ours, theirs] = [svg, copy].map((root) => [root, ...root.querySelectorAll("*")]);
+  ours.forEach((node, k) => {
+    const look = getComputedStyle(node);
+    for (const name of LOOK) theirs[k].style.setProperty(name, look.getPropertyValue(name));
+  });
+  copy.style.background = getComputedStyle(document.body).backgroundColor;
+  copy.setAttribute("width", svg.clientWidth);
+  return new XMLSerializer().serializeToString(copy);
+}
+
+/* A link below a chart that saves it. */
+function savable(box) {
+  const svg = box.querySelector("svg");
+  if (!svg || box.querySelector(".save")) return;
+  const link = html("a", "save", "SVG");
+  link.href = "#";
+  link.download = `${box.id}.svg`;
+  link.setAttribute("aria-label", `Save as SVG: ${svg.getAttribute("aria-label")}`);
+  link.addEventListener("click", () => { link.href = `data:image/svg+xml,${encodeURIComponent(written(svg))}`; });
+  box.append(link);
+}
+
 /* A mark that tells its numbers under the pointer and by the keyboard. */
 function telling(node, index, lines) {
   node.setAttribute("tabindex", "0");

@@ -26,6 +26,7 @@ function draw() {
     importance(at("importance"), data, metricOf("sweep-metric"));
     parallel(at("parallel"), data, now, metricOf("sweep-metric"));
   }
+  for (const box of document.querySelectorAll(".chart")) savable(box);
 }
 
 function update() {

@@ -15,7 +15,7 @@ from aelab.core.errors import DataError
 from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
 from aelab.core.text import printable, sentence
-from aelab.figures.grids import folded
+from aelab.figures.grids import folded, headed
 from aelab.models.distributions import Autoregressive, Columns
 
 MSE = Quantity("mse", "squared error per value", False)
@@ -35,6 +35,7 @@ class Kind(ABC):
     learns_features: whether two observations are compared in features that a network learned, and not by
         their values as they are.
     measurable: whether values are amounts, between which there are distances, and to which noise is added.
+    in_columns: whether pictures show them in rows and columns, and not line by line.
     suffixes: of the files that a user has them in.
     """
 
@@ -46,6 +47,7 @@ class Kind(ABC):
     difference: ClassVar[Quantity] = SQUARED_ERROR
     learns_features: ClassVar[bool]
     measurable: ClassVar[bool] = True
+    in_columns: ClassVar[bool] = True
     suffixes: ClassVar[frozenset[str]]
 
     @abstractmethod
@@ -76,13 +78,22 @@ class Kind(ABC):
         return (back - x).double().square().flatten(1).sum(1)
 
     def picture(
-        self, rows: Sequence[Tensor], captions: Sequence[str], columns: int | None = None
+        self,
+        rows: Sequence[Tensor],
+        captions: Sequence[str],
+        columns: int | None = None,
+        heads: Sequence[str] = (),
     ) -> Image.Image:
         """Rows of observations (N, *event), each with its caption on the left.
 
         columns: fold the rows after so many observations; the captions repeat in each band.
+        heads: of the columns of rows that are not folded.
         """
-        return self.drawn(*((rows, captions) if columns is None else folded(rows, captions, columns)))
+        if not self.in_columns:
+            return self.drawn(rows, captions)
+        rows, captions = (rows, captions) if columns is None else folded(rows, captions, columns)
+        found = self.drawn(rows, captions)
+        return headed(found, captions, heads) if heads else found
 
     @abstractmethod
     def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:

@@ -35,7 +35,7 @@ class Table(Kind):
     quantities = (ERROR,)
     difference = WRONG
     learns_features = False
-    measurable = False
+    measurable = in_columns = False
     suffixes = frozenset({".csv", ".parquet"})
 
     def __init__(self, columns: Sequence[Mapping[str, Any]] | None = None) -> None:
@@ -74,11 +74,6 @@ class Table(Kind):
     def cells(self, rows: Tensor) -> list[list[str]]:
         """Rows (N, D) as text."""
         return [[c.cell(v) for c, v in zip(self.columns, row, strict=True)] for row in rows.cpu().tolist()]
-
-    def picture(
-        self, rows: Sequence[Tensor], captions: Sequence[str], columns: int | None = None
-    ) -> Image.Image:
-        return self.drawn(rows, captions)
 
     def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
         """The cells, line by line, numbers in the units that the model sees."""

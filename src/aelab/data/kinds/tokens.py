@@ -39,7 +39,7 @@ class Tokens(Kind):
     quantities = (ACCURACY,)
     difference = ERRORS
     learns_features = False
-    measurable = False
+    measurable = in_columns = False
     suffixes = frozenset({".txt"})
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -78,11 +78,6 @@ class Tokens(Kind):
         """The text of each of the sequences (N, T)."""
         rows = padded(tokens).cpu().tolist()
         return [self.vocabulary.decode([token for token in row if token >= FIRST]) for row in rows]
-
-    def picture(
-        self, rows: Sequence[Tensor], captions: Sequence[str], columns: int | None = None
-    ) -> Image.Image:
-        return self.drawn(rows, captions)
 
     def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
         """Text, line by line: of each place in the rows one after the other."""

@@ -57,13 +57,16 @@ class Waves(Kind):
             )
 
     def measure(self, trace: Trace) -> dict[str, Tensor]:
-        """The errors of sounds, as the view has them.
+        """As `compared` of what comes back, the mean over codes."""
+        return self.compared(trace.x, self.back(trace.likelihood).mean(0))
+
+    def compared(self, x: Tensor, back: Tensor) -> dict[str, Tensor]:
+        """The errors of sounds (N, *shape) beside the true ones, by quantity: (N,) float64.
 
         log_mel_distance: between the levels of mel bands, in dB, on average over bands and frames. mse: for
         each value. spectral_convergence: the norm of the difference of two magnitudes over that of the true
         one. si_sdr: of waves alone, as `core.sound.si_sdr`.
         """
-        x, back = trace.x, self.back(trace.likelihood).mean(0)
         true, made = (self.view.power(each).double().sqrt() for each in (x, back))
         levels = (self.view.levels(x) - self.view.levels(back)).double().abs().mean((1, 2))
         found = {

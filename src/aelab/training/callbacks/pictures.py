@@ -15,10 +15,12 @@ from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.core.text import printable
 from aelab.data.kinds import Kind
+from aelab.loggers import trackers
 from aelab.models import Autoencoder
 from aelab.training.measured import epoch_of
 
 LONGEST = 18  # characters of a caption
+WIDEST = 16  # classes that stand side by side
 
 
 class Pictures(Callback):
@@ -40,14 +42,24 @@ class Pictures(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = epoch_of(trainer) + 1
         if trainer.is_global_zero and self.every and epoch % self.every == 0:
-            self._draw(trainer, pl_module, f"epoch_{epoch:04d}_")
+            self._draw(trainer, pl_module, f"epoch_{epoch:04d}_", f"epoch {epoch}")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self._draw(trainer, pl_module, "")
+            self._draw(trainer, pl_module, "", f"kept weights, after {trainer.current_epoch} epochs")
+            self._tabulate(trainer)
+
+    def _tabulate(self, trainer: Trainer) -> None:
+        """Give trackers the pictures of all epochs side by side."""
+        epochs = sorted({path.name[:10] for path in self.folder.glob("epoch_*.png")})
+        names = sorted({path.name[11:] for path in self.folder.glob("epoch_*.png")})
+        shown = {epoch: [self.folder / f"{epoch}_{name}" for name in names] for epoch in epochs}
+        rows = [[int(e[6:]), *paths] for e, paths in shown.items() if all(map(Path.exists, paths))]
+        for tracker in trackers(trainer.loggers) if rows else ():
+            tracker.log_table("pictures_by_epoch", ["epoch", *(Path(n).stem for n in names)], rows)
 
     @torch.no_grad()
-    def _draw(self, trainer: Trainer, module: LightningModule, prefix: str) -> None:
+    def _draw(self, trainer: Trainer, module: LightningModule, prefix: str, told: str) -> None:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         examples = _to(data.val_examples(self.count), module.device)
         seed_generators(step_seed(module.seed, "pictures"), module.device)  # type: ignore[arg-type]
@@ -58,7 +70,7 @@ class Pictures(Callback):
             picture.save(path)
             for logger in trainer.loggers:
                 if hasattr(logger, "log_picture"):
-                    logger.log_picture(name, path, trainer.global_step)
+                    logger.log_picture(name, path, trainer.global_step, told)
 
 
 def pictures(
@@ -89,14 +101,28 @@ def reconstructions(kind: Kind, trace: Trace, columns: int) -> Image.Image:
 def samples_by_class(
     model: Autoencoder, kind: Kind, classes: Sequence[str], columns: int, like: Tensor
 ) -> Image.Image:
-    """One row of samples for each label, by the names of the classes.
+    """Half of `columns` samples for each label, as `by_class` has them.
 
     like: (B, *event), observations of the size and on the device.
     """
-    labels = torch.arange(len(classes), device=like.device).repeat_interleave(columns)
+    labels = torch.arange(len(classes), device=like.device).repeat_interleave(columns // 2)
     given = Batch(like[:1].expand(len(labels), *like.shape[1:]), labels)
     samples = model.sample(len(labels), given)
-    return kind.picture(samples.split(columns), [caption(name) for name in classes])
+    return by_class(kind, samples.split(columns // 2), classes)
+
+
+def by_class(
+    kind: Kind, parts: Sequence[Tensor], names: Sequence[str], captions: Sequence[str] | None = None
+) -> Image.Image:
+    """Observations of each class, K each, in a column below its name; in a row where classes are many.
+
+    captions: of the K rows.
+    """
+    names = [caption(name) for name in names]
+    if len(parts) > WIDEST or not kind.in_columns:
+        return kind.picture(parts, names)
+    rows = [torch.stack(row) for row in zip(*parts, strict=True)]
+    return kind.picture(rows, captions or [""] * len(rows), heads=names)
 
 
 def caption(name: str) -> str:
@@ -113,7 +139,7 @@ def samples_by_example(
     given = examples.map(lambda value: value[index])
     samples = model.sample(len(index), given).split(columns - 1)
     shown = [torch.cat([x[None], row]) for x, row in zip(examples.x, samples, strict=False)]
-    return kind.picture(shown, [""] * count)
+    return kind.picture(shown, [""] * count, heads=["given", "samples", *[""] * (columns - 2)])
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
