@@ -1,8 +1,8 @@
 """How often an estimate's 95 % interval, its value ± 1.96 errors, holds what the estimate is on average.
 
-`python scripts/error_coverage.py --sets 400 --images 400` draws sets of features, logits, codes and scores. It
-prints, for each estimate, the share of sets whose interval holds the mean over all sets, and the mean error in
-units of the spread of the values. Shares from .93 to .97 are right; others' notes say that the error is rough.
+`python scripts/error_coverage.py --sets 400 --images 400` draws sets of features, logits, codes and scores.
+It prints, for each estimate, the share of sets whose interval holds the mean over all sets, and the
+mean error in units of the spread of the values. Shares from .93 to .97 are right.
 """
 
 import argparse
