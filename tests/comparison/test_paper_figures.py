@@ -39,7 +39,7 @@ def test_each_metric_and_the_plane_have_a_figure_in_every_format(comparison):
         assert files[f"figures/{name}.pdf"].startswith(b"%PDF")
         assert files[f"figures/{name}.png"].startswith(b"\x89PNG")
         words = "".join(ElementTree.fromstring(files[f"figures/{name}.svg"]).itertext())
-        assert "a_much_longer_name_$_of_a_group" in words  # letters, not outlines, and no mathematics
+        assert "A much longer name $ of a group" in words  # letters, not outlines, and no mathematics
 
 
 def test_a_pdf_is_of_the_width_asked_for_and_embeds_its_fonts_as_truetype(comparison):
