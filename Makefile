@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: train test test-all lint format benchmark docs clean
+.PHONY: train test test-all lint format benchmark docs pictures clean
 
 train: .venv/ready
 	$(BIN)/python scripts/train.py trainer.max_epochs=100 pictures.every_n_epochs=50 threads=1
@@ -27,7 +27,11 @@ benchmark: .venv/ready
 	$(BIN)/python scripts/benchmark.py
 
 docs: .venv/ready
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html in a browser"
+
+pictures: .venv/ready
+	$(BIN)/python scripts/pictures.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'

@@ -20,7 +20,7 @@ def hooks():
     pytest.importorskip("mkdocs", reason="the site's tools are not installed")
     sys.path.insert(0, str(HOOKS))
     try:
-        yield {name: importlib.import_module(name) for name in ("choices", "pages", "reference")}
+        yield {name: importlib.import_module(name) for name in ("choices", "pages", "reference", "formulas")}
     finally:
         sys.path.remove(str(HOOKS))
 
@@ -144,3 +144,21 @@ def test_hostile_signs_are_shown_as_they_are(hooks, tmp_path, text):
     reader = seen(hooks["pages"].section(choice, {}, lambda path: ("x.y", text)))
     assert reader.text.count(text) == 5
     assert reader.tags <= {"h2", "p", "code", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_formulas_are_drawn_in_the_colour_of_the_text(hooks):
+    formulas = hooks["formulas"]
+    texts = [path.read_text(encoding="utf-8") for path in HOOKS.parent.rglob("*.md")]
+    found = [tex for text in texts for tex in formulas.FORMULA.findall(text)]
+    assert len(found) > 30
+    for tex in found:
+        drawn = formulas.drawn(tex)
+        assert "currentColor" in drawn
+        assert "<style" not in drawn  # which would be the whole page's
+    (shown,) = [
+        line for line in formulas.on_page_markdown("a\n$`x^2 < y`$, `$x$`").splitlines() if "svg" in line
+    ]
+    assert 'aria-label="x^2 &lt; y"' in shown
+    assert shown.endswith(", `$x$`")
+    with pytest.raises(ValueError, match="undefined"):
+        formulas.drawn(r"\undefined")

@@ -118,7 +118,7 @@ def test_a_threshold_keeps_its_rate():
 
 
 def test_a_rate_that_so_few_scores_cannot_tell_is_refused():
-    with pytest.raises(AelabError, match=r"rate=0.01 must lie from 0.091"):
+    with pytest.raises(AelabError, match=r"a rate of 0.01 false positives must lie from 0.091"):
         Threshold(torch.randn(10), rate=0.01)
 
 

@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
         to = stack.enter_context(draft(config.to, config.overwrite))
         maps = None if config.maps is None else stack.enter_context(draft(config.maps, config.overwrite))
         names, found = _found(model, scores, config, maps)
-        rule = Threshold(_validated(model, scores[by], config), config.rate)
+        rule = Threshold(_validated(model, scores[by], config), config.false_positives)
         anomalous = rule.anomalous(found[by])
         values = zip(*found.values(), rule.p_values(found[by]), anomalous, strict=True)
         rows = ([*(f"{s:.6g}" for s in scores), f"{p:.4g}", int(is_one)] for *scores, p, is_one in values)
@@ -50,8 +50,8 @@ def main(config: DictConfig) -> None:
     if config.maps is not None:
         print(f"maps      {config.maps}")
     print(
-        f"anomalies {int(anomalous.sum())} of {len(names)} by {by}, with {config.rate:.3g} of normal "
-        f"{model.kind.nouns} called so, after {len(rule.normal)} of validation"
+        f"anomalies {int(anomalous.sum())} of {len(names)} by {by}, with {config.false_positives:.3g} of "
+        f"normal {model.kind.nouns} called so, after {len(rule.normal)} of validation"
     )
 
 

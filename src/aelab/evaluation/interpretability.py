@@ -72,7 +72,7 @@ class Interpretability:
             path[:, unit] = float(codes[:, unit].mean()) + shifts * float(codes[:, unit].std())
             paths.append(path)
         rows = _decoded(subject, torch.stack(paths), batch)
-        heads = [f"{shift:+.1f}σ" if shift else "mean" for shift in shifts.tolist()]
+        heads = [f"{shift:+.1f}σ" if abs(shift) > 1e-6 else "mean" for shift in shifts.tolist()]
         findings.figure("traversals", subject.data.kind.picture(list(rows), captions, heads=heads))
 
     def _interpolate(self, subject: Subject, findings: Findings) -> None:

@@ -80,10 +80,14 @@ def tell(trackers: Sequence[Tracker[Any]], folder: RunFolder, suite: str, findin
     values = {f"evaluation/{suite}/{name}": found.value for name, found in findings.estimates.items()}
     for tracker in trackers:
         tracker.log_metrics(values, step)
+        # A figure and a table may be called alike, and a tracker knows one type of each name.
         for path in findings.figures:
-            tracker.log_picture(f"evaluation/{suite}/{path.stem}", path, step, f"evaluation, suite {suite}")
+            told = f"evaluation, suite {suite}"
+            tracker.log_picture(f"evaluation/{suite}/figures/{path.stem}", path, step, told)
         for path in findings.tables:
-            tracker.log_table(f"evaluation/{suite}/{path.stem}", *_table(path))
+            tracker.log_table(f"evaluation/{suite}/tables/{path.stem}", *_table(path))
+        for name, why in findings.alarms.items():
+            tracker.alert(name, why)
         tracker.finish(code)
     return [hint for tracker in trackers if (hint := tracker.hint())]
 

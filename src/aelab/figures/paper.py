@@ -54,8 +54,9 @@ class Paper:
             figure = chart.copy()
             for axes in figure.axes:
                 axes.set_title("", loc="left")
+            inner = {text for axes in figure.axes for text in axes.texts}
             for text in figure.findobj(Text):
-                text.set_fontsize(min(text.get_fontsize(), SETTINGS["font.size"]))
+                text.set_fontsize(6 if text in inner else min(text.get_fontsize(), SETTINGS["font.size"]))
                 text.set_fontfamily(self._family)
             for _ in range(3):  # texts keep their size, and the axes take what these leave
                 side = figure.get_figwidth()

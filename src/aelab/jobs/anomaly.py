@@ -135,12 +135,12 @@ class LikelihoodRegret(Score):
     """How many nats the bound gains where the posterior is fitted to each observation by itself (Xiao, Yan
     and Amit 2020, https://arxiv.org/abs/2003.02977): of Gaussian posteriors, by Adam under fixed noise.
 
-    steps: of the fit. draws: codes of each. rate: of learning.
+    steps: of the fit. draws: codes of each. lr: of the optimiser.
     """
 
-    def __init__(self, steps: int = 50, draws: int = 4, rate: float = 0.05) -> None:
+    def __init__(self, steps: int = 50, draws: int = 4, lr: float = 0.05) -> None:
         at_least(1, steps=steps, draws=draws)
-        self.steps, self.draws, self.rate = steps, draws, rate
+        self.steps, self.draws, self.lr = steps, draws, lr
 
     def fit(self, reference: Reference) -> None:
         super().fit(reference)
@@ -153,7 +153,7 @@ class LikelihoodRegret(Score):
         noise = torch.randn(self.draws, *q.loc.shape, device=q.loc.device)
         with torch.inference_mode(False), torch.enable_grad():
             free = [part.detach().clone().requires_grad_() for part in (q.loc, q.log_variance)]
-            optimizer = torch.optim.Adam(free, lr=self.rate)
+            optimizer = torch.optim.Adam(free, lr=self.lr)
             first = best = self._bound(batch, free, noise).detach()
             for _ in range(self.steps):
                 optimizer.zero_grad()

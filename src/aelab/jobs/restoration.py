@@ -62,17 +62,17 @@ class MostProbable(Restoration):
     """The code that maximises log p(y|z) + log p(z), by Adam from several starts: the encoder's code of what
     is left, and codes of the prior (Bora et al. 2017, https://arxiv.org/abs/1703.03208, with a prior).
 
-    starts: of which the best is kept. rate: of learning.
+    starts: of which the best is kept. lr: of the optimiser.
     """
 
-    def __init__(self, steps: int = 200, starts: int = 4, rate: float = 0.05) -> None:
+    def __init__(self, steps: int = 200, starts: int = 4, lr: float = 0.05) -> None:
         at_least(1, steps=steps, starts=starts)
-        self.steps, self.starts, self.rate = steps, starts, rate
+        self.steps, self.starts, self.lr = steps, starts, lr
 
     def restore(self, model: Autoencoder, left: Degraded, context: Tensor | None) -> Restored:
         energy = energy_of(model, left, context)
         z = starts(model, left, context, self.starts).detach().clone()
-        optimizer = torch.optim.Adam([z.requires_grad_()], lr=self.rate)
+        optimizer = torch.optim.Adam([z.requires_grad_()], lr=self.lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         for _ in range(self.steps):
             z.grad = slope(energy, z)

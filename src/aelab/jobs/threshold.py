@@ -28,8 +28,8 @@ class Threshold:
         least = 1 / (len(self.normal) + 1)
         if not least <= self.rate < 1:
             raise ConfigurationError(
-                f"rate={self.rate} must lie from {least:.2g}, which {len(self.normal)} scores of normal "
-                "observations can tell, to below 1"
+                f"a rate of {self.rate} false positives must lie from {least:.2g}, which {len(self.normal)} "
+                "scores of normal observations can tell, to below 1"
             )
 
     def p_values(self, scores: Tensor) -> Tensor:

@@ -4,10 +4,11 @@ import logging
 import re
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 from pytorch_lightning.loggers.logger import DummyExperiment, Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -49,6 +50,15 @@ class Tracker(Logger, ABC, Generic[Inner]):
 
     def _tabulate(self, inner: Inner, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Hand a table over; a tracker that has none passes it by."""
+
+    def _spread(self, inner: Inner, name: str, values: np.ndarray, step: int) -> None:
+        """Hand numbers over whose histogram counts; a tracker that has none passes them by."""
+
+    def _warn(self, inner: Inner, name: str, why: str) -> None:
+        """Hand an alarm over; a tracker that has no place for words passes it by."""
+
+    def _summarise(self, inner: Inner, values: Mapping[str, float]) -> None:
+        """Hand the run's best numbers over; a tracker without a summary passes them by."""
 
     def _keep(self, inner: Inner, files: Sequence[Path]) -> None:
         """Hand a model over; a tracker that keeps none passes it by."""
@@ -92,8 +102,20 @@ class Tracker(Logger, ABC, Generic[Inner]):
         self._attempt(lambda inner: self._show(inner, name, path, step, caption))
 
     def log_table(self, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Show rows of plain values, each column of one type, as a table, where the service has tables."""
+        """Show rows as a table: plain values, each column of one type, and pictures' paths."""
         self._attempt(lambda inner: self._tabulate(inner, name, head, rows))
+
+    def log_histogram(self, name: str, values: np.ndarray, step: int) -> None:
+        """Show how numbers (N,) are spread at `step`."""
+        self._attempt(lambda inner: self._spread(inner, name, values, step))
+
+    def alert(self, name: str, why: str) -> None:
+        """Raise an alarm by its name, with a sentence."""
+        self._attempt(lambda inner: self._warn(inner, name, why))
+
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        """Keep the run's best numbers, by name, where runs are listed."""
+        self._attempt(lambda inner: self._summarise(inner, values))
 
     def keep_model(self, files: Sequence[Path]) -> None:
         """Keep the files of a trained model with the service, where it was asked to."""
@@ -128,6 +150,17 @@ class Tracker(Logger, ABC, Generic[Inner]):
         except Exception as error:
             self._over = True
             log.warning("%s is switched off and the run goes on: %s", type(self).__name__, reason_of(error))
+
+
+def trackers(loggers: Iterable[Logger]) -> list[Tracker[Any]]:
+    """Those of some loggers that are views of the run, and not its own journal."""
+    return [logger for logger in loggers if isinstance(logger, Tracker)]
+
+
+def as_text(head: Sequence[str], rows: Sequence[Sequence[Any]], between: str = ",") -> str:
+    """A table as lines, for services that have none; of a picture its file's name."""
+    lines = ([cell.name if isinstance(cell, Path) else str(cell) for cell in row] for row in (head, *rows))
+    return "\n".join(between.join(line) for line in lines)
 
 
 def reason_of(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """MLflow."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from PIL import Image
 from pytorch_lightning.loggers import MLFlowLogger
 
 from aelab.core.errors import ConfigurationError
-from aelab.loggers.base import Tracker
+from aelab.loggers.base import Tracker, as_text
 
 
 class MLflow(Tracker[MLFlowLogger]):
@@ -89,3 +89,15 @@ class MLflow(Tracker[MLFlowLogger]):
     def _show(self, inner: MLFlowLogger, name: str, path: Path, step: int, caption: str) -> None:
         with Image.open(path) as image:
             inner.experiment.log_image(inner.run_id, image.convert("RGB"), key=name, step=step)
+
+    def _tabulate(
+        self, inner: MLFlowLogger, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        inner.experiment.log_text(inner.run_id, as_text(head, rows), f"tables/{name}.csv")
+
+    def _warn(self, inner: MLFlowLogger, name: str, why: str) -> None:
+        inner.experiment.set_tag(inner.run_id, f"aelab.alarm.{name}", why)
+
+    def _summarise(self, inner: MLFlowLogger, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            inner.experiment.log_metric(inner.run_id, name, value)

@@ -2,10 +2,11 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pytorch_lightning.loggers import WandbLogger
 
 from aelab.core.errors import ConfigurationError
@@ -98,7 +99,22 @@ class Wandb(Tracker[WandbLogger]):
     def _tabulate(
         self, inner: WandbLogger, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> None:
-        inner.log_table(name, list(head), [list(row) for row in rows])
+        import wandb
+
+        shown = [[wandb.Image(str(cell)) if isinstance(cell, Path) else cell for cell in row] for row in rows]
+        inner.log_table(name, list(head), shown)
+
+    def _spread(self, inner: WandbLogger, name: str, values: np.ndarray, step: int) -> None:
+        import wandb
+
+        histogram: Any = wandb.Histogram(values.tolist())
+        inner.log_metrics({name: histogram}, step)
+
+    def _warn(self, inner: WandbLogger, name: str, why: str) -> None:
+        inner.experiment.alert(title=f"{self._name}: {name}", text=why)
+
+    def _summarise(self, inner: WandbLogger, values: Mapping[str, float]) -> None:
+        inner.experiment.summary.update(dict(values))
 
     def _keep(self, inner: WandbLogger, files: Sequence[Path]) -> None:
         import wandb

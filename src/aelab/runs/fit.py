@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from signal import SIGINT
@@ -19,13 +19,15 @@ from aelab.cluster.claims import ClaimedError, claimed
 from aelab.cluster.rendezvous import Rendezvous
 from aelab.config.construct import construct
 from aelab.core.errors import ResumeError
+from aelab.core.quantity import Quantity
 from aelab.core.signals import Signals, Terminated
 from aelab.data.module import DataModule
-from aelab.loggers import Tracker
-from aelab.loggers.jsonl import JsonLines
+from aelab.loggers import trackers
+from aelab.loggers.jsonl import JsonLines, rows
 from aelab.runs.build import Parts, lightning_part, make_trainer
 from aelab.runs.folder import Run, RunFolder, Status
 from aelab.runs.report import report
+from aelab.training.callbacks.codes import Codes
 from aelab.training.callbacks.critic_alarms import CriticAlarms
 from aelab.training.callbacks.dead_codes import DeadCodes
 from aelab.training.callbacks.pictures import Pictures
@@ -33,7 +35,7 @@ from aelab.training.callbacks.progress import progress
 from aelab.training.callbacks.resume import Best, ResumePoints
 from aelab.training.callbacks.study_reporter import Pruned
 from aelab.training.checkpoint_io import AtomicCheckpointIO
-from aelab.training.checkpoints import load
+from aelab.training.checkpoints import load, resume_points
 from aelab.training.sharding import load_whole
 
 # Set for the processes that Lightning starts beside the first one: the run that they take part in, where it
@@ -42,10 +44,13 @@ RUN, CHECKPOINT, PRUNES = "AELAB_RUN", "AELAB_CHECKPOINT", "AELAB_PRUNES"
 
 
 def show_settings(trainer: Trainer, run: Run) -> None:
-    """Hand the configuration to the trackers."""
+    """Hand the configuration to the trackers; what runs are listed by most often has columns of its own."""
     settings: Any = OmegaConf.to_container(run.settings)
+    record, data = run.folder.read(), str(run.settings.data.name)
+    columns = {"variant": str(run.settings.name).removesuffix(f"_{data}"), "dataset": data}
+    columns |= {key: record[key] for key in ("parameters", "flops_per_image") if record.get(key) is not None}
     for logger in trainer.loggers:
-        logger.log_hyperparams(settings)
+        logger.log_hyperparams({**settings, **columns})
 
 
 def test(trainer: Trainer, parts: Parts, folder: RunFolder, seen: int) -> dict[str, float]:
@@ -62,12 +67,25 @@ def test(trainer: Trainer, parts: Parts, folder: RunFolder, seen: int) -> dict[s
         known = parts.training.quantities
         facts = {name: known[name].per(parts.data.kind.noun).facts() for name in metrics if name in known}
         folder.update(metrics=metrics, quantities=facts, steps=trainer.global_step, samples_seen=seen)
+        for tracker in trackers(trainer.loggers):
+            tracker.log_summary(best_of(folder, known))
     return metrics
+
+
+def best_of(folder: RunFolder, known: Mapping[str, Quantity]) -> dict[str, float]:
+    """The best of each validation number that has a better side, over all validations, as `best/NAME`."""
+    found: dict[str, float] = {}
+    for row in rows(folder.metrics):
+        for name in row.keys() & known.keys():
+            higher, key = known[name].higher_is_better, f"best/{name.removeprefix('val/')}"
+            if higher is not None and name.startswith("val/"):
+                found[key] = (max if higher else min)(found.get(key, row[name]), row[name])
+    return found
 
 
 def report_run(trainer: Trainer, folder: RunFolder) -> None:
     """Print the run's table and what its trackers suggest."""
-    report(folder, [hint for tracker in _trackers(trainer) if (hint := tracker.hint())])
+    report(folder, [hint for tracker in trackers(trainer.loggers) if (hint := tracker.hint())])
 
 
 def trainer_of(
@@ -85,9 +103,8 @@ def trainer_of(
     config, folder = run.settings, run.folder
     identity = {"folder": folder.path, "name": config.name, "run_id": run_id}
     journal = JsonLines(**identity)
-    trackers = [
-        construct(node, f"logger.{key}")(**identity) for key, node in (config.get("logger") or {}).items()
-    ]
+    nodes = (config.get("logger") or {}).items()
+    views = [construct(node, f"logger.{key}")(**identity) for key, node in nodes]
     bar = bar or progress(sys.stdout.isatty())
     callbacks = [
         bar,
@@ -95,22 +112,19 @@ def trainer_of(
         Pictures(folder.pictures, **config.pictures),
         *(lightning_part(node, f"callbacks.{key}") for key, node in (config.get("callbacks") or {}).items()),
         DeadCodes(),
+        Codes(),
         CriticAlarms(lambda raised: folder.update(alarms={**raised, **folder.read().get("alarms", {})})),
         Best(folder.checkpoints, **config.monitor),
         ResumePoints(folder.checkpoints, run.fingerprint, journal, signals, **config.resume_points),
     ]
     return make_trainer(
         config,
-        logger=[journal, *trackers],
+        logger=[journal, *views],
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), ranks.cluster_environment()],
         default_root_dir=folder.path,
         enable_progress_bar=False,
     )
-
-
-def _trackers(trainer: Trainer) -> list[Tracker[Any]]:
-    return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
 
 
 @contextmanager
@@ -154,10 +168,10 @@ def announced(folder: RunFolder, checkpoint: Path | None, rendezvous: Rendezvous
 
 
 @contextmanager
-def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None]:
+def status_of(folder: RunFolder, trainer: Trainer, advice: str | None = None) -> Iterator[None]:
     """Record how the run ended, whatever ended it, and close its trackers with the same verdict.
 
-    advice: for a user who stopped it by a signal.
+    advice: for a user who stopped it by a signal; None: to continue it, where that can be.
     """
     status, code, error = Status.FAILED, 1, None
     try:
@@ -166,7 +180,7 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None
     except Terminated as signal:
         status, code = Status.KILLED, int(signal.code or 0)
         stopped = "interrupted" if signal.signum == SIGINT else f"stopped by signal {signal.signum}"
-        print(f"{stopped}: {advice}", file=sys.stderr)
+        print(f"{stopped}: {advice or _advice(folder)}", file=sys.stderr)
         raise
     except Pruned as reason:
         status, code, error = Status.PRUNED, 0, str(reason)
@@ -178,10 +192,16 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None
         if trainer.is_global_zero:
             with suppress(OSError) if status is not Status.FINISHED else nullcontext():
                 folder.end(status, exit_code=code, error=error)
-            for tracker in _trackers(trainer):
+            for tracker in trackers(trainer.loggers):
                 if status is Status.FINISHED and folder.best.exists():
                     tracker.keep_model([folder.config, folder.record, folder.best])
                 tracker.finish(code)
+
+
+def _advice(folder: RunFolder) -> str:
+    if resume_points(folder.checkpoints):
+        return f"continue with resume={folder.path}"
+    return "before its first resume point, so that it can only be started anew"
 
 
 @contextmanager

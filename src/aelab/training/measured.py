@@ -9,12 +9,14 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torchmetrics import MetricCollection
 
 from aelab.core.errors import NonFiniteError
 from aelab.core.quantity import Quantity
 from aelab.core.records import Batch
 from aelab.core.seeds import seed_generators, step_seed
+from aelab.loggers import trackers
 from aelab.metrics.estimands import quantities
 from aelab.models import Autoencoder
 from aelab.objectives.base import Objective
@@ -61,6 +63,18 @@ class Measured(LightningModule):
         self.window.append(values, step, samples)
         if len(self.window) >= self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             self.log_window()
+
+    @torch.no_grad()
+    def watch_gradients(self) -> None:
+        """Show trackers the gradient's norm, before any clipping, of the batch that fills a window."""
+        if len(self.window) + 1 >= self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            # Under fp16 gradients are scaled, and no norm that means anything.
+            views = [] if self.trainer.precision == "16-mixed" else trackers(self.trainer.loggers)
+            gradients = [p.grad for p in self.parameters() if p.grad is not None] if views else []
+            if gradients:
+                norm = float(get_total_norm(gradients))
+                for view in views:
+                    view.log_metrics({"train/gradient_norm": norm}, self.global_step)
 
     def log_window(self, epoch: int | None = None) -> None:
         """Log the mean terms since the last time, the weights, the learning rate and the throughput."""

@@ -27,6 +27,7 @@ class Standard(Training):
         steps = self.steps_now(batch_idx)
         self.take_means(batch, steps)
         if steps:
+            self.watch_gradients()
             self.step_optimizer(trace)
         self.record({**values, "loss": loss}, step + 1, len(batch.x))
 

@@ -35,7 +35,6 @@ __all__ = [
     "Prior",
     "StandardNormal",
     "TopDown",
-    "Transformer",
     "TwoStage",
     "UniformCategorical",
     "UniformCodebook",

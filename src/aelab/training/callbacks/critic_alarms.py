@@ -1,6 +1,5 @@
 """Alarms while training against critics: samples that are all alike, and critics that teach nothing."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -11,6 +10,7 @@ from aelab.core.seeds import seed_generators, step_seed
 from aelab.metrics.generation import DIVERSITY, diversity
 from aelab.models.conditions import sees_observation
 from aelab.training.adversarial import Adversarial
+from aelab.training.callbacks.dead_codes import raise_alarm
 
 ALIKE = 0.5  # times the distance between observations: samples that are nearer to one another have collapsed
 SURE = 0.999  # how often a critic scores a true one above another where it has stopped to teach
@@ -38,7 +38,7 @@ class CriticAlarms(Callback):
         measured = {} if spread is None else {f"val/{DIVERSITY.name}": spread}
         pl_module.log_values(measured | {f"alarm/{name}": 1.0 for name in found})
         for name in sorted(found.keys() - self.standing):
-            print(f"alarm     {name}: {found[name]}", file=sys.stderr)
+            raise_alarm(trainer, name, found[name])
             self.record({name: f"after step {trainer.global_step} {found[name]}"})
         self.standing = set(found)
 

@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
+from aelab.loggers import trackers
 from aelab.metrics.units import ACTIVE_UNITS
 from aelab.models.posteriors import Sparse
 
@@ -27,11 +28,15 @@ class DeadCodes(Callback):
             return
         few = used.item() < ALIVE * model.units
         if few and not self.told:
-            print(
-                f"alarm     dead_codes: {model.units - int(used)} of {model.units} {what}",
-                file=sys.stderr,
-            )
+            raise_alarm(trainer, "dead_codes", f"{model.units - int(used)} of {model.units} {what}")
         self.told = few
+
+
+def raise_alarm(trainer: Trainer, name: str, why: str) -> None:
+    """Print an alarm, and tell the trackers."""
+    print(f"alarm     {name}: {why}", file=sys.stderr)
+    for tracker in trackers(trainer.loggers):
+        tracker.alert(name, why)
 
 
 def _mortal(model: Any) -> str | None:

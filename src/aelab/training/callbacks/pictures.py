@@ -15,6 +15,7 @@ from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.core.text import printable
 from aelab.data.kinds import Kind
+from aelab.loggers import trackers
 from aelab.models import Autoencoder
 from aelab.training.measured import epoch_of
 
@@ -46,6 +47,16 @@ class Pictures(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             self._draw(trainer, pl_module, "", f"kept weights, after {trainer.current_epoch} epochs")
+            self._tabulate(trainer)
+
+    def _tabulate(self, trainer: Trainer) -> None:
+        """Give trackers the pictures of all epochs side by side."""
+        epochs = sorted({path.name[:10] for path in self.folder.glob("epoch_*.png")})
+        names = sorted({path.name[11:] for path in self.folder.glob("epoch_*.png")})
+        shown = {epoch: [self.folder / f"{epoch}_{name}" for name in names] for epoch in epochs}
+        rows = [[int(e[6:]), *paths] for e, paths in shown.items() if all(map(Path.exists, paths))]
+        for tracker in trackers(trainer.loggers) if rows else ():
+            tracker.log_table("pictures_by_epoch", ["epoch", *(Path(n).stem for n in names)], rows)
 
     @torch.no_grad()
     def _draw(self, trainer: Trainer, module: LightningModule, prefix: str, told: str) -> None:
