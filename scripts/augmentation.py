@@ -10,7 +10,7 @@ alone (95 % of a paired t-test over seeds), and the labels a class with which th
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import product
@@ -48,10 +48,10 @@ WAYS = {  # by which generator, by which augmentation
 }
 BOTH = f"moved, {BEST}"
 NEW = 300  # a class
-STEPS, BATCH = 500, 100
+STEPS, BATCH = 300, 100
 OPTIONS = (
     "variant=cvae", "values=dynamic", "data=npz", "logger=[]", "threads=1", "trainer.max_epochs=-1",
-    "trainer.max_steps=1500", "pictures.every_n_epochs=null", "trainer.check_val_every_n_epoch=20",
+    "trainer.max_steps=800", "pictures.every_n_epochs=null", "trainer.check_val_every_n_epoch=20",
 )  # fmt: skip
 CLASSIFIERS = {
     "MLP": lambda: nn.Sequential(
@@ -72,7 +72,7 @@ def main() -> int:
     torch.set_num_threads(1)
     kept = given.folder / "accuracies.json"
     found: Found = json.loads(kept.read_text()) if kept.exists() else {}
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         model = aelab.load(given.runs[seed % len(given.runs)])
         data = data_of(model.run, given.root).expected()
         for name, value in measured(model, data, seed, given.folder, found):
@@ -87,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     arguments.add_argument("folder", type=Path, help="of what is found")
     arguments.add_argument("runs", nargs="+", help="folders of runs, without labels")
     arguments.add_argument("--root", help="where the data set's files lie")
-    arguments.add_argument("--seeds", type=int, default=5)
+    arguments.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     return arguments.parse_args()
 
 
@@ -163,7 +163,7 @@ def accuracy(kind: str, real: Labels, new: Labels | None, test: Labels, seed: in
     return float(torch.cat(right).double().mean())
 
 
-def table(found: Mapping[str, float], seeds: int) -> Iterator[str]:
+def table(found: Mapping[str, float], seeds: Sequence[int]) -> Iterator[str]:
     """The lines of a Markdown table, accuracies in per cent."""
     from scipy.stats import t
 
@@ -172,7 +172,7 @@ def table(found: Mapping[str, float], seeds: int) -> Iterator[str]:
     for kind, budget, way in product(CLASSIFIERS, BUDGETS, [ALONE, *WAYS, BOTH]):
         each = 100 * of_seeds(found, kind, budget, way, seeds)
         gains = each - 100 * of_seeds(found, kind, budget, ALONE, seeds)
-        reach = t.ppf(0.975, seeds - 1) * gains.std(ddof=1) / seeds**0.5
+        reach = t.ppf(0.975, len(seeds) - 1) * gains.std(ddof=1) / len(seeds) ** 0.5
         gain = "" if way == ALONE else f"{gains.mean():+.2f} ± {reach:.2f}"
         worth = "" if way == ALONE else alone_with(found, kind, each.mean() / 100, seeds)
         yield (
@@ -180,11 +180,13 @@ def table(found: Mapping[str, float], seeds: int) -> Iterator[str]:
         )
 
 
-def of_seeds(found: Mapping[str, float], kind: str, budget: int, way: str, seeds: int) -> np.ndarray:
-    return np.array([found[f"{kind}/{budget}/{way}/{seed}"] for seed in range(seeds)])
+def of_seeds(
+    found: Mapping[str, float], kind: str, budget: int, way: str, seeds: Sequence[int]
+) -> np.ndarray:
+    return np.array([found[f"{kind}/{budget}/{way}/{seed}"] for seed in seeds])
 
 
-def alone_with(found: Mapping[str, float], kind: str, accuracy: float, seeds: int) -> str:
+def alone_with(found: Mapping[str, float], kind: str, accuracy: float, seeds: Sequence[int]) -> str:
     """The labels a class with which real images alone are as good, between those that were tried."""
     means = [of_seeds(found, kind, budget, ALONE, seeds).mean() for budget in CURVE]
     if not means[0] <= accuracy <= means[-1]:

@@ -71,7 +71,9 @@ TINY = [
     ),
 ]
 
-OF_TOKENS = {"lm", "text_vae", "recurrent", "gru", "lstm", "untold", "tokens"}
+OF_TOKENS = {
+    "lm", "text_vae", "recurrent", "gru", "lstm", "untold", "tokens", "transformer", "dilated",
+}  # fmt: skip
 OF_COUNTS = {"count_vae", "poisson", "negative_binomial", "zero_inflated", "mlp_of_counts", "counts"}
 OF_TABLES = {"tvae", "columns", "mlp_of_columns"}
 OF_WAVES = {"speech_vae", "waveform_rvq", "conv_1d"}

@@ -8,9 +8,11 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from PIL import Image
 
 from aelab.config.compose import compose
+from aelab.config.recorded import BEST, CONFIG
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import conf_dir
 
@@ -23,7 +25,7 @@ PLACEHOLDERS = {"NAME": "vae", "VARIANT": "vae", "FOLDER": "somewhere", "RUN": "
 def commands():
     for document in DOCUMENTS:
         for command, script, line in COMMAND.findall(document.read_text(encoding="utf-8")):
-            if "--config-dir" in line:  # a folder of the reader's own
+            if "--config-dir" in line or "trust=" in line:  # a folder or a part of the reader's own
                 continue
             # The README's are checked at every change: a composition takes half a second.
             marks = [] if document.name == "README.md" else [pytest.mark.slow]
@@ -77,12 +79,23 @@ def files(tmp_path_factory):
     }
 
 
+def other_run(given, folder):
+    """The command, where the run that it starts from has what composition reads of it."""
+    data = [o for o in given if o.startswith(("data", "values")) and not o.startswith("data.labelled")]
+    (folder / BEST).parent.mkdir()
+    (folder / BEST).write_bytes(b"")
+    OmegaConf.save(compose(data), folder / CONFIG)
+    return [f"start.run={folder}" if o.startswith("start.run=") else o for o in given]
+
+
 @pytest.mark.parametrize(("name", "line"), commands())
-def test_a_documented_command_composes(name, line, files):
+def test_a_documented_command_composes(name, line, files, tmp_path):
     assert name == "sweep" or (ROOT / "scripts" / f"{name}.py").is_file()
     configuration = "train" if name == "sweep" else name
     if (conf_dir() / f"{configuration}.yaml").is_file():
         given = overrides(line)
+        if "start.run=somewhere" in given:
+            given = other_run(given, tmp_path)
         own = next((files[data] for data in files if f"data={data}" in given), None)
         compose(
             [f"data.root={own}" if own and o.startswith("data.root=") else o for o in given], configuration

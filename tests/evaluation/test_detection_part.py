@@ -12,6 +12,7 @@ from aelab.cli.detect import main as detect
 from aelab.config.compose import compose
 from aelab.core.errors import AelabError
 from aelab.evaluation.evaluate import main as evaluate_run
+from one_class import table
 
 ONE_CLASS = ["data.normal=0", "data.validation=0.2", "trainer.limit_train_batches=1.0"]
 
@@ -82,3 +83,18 @@ def test_without_anomalies_there_is_nothing_to_measure(train_once):
     evaluate_run(compose([f"run={run.path}", "suite=detection", "device=cpu"], "evaluate"))
     why = json.loads(run.evaluations.read_text())["detection"]["left_out"]["detection"]
     assert "train with data.normal=CLASS" in why
+
+
+def test_the_table_over_classes_has_an_interval_over_seeds_for_each_contamination():
+    runs = {
+        (0.0, "1"): {0: {"nll": 0.9}, 1: {"nll": 0.8}},
+        (0.0, "2"): {0: {"nll": 0.7}, 1: {"nll": 0.6}},
+        (0.05, "1"): {0: {"nll": 0.5, "other": 0.9}},
+    }
+    assert table(runs)[2:] == [
+        "| 0 % | 1 | 2 | 85.0 |",
+        "| 0 % | 2 | 2 | 65.0 |",
+        "| 5 % | 1 | 1 | 50.0 |",
+        "| 0 % | all | 2 | 75.00 ± 63.53 |",  # 12.706 standard errors of two means, 80 and 70
+        "| 5 % | all | 1 | 50.00 |",
+    ]

@@ -76,7 +76,7 @@ class Lossy:
     """A coder of observations' codes by a model, with the methods of `BitsBack`.
 
     shape: of an observation. grid: None for a codebook's codes, which are whole numbers by themselves.
-    Raises InapplicableError for a model that cannot serve.
+    InapplicableError for a model that cannot serve.
     """
 
     codes = 0  # which tells such a file
@@ -122,12 +122,13 @@ class Lossy:
         return np.concatenate(parts)
 
     def _whole(self, q: Distribution) -> np.ndarray:
-        if self.grid is None and isinstance(q, Quantised):
+        if self.grid is None:
+            if not isinstance(q, Quantised):
+                raise InapplicableError("the model has no codebook: give the step of a grid for its codes")
             found: np.ndarray = q.symbols.numpy().astype(np.int32)
             return found
-        if self.grid is None or space(q) != "real":
-            fit = "the step of a grid" if space(q) == "real" else "the codebook"
-            raise InapplicableError(f"codes are {space(q)} ones: give {fit}")
+        if space(q) != "real":
+            raise InapplicableError(f"codes are no real vectors ({space(q)}), and a grid is of these alone")
         return rounded(q.mean, self.grid.step)
 
     @torch.no_grad()

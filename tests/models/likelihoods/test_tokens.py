@@ -10,10 +10,11 @@ from torch.testing import assert_close
 from aelab.core.records import Sizes
 from aelab.models.distributions.sequences import END, PAD, padded
 from aelab.models.likelihoods import Autoregressive
-from aelab.models.networks.causal import Causal, Recurrent
+from aelab.models.networks.attention import TokenTransformer, Transformer, turned
+from aelab.models.networks.causal import Causal, Dilated, Recurrent
 from aelab.models.networks.recurrent import TokenEncoder
 
-VOCABULARY, LENGTH, WIDTH = 4, 3, 5
+VOCABULARY, LENGTH, WIDTH = 4, 3, 8
 
 
 class Sums(Causal):
@@ -43,7 +44,16 @@ def sequences(length=LENGTH):
     return padded(every).unique(dim=0)
 
 
-OPTIONS = {"gru": {}, "lstm": {"network": lstm}, "sums": {"network": Sums}, "skip": {"skip": True}}
+def attention(width):
+    return Transformer(width, heads=2)
+
+
+def dilated(width):
+    return Dilated(width, layers=2)
+
+
+NETWORKS = {"gru": Recurrent, "lstm": lstm, "sums": Sums, "attention": attention, "dilated": dilated}
+OPTIONS = {**{name: {"network": network} for name, network in NETWORKS.items()}, "skip": {"skip": True}}
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -63,7 +73,7 @@ def test_samples_are_as_frequent_as_probable_and_the_mode_is_walked():
     assert torch.equal(p.mode[0, :, 0], first)
 
 
-@pytest.mark.parametrize("network", [Recurrent, lstm, Sums])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_step_by_step_is_as_teacher_forced_and_nothing_reads_ahead(network):
     likelihood, p = likelihood_of(network, length=6)
     x = torch.tensor([[2, 3, 3, 2, 3, 2], [3, 2, 2, 2, END, PAD]])
@@ -80,10 +90,14 @@ def test_step_by_step_is_as_teacher_forced_and_nothing_reads_ahead(network):
     assert not torch.equal(p.predicted(other)[0, :, 4:], taught[:, 4:])
 
 
-def test_padding_changes_no_bit_of_a_loss_of_its_gradient_or_of_a_code():
+READERS = pytest.mark.parametrize("reader", [TokenEncoder, TokenTransformer])
+
+
+@READERS
+def test_padding_changes_no_bit_of_a_loss_of_its_gradient_or_of_a_code(reader):
     x = torch.tensor([[2, 3, 3, END], [3, END, PAD, PAD]])
     torch.manual_seed(0)
-    encoder = TokenEncoder(Sizes(vocabulary=VOCABULARY), WIDTH)
+    encoder = reader(Sizes(vocabulary=VOCABULARY), WIDTH)
     found = []
     for length in (4, 37):
         likelihood, _ = likelihood_of(length=length)
@@ -95,10 +109,11 @@ def test_padding_changes_no_bit_of_a_loss_of_its_gradient_or_of_a_code():
         assert torch.equal(short, long)
 
 
-def test_a_batch_is_the_sequences_one_by_one():
+@READERS
+def test_a_batch_is_the_sequences_one_by_one(reader):
     _, p = likelihood_of(length=6)
     torch.manual_seed(1)
-    encoder = TokenEncoder(Sizes(vocabulary=VOCABULARY, context=2), WIDTH, layers=2)
+    encoder = reader(Sizes(vocabulary=VOCABULARY, context=2), WIDTH, layers=2)
     x = torch.tensor([[2, 3, 3, 2, END, PAD], [3, END, PAD, PAD, PAD, PAD]])
     told = torch.eye(2)
     alone = [encoder(row[None], c[None])[0] for row, c in zip(x, told, strict=True)]
@@ -106,6 +121,14 @@ def test_a_batch_is_the_sequences_one_by_one():
     short = p.each(x)[0, 1, :2].sum()
     assert_close(p.log_prob(x)[0, 1], short)
     assert_close(likelihood_of(length=2)[1].log_prob(x[:, :2])[0, 1], short)
+
+
+def test_turned_products_depend_on_the_distance_of_their_places_alone():
+    torch.manual_seed(0)
+    a, b = torch.randn(2, 1, 6).double().expand(2, 9, 6)
+    products = turned(a, before=4) @ turned(b, before=4).T
+    assert_close(products[1:, 1:], products[:-1, :-1])
+    assert_close(turned(a).norm(dim=-1), a.norm(dim=-1))
 
 
 def test_words_are_hidden_in_training_alone():

@@ -10,12 +10,14 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
 from aelab.models import priors
 from aelab.models.distributions import SymbolPrior
-from aelab.models.networks.causal import Recurrent
+from aelab.models.networks.attention import Transformer
+from aelab.models.networks.causal import Dilated, Recurrent
 
 GRID, CODES = (3, 4), 5
 NETWORKS = {
     "recurrent": Recurrent,
-    "transformer": partial(priors.Transformer, heads=2),
+    "transformer": partial(Transformer, heads=2),
+    "dilated": partial(Dilated, layers=3),
     "pixel cnn": partial(priors.PixelCNN, layers=2, kernel=3),
 }
 every = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)

@@ -12,7 +12,7 @@ from aelab.models.priors.labelled import Labelled
 from aelab.models.priors.layers import TopDown
 from aelab.models.priors.mixtures import Exemplar, FullGaussianMixture, GaussianMixture, Vamp
 from aelab.models.priors.spherical import UniformSphere
-from aelab.models.priors.symbols import Autoregressive, PixelCNN, Transformer, UniformCodebook
+from aelab.models.priors.symbols import Autoregressive, PixelCNN, UniformCodebook
 from aelab.models.priors.two_stage import TwoStage
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "Prior",
     "StandardNormal",
     "TopDown",
-    "Transformer",
     "TwoStage",
     "UniformCategorical",
     "UniformCodebook",

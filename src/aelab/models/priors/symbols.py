@@ -79,27 +79,6 @@ class Autoregressive(OfSymbols):
         return self.output(self.network(before))
 
 
-class Transformer(Causal):
-    """Blocks of masked self-attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762)."""
-
-    mask: Tensor
-
-    def __init__(self, width: int, grid: tuple[int, ...], layers: int = 2, heads: int = 4) -> None:
-        super().__init__()
-        if heads < 1 or width % heads:
-            raise ConfigurationError(f"model.prior.network.heads={heads} do not divide width={width}")
-        block = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.layers = nn.TransformerEncoder(block, layers, nn.LayerNorm(width), enable_nested_tensor=False)
-        length = torch.Size(grid).numel()
-        later = torch.ones(length, length, dtype=torch.bool).triu(1)
-        self.register_buffer("mask", later, persistent=False)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.layers(inputs, self.mask)
-
-
 class PixelCNN(Causal):
     """Residual convolutions over a map of symbols, each of which sees the rows above, and in its own row the
     symbols before it (van den Oord et al. 2016, https://arxiv.org/abs/1606.05328)."""
