@@ -40,7 +40,8 @@ def pictures(outputs: Path, options: Sequence[str]) -> Iterator[Path]:
     (vae,), (cvae,) = (list(outputs.glob(f"{variant}_*/*")) for variant in TRAINED)
     yield vae / "pictures" / "reconstructions.png"
     yield cvae / "pictures" / "samples.png"
-    aelab("evaluate", f"run={vae}", *(word for word in options if word.startswith("data.root=")))
+    tsne = "suite.parts.representation.tsne=true"
+    aelab("evaluate", f"run={vae}", tsne, *(word for word in options if word.startswith("data.root=")))
     found = vae / "evaluation" / "quick"
     yield found / "traversals.png"
     yield (found / "codes_tsne.png").rename(found / "codes.png")
