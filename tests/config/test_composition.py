@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hydra
 import pytest
+from hydra import version
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
 from aelab.config.compose import compose
 from aelab.config.folders import choices
@@ -148,3 +152,16 @@ def test_folds_take_the_place_of_the_size_that_a_data_set_has_by_default():
     assert compose(["data=mnist"]).data.validation == 5000
     with pytest.raises(ConfigurationError, match=r"data\.validation=1000 and data\.folds=5 both say"):
         compose(["data=mnist", "data.folds=5", "data.validation=1000"])
+
+
+def test_a_host_s_own_hydra_is_as_it_was():
+    with hydra.initialize(config_path=None, version_base="1.2"):
+        HydraConfig.instance().set_config(hydra.compose(overrides=["+a=1"], return_hydra_config=True))
+        its = GlobalHydra.instance(), GlobalHydra.instance().hydra, HydraConfig.get(), version.getbase()
+        assert compose(["latent=3"]).latent == 3
+        for wrong in ("latnt=3", "variant=vea"):
+            with pytest.raises(ConfigurationError, match="unknown"):
+                compose([wrong])
+        now = GlobalHydra.instance(), GlobalHydra.instance().hydra, HydraConfig.get(), version.getbase()
+        assert all(a is b for a, b in zip(its, now, strict=True))
+        assert hydra.compose(overrides=["+a=2"]).a == 2

@@ -16,10 +16,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 from small import OF_A_RUN, only, rewrite
 
+from aelab.cli.flags import flags
 from aelab.config.compose import compose
-from aelab.config.folders import choices
+from aelab.config.folders import choices, searched_first
 from aelab.config.trusted import parts, published_mirrors, trusted_settings
-from aelab.core.errors import AelabError, RunError
+from aelab.core.errors import AelabError, ConfigurationError, RunError
+from aelab.core.invocation import Invocation
 from aelab.core.paths import conf_dir
 from aelab.runs.data import placed
 from aelab.runs.folder import RunFolder
@@ -285,6 +287,23 @@ def test_every_target_that_is_shipped_is_allowed():
     assert len(shipped) > 100
     assert shipped == parts()
     assert not {name for name in parts() if name.startswith(("hydra", "builtins", "os.", "torch.load"))}
+
+
+def test_what_the_user_trusts_by_name_is_trusted_and_nothing_beside_it(copy):
+    forge(copy, "network.activation", {"_target_": "torch.nn.GELU", "_partial_": True})
+    trusted_settings(copy.config)
+    forge(copy, "model.likelihood", FIRE)
+    for names in ([], ["trap.fires"], ["mylib.fire"]):
+        with searched_first([], names), pytest.raises(RunError, match="trust="):
+            trusted_settings(copy.config)
+    given, rest = flags("evaluate", ["trust=['trap.fire', mylib.Encoder]", "run=X"])
+    assert (given.trust, rest) == (["trap.fire", "mylib.Encoder"], ["run=X"])
+    with searched_first([], given.trust):
+        trusted_settings(copy.config)
+        said = Invocation("aelab", ("evaluate",), (), tuple(given.trust)).argv(rest)
+        assert flags("evaluate", said[2:])[0].trust == given.trust
+    with pytest.raises(ConfigurationError, match="names no part"), searched_first([], ["mylib"]):
+        pass
 
 
 def test_mirrors_are_those_of_the_data_set_s_own_file():

@@ -44,13 +44,14 @@ def carry_out(
     arguments: Sequence[str],
     command: Sequence[str] = (),
     conf: Sequence[str] = (),
+    trust: Sequence[str] = (),
     json: bool = False,
     tree: bool = False,
 ) -> None:
     """Compose and run a command.
 
     arguments: overrides, and flags of Hydra's own.  command: the words by which the program knows it.
-    conf: folders of configurations that are searched first.  json: whether only its result goes to stdout.
+    conf, trust: as `searched_first` takes them.  json: whether only its result goes to stdout.
     tree: whether what is composed is shown, and no more is done.
     """
     wants_trace = "HYDRA_FULL_ERROR" in os.environ
@@ -81,8 +82,8 @@ def carry_out(
         try:
             if json:
                 stack.enter_context(results_as_json())
-            stack.enter_context(searched_first(conf))
-            called(Invocation(sys.argv[0], tuple(command), own()))
+            stack.enter_context(searched_first(conf, trust))
+            called(Invocation(sys.argv[0], tuple(command), own(), tuple(trust)))
             refuse(arguments, name)
             _hydra(name, arguments, task, tree)
         except OURS as error:

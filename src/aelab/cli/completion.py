@@ -44,19 +44,18 @@ def candidates(line: str) -> str:
     """What can stand in the place of the last word of a command line up to the cursor, one a line."""
     *words, word = line.split(" ")
     given = [other for other in words[1:] if other]
-    found = _of_command(given[0], given[1:], word) if given else (f"{name} " for name in commands())
+    found = _of_command(given[0], given[1:], word) if given else [f"{name} " for name in commands()]
     return "".join(f"{candidate}\n" for candidate in found if candidate.startswith(word))
 
 
-def _of_command(command: str, given: Sequence[str], word: str) -> Iterator[str]:
+def _of_command(command: str, given: Sequence[str], word: str) -> list[str]:
     name = "train" if command == "sweep" else command
     own, overrides = flags(name, given)
     with searched_first(own.config_dir):
         key, equals, _ = word.partition("=")
         if not equals:
-            yield from _keys(name, [o for o in overrides if "=" in o], word)
-        elif key in groups():
-            yield from (f"{key}={choice} " for choice in choices(key))
+            return list(_keys(name, [o for o in overrides if "=" in o], word))
+        return [f"{key}={choice} " for choice in choices(key)] if key in groups() else []
 
 
 def _keys(name: str, overrides: Sequence[str], word: str) -> Iterator[str]:

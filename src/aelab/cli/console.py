@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from signal import SIGINT
 from typing import NoReturn
 
 from aelab import __version__
@@ -44,11 +45,14 @@ def run(name: str, arguments: Sequence[str] | None = None, command: Sequence[str
             with searched_first(given.config_dir):
                 print(help_of(name), end="")
             return
+        from aelab.cli.command import carry_out  # Hydra, once there is something to compose
+
+        carry_out(name, rest, command, given.config_dir, given.trust, given.json, given.tree)
     except AelabError as error:
         _fail(str(error))
-    from aelab.cli.command import carry_out  # Hydra, once there is something to compose
-
-    carry_out(name, rest, command, given.config_dir, given.json, given.tree)
+    except KeyboardInterrupt:  # also while torch and others are imported
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + SIGINT)
 
 
 def _complete(flag: str, arguments: Sequence[str]) -> None:

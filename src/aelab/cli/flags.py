@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from aelab.core.errors import ConfigurationError
 
+TRUST = "trust="
 TABLES = ("train", "evaluate", "compare", "reproduce")  # the commands that end with one
 
 
@@ -17,7 +18,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def flags(name: str, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """`config_dir`, `json`, `tree` and `help` of a command line, and what is left of it for Hydra.
+    """`config_dir`, `trust`, `json`, `tree` and `help` of a command line, and what is left of it for Hydra.
 
     Raises ConfigurationError for a flag that the command has no use for.
     """
@@ -35,4 +36,11 @@ def flags(name: str, arguments: Sequence[str]) -> tuple[argparse.Namespace, list
         )
     if given.json and name not in TABLES:
         raise ConfigurationError(f"--json is for what ends with a table: {', '.join(TABLES)} and sweep")
-    return given, rest
+    given.trust = [name for word in rest for name in _trusted(word)]
+    return given, [word for word in rest if not word.startswith(TRUST)]
+
+
+def _trusted(word: str) -> list[str]:
+    """`a.B` and `c.D` of `trust=[a.B,c.D]`, which every command takes and no configuration records."""
+    names = word.removeprefix(TRUST).strip("[]") if word.startswith(TRUST) else ""
+    return [name.strip(" '\"") for name in names.split(",") if name.strip()]

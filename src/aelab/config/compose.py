@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -21,9 +20,9 @@ from aelab.config.folders import file_of, folders, groups, searched_first
 from aelab.config.mistakes import INSTEAD, explain, key_of
 from aelab.config.nearest import nearest
 from aelab.config.recorded import leaves
+from aelab.config.session import session
 from aelab.config.start import take_over
 from aelab.core.errors import ConfigurationError
-from aelab.core.paths import conf_dir
 from aelab.core.text import has_secret_address
 
 SWEEPS = ("sweep", "launcher")
@@ -44,26 +43,13 @@ def compose(
     Raises ConfigurationError for what cannot be composed, naming the nearest valid keys.
     """
     refuse(overrides, name)
-    with searched_first(conf), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with searched_first(conf), session():
         try:
             config = hydra.compose(name, list(overrides), return_hydra_config=True)
             HydraConfig.instance().set_config(config)
             return checked(config)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(explain(error, overrides, name)) from error
-
-
-def recompose(chosen: Sequence[Sequence[str]]) -> list[DictConfig]:
-    """What the command line at hand would compose with more overrides, or others, in the place of its own.
-
-    For use within a task; the task's own configuration stays Hydra's.
-    """
-    job, before = HydraConfig.instance(), HydraConfig.instance().cfg
-    GlobalHydra.instance().clear()
-    try:
-        return [compose(overrides) for overrides in chosen]
-    finally:
-        job.cfg = before
 
 
 def checked(config: DictConfig) -> DictConfig:

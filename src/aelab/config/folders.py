@@ -1,5 +1,6 @@
-"""Where configurations are looked for: in the user's own folders first, then in the project's conf/."""
+"""Where configurations are looked for, the user's own folders first; and the parts that the user trusts."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -10,31 +11,47 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.paths import conf_dir, from_user
 
 _own: tuple[Path, ...] = ()  # of the whole process, as Hydra's state is
+_trusted: frozenset[str] = frozenset()
 
 
 @contextmanager
-def searched_first(given: Iterable[str | Path]) -> Iterator[None]:
+def searched_first(given: Iterable[str | Path], trust: Iterable[str] = ()) -> Iterator[None]:
     """A context in which configurations are looked for in the given folders before all others.
 
-    Raises ConfigurationError for what is no folder.
+    trust: parts by their dotted names, which a run's folder may name though no configuration lists them.
+    Raises ConfigurationError for what is no folder or no such name.
     """
-    global _own
-    before, found = _own, tuple(from_user(path).resolve() for path in given)
+    global _own, _trusted
+    before, names, found = (
+        (_own, _trusted),
+        frozenset(trust),
+        tuple(from_user(path).resolve() for path in given),
+    )
     for path in found:
         if not path.is_dir():
             raise ConfigurationError(
                 f"--config-dir={path} is no folder: give one that holds configurations, as network/mine.yaml"
             )
-    _own = (*found, *before)
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", name):
+            raise ConfigurationError(
+                f"trust={name!r} names no part: give classes or functions in full, as trust=[mylib.Encoder]"
+            )
+    _own, _trusted = (*found, *_own), _trusted | names
     try:
         yield
     finally:
-        _own = before
+        _own, _trusted = before
 
 
 def own() -> tuple[Path, ...]:
     """The user's folders, the first to be searched first."""
     return _own
+
+
+def trusted_parts() -> frozenset[str]:
+    """The parts that the user trusts by name."""
+    return _trusted
 
 
 def folders(conf: Path | None = None) -> tuple[Path, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     ConfigCompositionException,
@@ -19,7 +18,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from aelab.config.folders import choices, chosen_groups, groups
 from aelab.config.nearest import nearest
-from aelab.core.paths import conf_dir
+from aelab.config.session import session
 from aelab.core.text import sentence
 
 INSTEAD = {"trainer.fast_dev_run": "debug=fast_dev_run", "trainer.overfit_batches": "debug=overfit"}
@@ -88,8 +87,7 @@ def key_of(override: str) -> str:
 
 def valid_keys(overrides: Sequence[str], name: str) -> Iterator[str]:
     """Every key that can be overridden, given the overrides that could be composed."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with session():
         try:
             config = hydra.compose(name, list(overrides))
         except Exception:  # another override is wrong too: the defaults still give useful names

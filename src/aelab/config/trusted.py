@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.config.folders import files, folders, own
+from aelab.config.folders import files, folders, own, trusted_parts
 from aelab.config.recorded import NAME, leaves, read_settings, recorded_settings
 from aelab.core.errors import RunError
 from aelab.core.paths import conf_dir
@@ -19,7 +19,7 @@ def trusted_settings(path: Path, conf: Path | None = None) -> DictConfig:
     """The recorded configuration of a run, if it names nothing to be built but the parts listed in conf/.
 
     conf: the conf/ of the code that will build them; None: the running code's. What the user's own folders
-        list (`folders.searched_first`) is trusted beside it.
+        list, and the parts that they name themselves (`folders.searched_first`), are trusted beside it.
 
     The names are compared whole: a part of the project would lead to all that it imports.
     Raises RunError where there is none, it cannot be read, names other things, hands over arguments that have
@@ -43,7 +43,8 @@ def _wrong(key: str, value: Any, listed: Container[str]) -> str | None:
     if key == "_target_" and not (isinstance(value, str) and value in listed):
         return (
             f"names {value!r}, which is no part that conf/ lists, and nothing of it was built: give a run of "
-            "the project's own parts, or name the folder whose files list the part by --config-dir"
+            "the project's own parts, name the folder whose files list the part by --config-dir, or, if you "
+            "trust it, the part itself by trust=[module.Class]"
         )
     if key == NAME and str(value).startswith("_") and value not in OPTIONS:
         return f"has an option {value!r}, which conf/ gives to no part: give a run as it was recorded"
@@ -68,8 +69,8 @@ def published_mirrors(data: DictConfig, conf: Path | None = None) -> list[str]:
 
 
 def parts(conf: Path | None = None) -> frozenset[str]:
-    """The `_target_`s of all files under conf/, the running code's or another's, and in a user's folders."""
-    return _listed(conf, own())
+    """The `_target_`s of all files under conf/, the running code's or another's, and the user's own."""
+    return _listed(conf, own()) | trusted_parts()
 
 
 @cache

@@ -15,12 +15,13 @@ class Invocation:
     """The words of a command line before its overrides.
 
     program: as in `sys.argv[0]`.  command: its name, where the program has several.
-    conf: the folders of configurations that it was given, in full.
+    conf: the folders of configurations that it was given, in full.  trust: the parts that it is to trust.
     """
 
     program: str
     command: tuple[str, ...] = ()
     conf: tuple[Path, ...] = ()
+    trust: tuple[str, ...] = ()
 
     def argv(self, overrides: Sequence[str]) -> list[str]:
         """What `sys.argv` is for these overrides, in any folder."""
@@ -39,9 +40,9 @@ class Invocation:
             return ["python", self.program]
         return [path.name if shutil.which(path.name) == self.program else self.program]
 
-    @staticmethod
-    def _flags(conf: "map[str]") -> list[str]:
-        return [word for path in conf for word in ("--config-dir", path)]
+    def _flags(self, conf: "map[str]") -> list[str]:
+        trust = [f"trust=[{','.join(self.trust)}]"] if self.trust else []
+        return [*(word for path in conf for word in ("--config-dir", path)), *trust]
 
 
 _ours = Invocation(sys.argv[0])

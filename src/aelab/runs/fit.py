@@ -35,7 +35,7 @@ from aelab.training.callbacks.progress import progress
 from aelab.training.callbacks.resume import Best, ResumePoints
 from aelab.training.callbacks.study_reporter import Pruned
 from aelab.training.checkpoint_io import AtomicCheckpointIO
-from aelab.training.checkpoints import load
+from aelab.training.checkpoints import load, resume_points
 from aelab.training.sharding import load_whole
 
 # Set for the processes that Lightning starts beside the first one: the run that they take part in, where it
@@ -168,10 +168,10 @@ def announced(folder: RunFolder, checkpoint: Path | None, rendezvous: Rendezvous
 
 
 @contextmanager
-def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None]:
+def status_of(folder: RunFolder, trainer: Trainer, advice: str | None = None) -> Iterator[None]:
     """Record how the run ended, whatever ended it, and close its trackers with the same verdict.
 
-    advice: for a user who stopped it by a signal.
+    advice: for a user who stopped it by a signal; None: to continue it, where that can be.
     """
     status, code, error = Status.FAILED, 1, None
     try:
@@ -180,7 +180,7 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None
     except Terminated as signal:
         status, code = Status.KILLED, int(signal.code or 0)
         stopped = "interrupted" if signal.signum == SIGINT else f"stopped by signal {signal.signum}"
-        print(f"{stopped}: {advice}", file=sys.stderr)
+        print(f"{stopped}: {advice or _advice(folder)}", file=sys.stderr)
         raise
     except Pruned as reason:
         status, code, error = Status.PRUNED, 0, str(reason)
@@ -196,6 +196,12 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str) -> Iterator[None
                 if status is Status.FINISHED and folder.best.exists():
                     tracker.keep_model([folder.config, folder.record, folder.best])
                 tracker.finish(code)
+
+
+def _advice(folder: RunFolder) -> str:
+    if resume_points(folder.checkpoints):
+        return f"continue with resume={folder.path}"
+    return "before its first resume point, so that it can only be started anew"
 
 
 @contextmanager

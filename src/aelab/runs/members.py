@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from aelab.config.compose import recompose
+from aelab.config.compose import compose
 from aelab.core.checks import is_number
 from aelab.core.errors import ConfigurationError
 from aelab.runs.build import lightning_part
@@ -43,12 +43,10 @@ def members_of(config: DictConfig) -> list[DictConfig]:
         _check_list(config, key, values)
     _check_supported(config)
     own = [o for o in HydraConfig.get().overrides.task if not _is_ours(o)]
-    return recompose(
-        [
-            [*own, *(f"{key}={value}" for key, value in zip(lists, chosen, strict=True))]
-            for chosen in itertools.product(*lists.values())
-        ]
-    )
+    return [
+        compose([*own, *(f"{key}={value}" for key, value in zip(lists, chosen, strict=True))])
+        for chosen in itertools.product(*lists.values())
+    ]
 
 
 def _is_ours(override: str) -> bool:

@@ -87,9 +87,8 @@ def fit(
     """Train from a resume point or from nothing, test the weights that validation chose, and record both."""
     folder = run.folder
     trainer = trainer_of(run, folder.read()["run_id"], signals, more=callbacks)
-    advice = f"continue with resume={folder.path}"
     with (
-        status_of(folder, trainer, advice),
+        status_of(folder, trainer),
         announced(folder, checkpoint, rendezvous),
         timed(folder, trainer),
     ):

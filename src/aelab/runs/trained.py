@@ -31,15 +31,16 @@ from aelab.runs.model import model_of
 Given = Any  # observations as a user has them: what the run's `Kind` parses
 
 
-def load(path: str | Path, device: str | None = "cpu", conf: str | Path | None = None) -> "Trained":
+def load(
+    path: str | Path, device: str | None = "cpu", conf: str | Path | None = None, trust: Sequence[str] = ()
+) -> "Trained":
     """The model of a run's folder with the weights that validation chose.
 
     The folder is data, not code: see `Run.open`. device: None takes an accelerator, if there is one.
-    conf: a folder of configurations of your own, as `--config-dir`, whose parts are trusted beside ours.
-    Raises RunError for a folder that is no run, was altered, or holds no whole weights, and
-    ConfigurationError for a device that is not there.
+    conf, trust: a folder of configurations of your own and parts by name, which are trusted beside ours.
+    Raises RunError for what is no run, was altered or lacks weights, ConfigurationError for a missing device.
     """
-    with searched_first([] if conf is None else [conf]):
+    with searched_first([] if conf is None else [conf], trust):
         return _loaded(Run.open(Path(path)), device)
 
 
@@ -54,8 +55,8 @@ def _loaded(run: Run, device: str | None) -> "Trained":
         names = tuple(map(str, run.settings.data.get("class_names") or ()))
         values.load(run.folder.read().get("values", {}))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        what = f"{run.folder.config} or {run.folder.record.name} does not say what the model takes"
-        raise RunError(f"{what} ({error}): restore it") from error
+        at = f"{run.folder.config} or {run.folder.record.name}"
+        raise RunError(f"{at} does not say what the model takes ({error}): restore it") from error
     return Trained(model, run, shape, kind, values, place, names)
 
 

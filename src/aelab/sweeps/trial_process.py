@@ -120,7 +120,7 @@ def run_in_own_process(
 
 def _train(context: StudyContext, request: TrialRequest, channel: StorageChannel, signals: Signals) -> None:
     def train(overrides: Sequence[str], number: int) -> None:
-        with searched_first(context.invocation.conf):
+        with searched_first(context.invocation.conf, context.invocation.trust):
             config = compose([*context.hydra, *context.plan.single_training(overrides)])
             run_trial(current_assignment(), config, signals)
 
