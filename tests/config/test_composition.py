@@ -165,3 +165,33 @@ def test_a_host_s_own_hydra_is_as_it_was():
         now = GlobalHydra.instance(), GlobalHydra.instance().hydra, HydraConfig.get(), version.getbase()
         assert all(a is b for a, b in zip(its, now, strict=True))
         assert hydra.compose(overrides=["+a=2"]).a == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("seed=null", "a number is expected here, as 0"),
+        ("resume_points.every_seconds=null", "a number is expected here"),
+        ("name=null", "a word is expected here"),
+        ("threads=abc", "threads=abc: a whole number is needed"),
+        ("logger=null", r"give logger=\[\] for none"),
+        ("corruption=null", "give corruption=none for none"),
+        ("optimizer=null", "choose of adam,"),
+        ("debug=null", "or leave it out"),
+        ("monitor=null", "give its options one by one"),
+        ("objective.terms.kl=null", "give its options one by one"),
+        ("model.posterior=foo", "choose posterior=NAME"),
+        ("+trainer.accumulate_grad_batches=2", "choose training.accumulate_grad_batches=N"),
+        ("trainer.gradient_clip_val=1", "choose training.gradient_clip_val=X"),
+        ("+trainer.fast_dev_run=true", "choose debug=fast_dev_run"),
+        ("hydra.run.dir=here", "outputs=FOLDER"),
+    ],
+)
+def test_what_is_no_value_is_answered_by_what_works(override, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        compose([override])
+
+
+@pytest.mark.parametrize("override", ["monitor.metric=null", "threads=null", "model.conditioner=null"])
+def test_null_is_a_value_where_it_asks_for_nothing(override):
+    compose([override])

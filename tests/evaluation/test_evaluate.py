@@ -259,7 +259,7 @@ def test_trackers_hear_of_an_evaluation_in_the_same_run(train, evaluate):
     told = {f"evaluation/quick/{name}": value for name, value in values(found).items()}
     assert {name: logged.get(name) for name in told} == pytest.approx(told)
     for name in found["tables"]:
-        shown = logged[f"evaluation/quick/figures/{Path(name).stem}.path"]
+        shown = logged[f"evaluation/quick/tables/{Path(name).stem}.path"]
         (file,) = (run.trackers / "wandb").glob(f"offline-run-*/files/{shown}")
         with (run.evaluation("quick") / name).open() as table:
             head, *rows = csv.reader(table)

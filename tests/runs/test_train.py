@@ -84,7 +84,7 @@ def test_pictures_show_the_same_images_with_and_without_a_label(train):
     ]
     assert rows_of[0].tobytes() == rows_of[1].tobytes()
     samples = Image.open(other.pictures / "samples.png")
-    assert samples.height > 10 * 56  # a row for each of the ten classes
+    assert samples.width > 10 * 56  # a column for each of the ten classes
 
 
 def test_a_denoising_run_shows_the_corrupted_input(train):

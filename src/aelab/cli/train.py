@@ -103,4 +103,7 @@ def _check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
         raise ConfigurationError(f"{' '.join(ignored)} is for several trainings: add -m")
     extra = [o for o in overrides if not o.startswith("resume=")]
     if config.resume and extra:
-        raise ConfigurationError(f"resume= continues a run as it was recorded: leave out {' '.join(extra)}")
+        raise ConfigurationError(
+            f"resume= continues a run as it was recorded: leave out {' '.join(extra)}; "
+            "start.run=FOLDER begins another run from its weights, under options of its own"
+        )

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from aelab.comparison.base import Group
+from aelab.core.quantity import title
 from aelab.core.text import printable, shortest
 
 Settings = Mapping[str, Any]
@@ -43,6 +45,24 @@ def names(settings: Sequence[Settings]) -> list[str]:
             words = [name] if len(alike) > 1 or not part else []
             found[index] = _short(", ".join([*words, *([part] if part else [])])) or "run"
     return _numbered(found)
+
+
+def data_of(groups: Sequence[Group]) -> list[str]:
+    """The names of the data that groups were trained on."""
+    return list(dict.fromkeys(str(run.settings.get("data.name", "")) for g in groups for run in g.runs))
+
+
+def for_people(groups: Sequence[Group]) -> dict[str, str]:
+    """The names of groups as a paper has them, by their own: without the data that all share."""
+    data = data_of(groups)
+    own = {group.name: (group.runs or group.failed)[0].name for group in groups}
+    found = {
+        name: title(run.removesuffix(f"_{data[0]}") if len(data) == 1 else run) + name[len(run) :]
+        for name, run in own.items()
+        if name.startswith(run)
+    }
+    told = {name: found.get(name, name) for name in own}
+    return told if len(set(told.values())) == len(told) else dict(zip(own, own, strict=True))
 
 
 def by_keys(settings: Sequence[Settings], keys: Sequence[str] | None = None) -> list[str]:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from aelab.comparison.base import Comparison, Group, MetricSummary
+from aelab.comparison.base import Comparison, MetricSummary
+from aelab.comparison.group_names import data_of, for_people
 from aelab.comparison.number_format import mean_and_deviation
 from aelab.core.quantity import Quantity, short, title
 from aelab.core.text import printable
@@ -33,8 +34,7 @@ def latex(comparison: Comparison, alpha: float) -> str:
 
 
 def _lines(comparison: Comparison, alpha: float) -> Iterator[str]:
-    data = dict.fromkeys(str(run.settings.get("data.name", "")) for g in comparison.groups for run in g.runs)
-    names = {group.name: _name(group, list(data)) for group in comparison.groups}
+    data, names = data_of(comparison.groups), for_people(comparison.groups)
     metrics = comparison.metrics
     cells = {
         m.name: [_cell(group.summaries.get(m.name), alpha) for group in comparison.groups] for m in metrics
@@ -65,15 +65,6 @@ def _lines(comparison: Comparison, alpha: float) -> Iterator[str]:
     yield r"\bottomrule"
     yield r"\end{tabular}"
     yield r"\end{table}"
-
-
-def _name(group: Group, data: Sequence[str]) -> str:
-    """A group's name for people: without the data where all share them."""
-    own = (group.runs or group.failed)[0].name
-    if not group.name.startswith(own):
-        return group.name
-    short_own = own.removesuffix(f"_{data[0]}") if len(data) == 1 else own
-    return title(short_own) + group.name[len(own) :]
 
 
 def _heads(metrics: Sequence[Quantity]) -> list[str]:

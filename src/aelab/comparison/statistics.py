@@ -128,10 +128,11 @@ def ranked(means: Mapping[str, float], higher_is_better: bool | None) -> dict[st
 
 
 def mean_ranks(groups: Mapping[str, Seeds], higher_is_better: bool | None) -> tuple[dict[str, float], int]:
-    """The mean rank of each group over the seeds that all share, and how many these are.
+    """The mean rank of each group of several seeds over those that all of them share, and how many these are.
 
     Empty for fewer than three groups or two seeds, and where neither direction is better.
     """
+    groups = {name: seeds for name, seeds in groups.items() if len(seeds) > 1}
     shared = set.intersection(*map(set, groups.values())) if groups else set()
     if higher_is_better is None or len(groups) < 3 or len(shared) < 2:
         return {}, len(shared)

@@ -16,12 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aelab.config.construct import construct
-from aelab.config.folders import file_of, folders, groups, searched_first
+from aelab.config.folders import choices, file_of, folders, groups, searched_first
 from aelab.config.mistakes import INSTEAD, explain, key_of
 from aelab.config.nearest import nearest
 from aelab.config.recorded import leaves
 from aelab.config.session import session
 from aelab.config.start import take_over
+from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.text import has_secret_address
 
@@ -29,6 +30,18 @@ SWEEPS = ("sweep", "launcher")
 """The groups that say which trainings there are and where they run; none of the trainings reads them."""
 
 SECRET_OPTION = re.compile(r"(?i)(^|[._])(api_?key|passw(or)?d|secret|token|credentials?)$")
+
+SEVERAL = ("callback", "critic", "logger", "objective/penalty")
+"""The groups of which several are chosen, or none."""
+
+NEVER_NULL = (
+    "data.batch_size",
+    "objective.samples",
+    "objective.terms",
+    "optimizer.",
+    "resume_points.every_s",
+)
+"""Where null, which in most places asks for nothing or the usual, is no value."""
 
 PLACES = ("outputs", "to")
 """The options that say where a command's files go."""
@@ -61,7 +74,7 @@ def checked(config: DictConfig) -> DictConfig:
     job = HydraConfig.get()
     name, overrides = str(job.job.config_name), list(job.overrides.task)
     _check_effects(config, name)
-    _check_numbers(config, overrides, name)
+    _check_values(config, overrides, name)
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *SWEEPS)])
     infer(config)
     if "start" in config:
@@ -78,6 +91,7 @@ def checked(config: DictConfig) -> DictConfig:
     for key in map(str, plain):
         if key not in known:
             raise ConfigurationError(f"unknown option {key!r}; {nearest(key, known)}")
+    at_least(1, threads=plain.get("threads"))
     _let_folds_validate(plain, overrides)
     return plain
 
@@ -133,10 +147,15 @@ def _check_place(key: str, value: object, name: str) -> None:
 def refuse(overrides: Sequence[str], name: str) -> None:
     """ConfigurationError for what is refused before Hydra sees it, which would make folders and keep notes.
 
-    An address with a password in it, for every option is recorded, sent and shown; and folders of Hydra's.
+    An address with a password in it, for every option is recorded, sent and shown; folders of Hydra's; and
+    null for a group, of which Hydra says nothing.
     """
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
+        if value == "null" and key in groups():
+            none = f"{key}=[]" if key in SEVERAL else f"{key}=none" if "none" in choices(key) else None
+            known = f"choose of {', '.join(choices(key))}, or leave it out"
+            raise ConfigurationError(f"{key}=null is no choice: {f'give {none} for none' if none else known}")
         if has_secret_address(override):
             raise ConfigurationError(
                 f"{key} is an address with a password or a token, and every option is recorded: leave it "
@@ -156,15 +175,30 @@ def tells_of_sweeps(override: str) -> bool:
     return re.split(r"[./@=]", override.lstrip("+~"))[0] in SWEEPS
 
 
-def _check_numbers(config: DictConfig, overrides: Sequence[str], name: str) -> None:
-    """Refuse a word for an option whose default is a number or a truth value."""
+def _check_values(config: DictConfig, overrides: Sequence[str], name: str) -> None:
+    """Refuse null, words or one value where the default says that a number, a part or options belong."""
     chosen = tuple(o for o in overrides if key_of(o) in groups())
-    for key in (key_of(o) for o in overrides if o not in chosen):
+    for key in (key_of(o) for o in overrides if o not in chosen and not o.startswith("~")):
         value = OmegaConf.select(config, key)
-        default = OmegaConf.select(_chosen(name, chosen, folders()), key) if isinstance(value, str) else None
-        if isinstance(default, int | float):
-            kind = "true or false" if isinstance(default, bool) else "a number"
-            raise ConfigurationError(f"{key}={value}: {kind} is expected here, as {default}")
+        if value is None or isinstance(value, str):
+            default = OmegaConf.select(_chosen(name, chosen, folders()), key)
+            if why := _unfit(key, value, default):
+                raise ConfigurationError(f"{key}={'null' if value is None else value}: {why}")
+
+
+def _unfit(key: str, value: str | None, default: object) -> str | None:
+    """Why a value cannot stand where the default is; None where it can."""
+    is_required = "." not in key or key.startswith(NEVER_NULL)
+    if isinstance(default, DictConfig) and (value is not None or is_required):
+        part = key.rpartition(".")[2]
+        instead = f"choose {part}=NAME" if part in groups() else "give its options one by one"
+        return f"it has options ({', '.join(map(str, list(default)[:4]))}): {instead}, or leave it out"
+    if isinstance(default, int | float) and (value is not None or is_required):
+        kind = "true or false" if isinstance(default, bool) else "a number"
+        return f"{kind} is expected here, as {default}"
+    if isinstance(default, str) and value is None and "." not in key:
+        return f"a word is expected here, as {default}"
+    return None
 
 
 @functools.lru_cache(32)

@@ -21,8 +21,14 @@ from aelab.config.nearest import nearest
 from aelab.config.session import session
 from aelab.core.text import sentence
 
-INSTEAD = {"trainer.fast_dev_run": "debug=fast_dev_run", "trainer.overfit_batches": "debug=overfit"}
-"""What does not work here, because a run keeps checkpoints and deals out its own batches, and what does."""
+INSTEAD = {
+    "trainer.fast_dev_run": "debug=fast_dev_run",
+    "trainer.overfit_batches": "debug=overfit",
+    "trainer.accumulate_grad_batches": "training.accumulate_grad_batches=N",
+    "trainer.gradient_clip_val": "training.gradient_clip_val=X",
+    "trainer.gradient_clip_algorithm": "training.gradient_clip_val=X, which clips the norm",
+}
+"""What does not work here, as a run keeps checkpoints, deals out batches and steps by itself; what does."""
 
 
 def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train") -> str:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from chromium import chromium
@@ -21,6 +22,14 @@ def address(train_once, script_environment):
     with subprocess.Popen(command, env=script_environment, stdout=subprocess.PIPE, text=True) as server:
         yield re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline()).group()
         server.terminate()
+
+
+def test_every_dimension_has_its_slider_on_one_of_the_pages():
+    from aelab.cli.explorer.page import _ranks, _units
+
+    explorer = SimpleNamespace(sliders=list(range(30)))
+    assert [unit for page in range(3) for unit in _units(explorer, page)] == explorer.sliders
+    assert _ranks(explorer, 2) == "25 to 30 of 30"
 
 
 def sources(page):
