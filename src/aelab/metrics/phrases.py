@@ -48,7 +48,8 @@ def phrases_of(tokens: np.ndarray, size: int = SIZE) -> tuple[np.ndarray, np.nda
     if tokens.shape[1] < size:
         return np.empty(0, np.uint64), np.empty(0, int)
     windows = np.lib.stride_tricks.sliding_window_view(tokens.astype(np.uint64), size, 1)
-    numbers = sum(windows[..., i] << np.uint64(i * (64 // size)) for i in range(size))
+    shifts = np.arange(size, dtype=np.uint64) * np.uint64(64 // size)
+    numbers = (windows << shifts).sum(-1, dtype=np.uint64)
     owners, places = np.nonzero((windows != PAD).all(-1))
     return numbers[owners, places], owners
 
