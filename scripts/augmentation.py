@@ -125,7 +125,7 @@ def made(model: Trained, real: Labels, data: DataModule, folder: Path, seed: int
     found = {}
     for name, (by, way) in WAYS.items():
         part = construct(compose(["run=", f"augmentation={way}"], "augment").augmentation, way)
-        found[name] = models[by].augment(pixels, labels, part, NEW, seed)
+        found[name] = models[by].augment(real[0], labels, part, NEW, seed)
     x, y = (torch.cat(pair) for pair in zip(found[MOVED], found[BEST], strict=True))
     return {**found, BOTH: (x, y)}
 

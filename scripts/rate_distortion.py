@@ -18,12 +18,12 @@ from PIL import Image
 
 import aelab
 from aelab.core.errors import AelabError
-from aelab.jobs.compression_baselines import encoded, mosaic, sizes, unfolded
+from aelab.jobs.compression_baselines import PICTURES, encoded, mosaic, sizes, unfolded
 from aelab.runs.data import data_of
 from aelab.runs.trained import Trained
 
 STEPS = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0)
-QUALITIES = {"JPEG": (1, 5, 10, 20, 40, 70), "WebP": (0, 10, 30, 60, 90), "JXL": (1, 10, 30, 60, 90)}
+QUALITIES = {"JPEG": (1, 5, 10, 20, 40, 70), "WebP": (0, 10, 30, 60, 90), "JPEG-XL": (1, 10, 30, 60, 90)}
 Point = tuple[str, str, float, float]  # of which way, how set, bits for each value, PSNR in dB
 
 
@@ -79,7 +79,7 @@ def of_others(x: np.ndarray) -> Iterator[Point]:
     picture = mosaic(x)
     for form, qualities in QUALITIES.items():
         for quality in qualities:
-            content = encoded(picture, form, quality=quality)
+            content = encoded(picture, PICTURES.get(form, form), quality=quality)
             back = unfolded(decoded(content), x.shape)
             yield form, f"quality {quality}", 8 * len(content) / x.size, psnr(x, back)
     for name, size in sizes(x, 256):
@@ -107,20 +107,21 @@ def table(points: Sequence[Point]) -> Iterator[str]:
 
 
 def draw(points: Sequence[Point], path: Path) -> None:
-    """PSNR over bits, a line for each way; ways without loss are lines upright."""
+    """PSNR over bits, a line for each way with loss; those without are told by where their bits are."""
     from matplotlib.figure import Figure
 
     figure = Figure((7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for way in dict.fromkeys(point[0] for point in points):
-        each = sorted((bits, quality) for name, _, bits, quality in points if name == way)
-        if np.isinf(each[0][1]):
-            axes.axvline(each[0][0], color="0.8", lw=0.8, zorder=0)
-            axes.text(each[0][0], 0.99, way, rotation=90, va="top", ha="right", fontsize=6, color="0.5",
-                      transform=axes.get_xaxis_transform())  # fmt: skip
-        else:
-            codec = way in QUALITIES
-            axes.plot(*zip(*each, strict=True), ":s" if codec else "-o", ms=3, lw=1, label=way)
+    with_loss = [point for point in points if np.isfinite(point[3])]
+    for place, way in enumerate(dict.fromkeys(point[0] for point in with_loss)):
+        each = sorted((bits, quality) for name, _, bits, quality in with_loss if name == way)
+        style = ":s" if way in QUALITIES else "-D" if len(each) == 1 else "-o"
+        colour = f"C{place}" if place < 10 else "k"
+        axes.plot(*zip(*each, strict=True), style, color=colour, ms=3, lw=1, label=way)
+    for place, (way, _, bits, _) in enumerate(sorted(set(points) - set(with_loss), key=lambda p: p[2])):
+        axes.axvline(bits, color="0.85", lw=0.8, zorder=0)
+        axes.annotate(f"{way}, no loss", (bits, 0.03 + 0.04 * place), xycoords=("data", "axes fraction"),
+                      ha="right", fontsize=6, color="0.4")  # fmt: skip
     axes.set(xscale="log", xlabel="bits for each value", ylabel="PSNR, dB")
     axes.legend(fontsize=7)
     figure.savefig(path, dpi=130)
