@@ -72,7 +72,7 @@ def adpcm_row(kind: Waves, x: Tensor, bits: float, depth: int) -> Row:
     back = resample_poly(coded, down, up) if up != down else coded
     found = torch.from_numpy(back[: len(sound)].astype(np.float32)).clamp(-1, 1).view_as(x)
     rate = kind.view.rate * up / down
-    return f"ADPCM of {depth} bits at {rate:,.0f} Hz", rate * depth, means(kind, x, found)
+    return f"ADPCM, {depth} bit, {rate:,.0f} Hz", rate * depth, means(kind, x, found)
 
 
 def adpcm(sound: np.ndarray, bits: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -27,39 +27,33 @@ def main() -> None:
     given, options = parser.parse_known_args()
     given.to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        outputs = Path(folder)
-        for variant, epochs in TRAINED.items():
-            aelab(
-                "train",
-                f"variant={variant}",
-                "data=mnist",
-                "values=dynamic",
-                epochs,
-                *common(outputs),
-                *options,
-            )
-        (vae,), (cvae,) = (list(outputs.glob(f"{variant}_*/*")) for variant in TRAINED)
-        aelab("evaluate", f"run={vae}", *(word for word in options if word.startswith("data.root=")))
-        found = vae / "evaluation" / "quick"
-        made = {
-            "reconstructions": vae / "pictures" / "reconstructions.png",
-            "samples": cvae / "pictures" / "samples.png",
-            "traversals": found / "traversals.png",
-            "codes": found / "codes_tsne.png",
-            "report": report(outputs / "digits"),
-        }
-        for name, path in made.items():
-            if path is not None:
-                shutil.copy(path, given.to / f"{name}.png")
-                print(f"picture   {given.to / name}.png")
+        for path in pictures(Path(folder), options):
+            shutil.copy(path, given.to)
+            print(f"picture   {given.to / path.name}")
 
 
-def report(outputs: Path) -> Path | None:
-    """The head of a comparison's page; None without a browser."""
+def pictures(outputs: Path, options: Sequence[str]) -> Iterator[Path]:
+    """Each picture, once it is made."""
+    for variant, epochs in TRAINED.items():
+        chosen = (f"variant={variant}", "data=mnist", "values=dynamic", epochs)
+        aelab("train", *chosen, *common(outputs), *options)
+    (vae,), (cvae,) = (list(outputs.glob(f"{variant}_*/*")) for variant in TRAINED)
+    yield vae / "pictures" / "reconstructions.png"
+    yield cvae / "pictures" / "samples.png"
+    tsne = "suite.parts.representation.tsne=true"
+    aelab("evaluate", f"run={vae}", tsne, *(word for word in options if word.startswith("data.root=")))
+    found = vae / "evaluation" / "quick"
+    yield found / "traversals.png"
+    yield (found / "codes_tsne.png").rename(found / "codes.png")
+    yield from report(outputs / "digits")
+
+
+def report(outputs: Path) -> Iterator[Path]:
+    """The head of a comparison's page; nothing without a browser."""
     browser = os.environ.get("AELAB_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         print("without   report.png: no Chromium in PATH; AELAB_CHROMIUM can name one")
-        return None
+        return
     aelab(
         "sweep", f"variant={COMPARED}", "seed=0,1,2", "trainer.max_epochs=40", "threads=1", *common(outputs)
     )
@@ -73,7 +67,7 @@ def report(outputs: Path) -> Path | None:
         page.goto((outputs / "compared" / "report.html").as_uri())
         page.wait_for_selector("html[data-ready]")
         page.screenshot(path=outputs / "report.png")
-    return outputs / "report.png"
+    yield outputs / "report.png"
 
 
 def common(outputs: Path) -> Sequence[str]:

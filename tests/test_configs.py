@@ -7,23 +7,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from pairwise import Row, pairwise
 from PIL import Image
 from sklearn.datasets import load_digits
 from small import GANS, SMALL, of_numbers, small
 
 from aelab.config.compose import compose
-from aelab.config.folders import choices
+from aelab.config.construct import locate
+from aelab.config.folders import choices, file_of
 from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.models.distributions import has_density
+from aelab.models.likelihoods import LocationScale
 from aelab.runs.build import build
 from aelab.runs.folder import Status
 from aelab.training.checkpoints import load
 
 BATCHES = [o for o in SMALL if not o.startswith("model.")]
 # Likelihoods around a mean, whose scale sigma_vae learns.
-AROUND_A_MEAN = {"gaussian", "laplace", "student_t", "log_cosh"}
+AROUND_A_MEAN = {
+    choice
+    for choice in of_numbers("likelihood")
+    if issubclass(locate(OmegaConf.load(file_of(f"likelihood/{choice}"))._target_, choice), LocationScale)
+}
 # Networks whose code is rectified, which the samples of a posterior are not in general.
 RECTIFIED = {"mlp_32", "mlp_64_32"}
 PLAIN = {"ae", "vae", "cvae"}

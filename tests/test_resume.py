@@ -41,6 +41,13 @@ def test_the_comparison_fails_when_an_ingredient_is_left_out(script_environment,
     [
         ["variant=ae", "callback=[]", "training.accumulate_grad_batches=1"],
         ["variant=cvae", "optimizer=sgd", "callback=early_stopping"],
+        [
+            "variant=speech_vae",
+            "network=mlp",
+            "values=plain",
+            "data.source.count=500",
+            "data.source.test=100",
+        ],
         ["callback=[]", "trainer.max_epochs=-1", "trainer.max_steps=45", "trainer.val_check_interval=1.0"],
     ],
 )

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from signal import SIGINT
+from types import SimpleNamespace
 
 import forks
 import pytest
@@ -14,6 +16,7 @@ from omegaconf import OmegaConf
 from small import SMALL, TINY, only
 
 import aelab
+from aelab.cli import console
 from aelab.cli.completion import candidates, script
 from aelab.cli.help import help_of
 from aelab.cli.overview import commands
@@ -22,6 +25,9 @@ from aelab.config.trusted import parts
 from aelab.core.errors import ConfigurationError, RunError
 from aelab.core.invocation import Invocation
 from aelab.core.paths import conf_dir
+from aelab.core.signals import Terminated
+from aelab.runs.fit import status_of
+from aelab.runs.folder import RunFolder
 
 SOURCE = Path(__file__).parents[2] / "src"
 STUB = f"#!{sys.executable}\nfrom aelab.cli.console import main\nif __name__ == '__main__':\n    main()\n"
@@ -330,3 +336,24 @@ def test_what_is_shown_to_be_copied_is_what_was_typed(tmp_path, monkeypatch):
     assert Invocation("scripts/train.py").shown(["seed=1"]) == "python scripts/train.py seed=1"
     module = Invocation(f"{SOURCE}/aelab/__main__.py", ("train",))
     assert module.shown(["seed=1"]) == "python -m aelab train seed=1"
+
+
+def test_ctrl_c_while_a_command_loads_is_one_line(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aelab.cli.command.carry_out", interrupted)
+    with pytest.raises(SystemExit) as end:
+        console.run("train", ["seed=1"])
+    assert (end.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("points", [[], ["resume-00001-0000000.ckpt"]])
+def test_a_signal_advises_a_resume_only_where_there_is_a_point(tmp_path, capsys, points):
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+    for name in points:
+        (folder.checkpoints / name).touch()
+    with pytest.raises(Terminated), status_of(folder, SimpleNamespace(is_global_zero=False)):
+        raise Terminated(SIGINT)
+    assert (f"continue with resume={tmp_path}" in capsys.readouterr().err) == bool(points)

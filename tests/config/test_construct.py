@@ -118,7 +118,11 @@ def test_nothing_is_made_of_nothing():
             r"number=0: is too small \(in outer\.inner\.x\.0\)",
         ),
         ({"_target_": "parts_of_mine.some.refuses"}, r"missing 1 required .*'number' \(in outer\)"),
-        ({"_target_": "parts_of_mine.some.refuses", "numbr": 0}, r"unexpected keyword.*'numbr' \(in outer\)"),
+        ({"_target_": "parts_of_mine.some.refuses", "numbr": 0}, r"takes no argument 'numbr' \(in outer\)"),
+        (
+            {"x": {"_target_": "parts_of_mine.some.refuses", "_partial_": True, "old": 0}},
+            r"takes no argument 'old' \(in outer\.x\).*delete it by '~outer\.x\.old'",
+        ),
         ({"_target_": "none_such.some.Part"}, r"outer names .*no module 'none_such'.*PYTHONPATH"),
         ({"_target_": "parts_of_mine.none.Part"}, r"outer names .*parts_of_mine has no 'none.Part'"),
         ({"_target_": "parts_of_mine.some.Prt"}, r"outer names .*parts_of_mine.some has no 'Prt'"),

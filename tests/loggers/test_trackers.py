@@ -27,6 +27,7 @@ from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.loggers import Csv, MLflow, TensorBoard, Wandb, new_run_id
 from aelab.loggers.jsonl import JsonLines, rows
+from aelab.loggers.wandb import FINISH
 
 ALL = (Wandb, TensorBoard, MLflow, Csv)
 CONF = Path(__file__).parents[2] / "conf" / "logger"
@@ -359,6 +360,68 @@ print("the run went on")
     answer = subprocess.run(call, env=own, capture_output=True, text=True, timeout=60)
     assert "the run went on" in answer.stdout, answer.stderr
     assert answer.stderr.count("Wandb is switched off") == 1
+
+
+class FakeWandb(BaseHTTPRequestHandler):
+    """As much of W&B's interface as one run needs."""
+
+    def answer(self):
+        asked = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode(errors="ignore")
+        project = {"id": "p", "name": "aelab", "entity": {"id": "e", "name": "me"}}
+        run = {"id": "b", "name": "one", "displayName": "run", "config": "{}", "project": project}
+        data = {
+            "upsertBucket": {"bucket": {**run, "historyLineCount": 0}, "inserted": True},
+            "createRunFiles": {"runID": "b", "uploadHeaders": [], "files": []},
+            "bucket(": {**project, "bucket": None},
+            "serverInfo": {"features": [], "cliVersionInfo": {}, "latestLocalVersionInfo": None},
+        }
+        known = next((name for name in data if name in asked), None)
+        content = {} if known is None else {"model" if known == "bucket(" else known: data[known]}
+        is_stream = "file_stream" in self.path
+        body = json.dumps({"exitcode": None, "limits": {}} if is_stream else {"data": content}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PATCH = answer  # noqa: N815
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_wandb_server_that_dies_does_not_hold_the_run_up(tmp_path):
+    """In a process of its own, where the threads that W&B leaves behind end with it."""
+    script = f"""
+from pathlib import Path
+from aelab.loggers import Wandb
+tracker = Wandb(Path({str(tmp_path)!r}), "run", "one")
+tracker.log_metrics({{"x": 1.0}}, 0)
+input(tracker.experiment.settings.mode)
+for step in range(1, 4):
+    tracker.log_metrics({{"x": 2.0}}, step)
+tracker.finish(0)
+print(tracker.hint())
+"""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeWandb)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    own = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}
+    own |= {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": KEY}
+    call, pipe = [sys.executable, "-c", script], subprocess.PIPE
+    ours = {**own, "WANDB_FINISH_TIMEOUT": "2"}
+    with subprocess.Popen(call, env=ours, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as run:
+        assert run.stdout.read(6) == "online"
+        server.shutdown()
+        server.server_close()
+        begun = time.monotonic()
+        said, warnings = run.communicate("\n", timeout=60)
+    assert time.monotonic() - begun < 20
+    (run_dir,) = (tmp_path / "trackers" / "wandb").glob("run-*-one")
+    assert said.splitlines()[-1] == shlex.join(["wandb", "sync", str(run_dir)])
+    assert scalars(inspect(run_dir), "x") == [1.0, 2.0, 2.0, 2.0]
+    assert warnings.count("W&B does not answer") == 1
+    assert FINISH < 25
 
 
 CALLS = []

@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_a_record_that_says_so(train, tmp_path, monkeypatch):
     run = RunFolder(found.parent)
     assert json.loads(found.read_text())["status"] == "failed"
     assert run.status is Status.FAILED  # and its seal is whole
-    assert "make room" in lacks_disk(full)
+    assert lacks_disk(full).startswith("a file cannot be written (No space left on device): make room")
     assert lacks_disk(OSError(errno.ENOENT, "no")) is None
 
 

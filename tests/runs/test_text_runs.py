@@ -100,7 +100,8 @@ def test_an_evaluation_measures_text_and_says_what_it_cannot(run, evaluate):
         run.read()["metrics"]["test/nats_per_token"], rel=1e-6
     )
     assert {"likelihood/token_perplexity", "likelihood/nll_nats_per_token"} <= set(measured)
-    assert "no distance" in found["undefined"]["generation"]
+    assert {"generation/distinct_4grams", "generation_floor/known_4grams"} <= set(measured)
+    assert "generation_samples.png" in found["figures"]
     assert "reconstructions.png" in found["figures"]
 
 

@@ -108,3 +108,11 @@ def test_a_codec_of_waves_has_codes_for_every_step(train, tmp_path):
     assert {"test/si_sdr", "test/log_mel_distance"} <= set(metrics)
     wave = 0.1 * torch.randn(1, 1024, generator=torch.Generator().manual_seed(0))
     assert model.reconstruct(wave).shape == (1, 1, 1024)
+
+
+def test_a_recurrent_vae_has_a_code_for_every_frame_given_those_before(train):
+    run = train("variant=vae_rnn", "condition=label", "network.width=8", "model.prior.width=8", base=FEW)
+    model = aelab.load(run.path)
+    assert model.model.posterior.layout == (4, 1, 16)
+    assert model.sample(3, y=0, seed=0).shape == (3, 1, 16, 16)
+    assert run.read()["metrics"]["test/kl"] > 0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
+from inspect import Parameter, signature
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -76,11 +77,27 @@ def _attribute(found: Any, names: list[str], target: str, key: str) -> Any:
     return found
 
 
+def _check_names(make: Any, target: str, arguments: Mapping[str, Any], key: str) -> None:
+    """Refuse an option that a part does not have, here and not where a partial is called."""
+    try:
+        known = signature(make).parameters.values()
+    except ValueError:  # written in C
+        return
+    odd = arguments.keys() - {each.name for each in known}
+    if odd and all(each.kind is not Parameter.VAR_KEYWORD for each in known):
+        name = min(odd)
+        raise ConfigurationError(
+            f"{target} takes no argument {name!r} (in {key}): correct it, or, where it is left of the part "
+            f"that this one replaces, delete it by '~{key}.{name}'"
+        )
+
+
 def _called(node: Mapping[str, Any], arguments: Mapping[str, Any], key: str) -> Any:
     foreign = [name for name in arguments if not isinstance(name, str) or name.startswith("_")]
     if foreign:
         raise ConfigurationError(f"{key} has {foreign[0]!r}: arguments are given by their names alone")
     make = locate(node["_target_"], key)
+    _check_names(make, node["_target_"], arguments, key)
     if node.get("_partial_"):
         return partial(make, **arguments)
     try:

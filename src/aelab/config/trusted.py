@@ -44,7 +44,7 @@ def _wrong(key: str, value: Any, listed: Container[str]) -> str | None:
         return (
             f"names {value!r}, which is no part that conf/ lists, and nothing of it was built: give a run of "
             "the project's own parts, name the folder whose files list the part by --config-dir, or, if you "
-            "trust it, the part itself by trust=[module.Class]"
+            "trust it, the part itself by trust=[module.Class] (in Python, conf=FOLDER and trust=[...])"
         )
     if key == NAME and str(value).startswith("_") and value not in OPTIONS:
         return f"has an option {value!r}, which conf/ gives to no part: give a run as it was recorded"

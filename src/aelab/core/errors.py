@@ -50,8 +50,10 @@ def lacks_disk(error: BaseException) -> str | None:
         return "there is no folder for temporary files: give one that can be written, as TMPDIR=/somewhere"
     if error.errno not in DISK:
         return None
-    where = f"{error.filename} " if error.filename else ""
-    return f"{where}cannot be written ({error.strerror}): make room, then continue a run by resume=FOLDER"
+    return (
+        f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room, then start again, or "
+        "continue a run that has a resume point by resume=FOLDER"
+    )
 
 
 def lacks_memory(error: BaseException) -> str | None:

@@ -17,6 +17,7 @@ from aelab.evaluation.findings import Findings
 from aelab.evaluation.subject import BLOCK, Expected, Subject
 from aelab.metrics.estimate import Estimate, mean
 from aelab.metrics.generation import FRECHET, NEAREST, generation, nearest
+from aelab.metrics.phrases import variety
 from aelab.metrics.threads import one_thread
 from aelab.models.conditions import sees_observation
 from aelab.models.distributions.divergence import space
@@ -109,11 +110,12 @@ class Generation:
             findings.undefined[self.name] = why
             return
         drawn = subject.samples(self.count) if self.sampler is None else self.sampler(subject, self.count)
+        real_images = subject.expected("test", self.count)
+        train_images = subject.expected("train", self.train)
+        if not subject.data.kind.measurable:  # names, between which there is no distance
+            self._phrases(subject, findings, drawn, real_images, train_images)
+            return
         features = self._space(subject)
-        real_images, train_images = (
-            subject.expected("test", self.count),
-            subject.expected("train", self.train),
-        )
         drawn = drawn[: len(real_images)]
         if subject.data.bounds is not None:
             drawn = drawn.clamp(*subject.data.bounds)
@@ -145,6 +147,17 @@ class Generation:
             )
         self._show(subject, findings, drawn, train_images, fake, train)
 
+    def _phrases(
+        self, subject: Subject, findings: Findings, drawn: Tensor, real: Expected, train: Expected
+    ) -> None:
+        """How varied sequences are, and what of them training sequences hold; the floor is the test ones'."""
+        test, known = real[:].numpy(), train[:].numpy()
+        note = f"among {len(known):,} training {findings.noun}s"
+        for name, tokens in ((self.name, drawn[: len(test)].numpy()), (FLOOR, test)):
+            findings.add(name, *(replace(each, note=note) for each in variety(tokens, known)))
+        shown = list(drawn[:COLUMNS, None])
+        findings.figure(f"{self.name}_samples", subject.data.kind.picture(shown, [""] * len(shown)))
+
     def _unseen(self, subject: Subject, features: Space) -> Tensor:
         """Which of the compared training observations the space was not learned from, by place."""
         compared = subject.data.train_rows[subject.data.drawn("train", self.train)]
@@ -152,8 +165,6 @@ class Generation:
 
     def _undefined(self, subject: Subject) -> str:
         """Why the model has no samples that could be compared."""
-        if not subject.data.kind.measurable:
-            return f"the values of {subject.data.kind.nouns} are names, between which there is no distance"
         if sees_observation(subject.model.conditioner):
             return "samples hold the parts of the test images that the model is told"
         if self.sampler is None and subject.model.prior is None:

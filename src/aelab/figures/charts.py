@@ -201,10 +201,15 @@ def _points(axes: "Axes", points: np.ndarray, **form: Any) -> Any:
 def _classes(axes: "Axes", points: np.ndarray, labels: np.ndarray) -> None:
     """Points (N, 2) in the colour and the form of their class; short names stand in their midst too."""
     classes, index = np.unique(labels, return_inverse=True)
-    forms = _forms(len(classes), "marker", MARKERS)
+    # Neighbours among the colours differ in their form too, for who tells some of them apart less well.
+    shapes = np.array([(i + i // len(COLOURS)) % len(MARKERS) for i in range(len(classes))])
+    forms = [
+        form | {"marker": MARKERS[shape]}
+        for form, shape in zip(_forms(len(classes), "marker", MARKERS), shapes, strict=True)
+    ]
     colours = np.array([form["color"] for form in forms])[index]
     for i, marker in enumerate(MARKERS):
-        own = index // len(COLOURS) == i
+        own = shapes[index] == i
         if own.any():
             _points(axes, points[own], c=colours[own], marker=marker)
     _legend(axes, classes, [form | {"lw": 0} for form in forms])

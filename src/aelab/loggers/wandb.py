@@ -12,6 +12,9 @@ from pytorch_lightning.loggers import WandbLogger
 from aelab.core.errors import ConfigurationError
 from aelab.loggers.base import Tracker, log, reason_of
 
+# Seconds that the end of a run waits for W&B, without a model and with one; the folder keeps all for a sync.
+FINISH, FINISH_MODEL = 20.0, 120.0
+
 
 class Wandb(Tracker[WandbLogger]):
     """Weights & Biases.
@@ -45,6 +48,7 @@ class Wandb(Tracker[WandbLogger]):
             raise ConfigurationError(f"logger.wandb.mode is {mode!r}: choose one of {', '.join(modes)}.")
         super().__init__(folder, name, run_id)
         self._mode, self._artifacts = mode, artifacts
+        self._unsent: list[Path] = []  # what W&B did not take
         filing = {"project": project, "entity": entity, "group": group, "job_type": job_type}
         self._filing: dict[str, Any] = {**filing, "tags": list(tags or ())}
 
@@ -54,8 +58,8 @@ class Wandb(Tracker[WandbLogger]):
         import wandb.apis.public  # noqa: F401
 
     def hint(self) -> str | None:
-        """`wandb sync` for what was logged offline, by this process and by those before it."""
-        waiting = sorted(str(path) for path in self._home.glob("wandb/offline-run-*"))
+        """`wandb sync` for what was logged offline, by this process and those before it, or not taken."""
+        waiting = sorted(map(str, [*self._home.glob("wandb/offline-run-*"), *self._unsent]))
         return shlex.join(["wandb", "sync", *waiting]) if waiting else None
 
     def _start(self) -> WandbLogger:
@@ -75,8 +79,10 @@ class Wandb(Tracker[WandbLogger]):
         import wandb
 
         # W&B waits for minutes at the start, and at the end for as long as the network is away.
-        patience: dict[str, Any] = {"init_timeout": 15.0, "finish_timeout": 120.0}
-        waits = {key: value for key, value in patience.items() if f"WANDB_{key.upper()}" not in os.environ}
+        patience = {"init_timeout": 15.0, "finish_timeout": FINISH_MODEL if self._artifacts else FINISH}
+        waits: dict[str, Any] = {
+            key: value for key, value in patience.items() if f"WANDB_{key.upper()}" not in os.environ
+        }
         run = wandb.init(
             dir=self._home,
             id=self._run_id,
@@ -86,7 +92,7 @@ class Wandb(Tracker[WandbLogger]):
             # By default a second run of this process would be logged into the first one.
             reinit="create_new",
             # The record says which code it was; W&B would send the remote's address with a token in it.
-            settings=wandb.Settings(quiet=True, disable_git=True, **waits),
+            settings=wandb.Settings(quiet=True, disable_git=True, finish_timeout_raises=True, **waits),
             **self._filing,
         )
         run.define_metric("trainer/global_step")
@@ -130,7 +136,12 @@ class Wandb(Tracker[WandbLogger]):
             inner.experiment.log_artifact(artifact, aliases=["best"])
 
     def _close(self, inner: WandbLogger, exit_code: int) -> None:
-        inner.experiment.finish(exit_code=exit_code)
+        folder = Path(inner.experiment.settings.sync_dir)
+        try:
+            inner.experiment.finish(exit_code=exit_code)
+        except TimeoutError:
+            self._unsent.append(folder)
+            log.warning("W&B does not answer at the end of the run, of which it lacks what %s holds", folder)
 
 
 def _wandb_mode() -> str:

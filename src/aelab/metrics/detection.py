@@ -61,16 +61,23 @@ def aupr(
     return bootstrap(area, len(scores), quantity, resamples, seed)
 
 
-def fpr_at_95(scores: np.ndarray, anomalous: np.ndarray, quantity: Quantity = FPR) -> Estimate:
-    """The share of normal observations at or above the score that 95 % of the anomalies reach.
+def fpr_at_95(
+    scores: np.ndarray, anomalous: np.ndarray, quantity: Quantity = FPR, resamples: int = 200, seed: int = 0
+) -> Estimate:
+    """The share of normal observations at or above the score that 95 % of the anomalies reach, with a
+    bootstrap interval: that score is an estimate, too.
 
-    >>> fpr_at_95(np.array([0.0, 1.0, 2.0, 3.0]), np.array([False, True, False, True])).value
+    >>> fpr_at_95(np.array([0.0, 1.0, 2.0, 3.0]), np.array([False, True, False, True]), resamples=9).value
     0.5
     """
-    found, normal = _split(scores, anomalous)
-    reached = np.quantile(found, 0.05, method="lower")
-    share = float((normal >= reached).mean())
-    return Estimate(share, quantity, len(normal), (share * (1 - share) / len(normal)) ** 0.5)
+    _split(scores, anomalous)
+
+    def share(index: np.ndarray) -> float:
+        drawn, is_anomaly = scores[index], anomalous[index]
+        reached = np.quantile(drawn[is_anomaly], 0.05, method="lower") if is_anomaly.any() else -np.inf
+        return float((drawn >= reached)[~is_anomaly].mean()) if not is_anomaly.all() else 0.0
+
+    return bootstrap(share, len(scores), quantity, resamples, seed)
 
 
 def _split(scores: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

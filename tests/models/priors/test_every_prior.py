@@ -16,6 +16,7 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
 from aelab.models import posteriors, priors
 from aelab.models.distributions import Gaussian, divergence
+from aelab.models.networks.causal import Recurrent
 
 LATENT, SHAPE, CONTEXT = 4, (1, 2, 3), 3
 
@@ -62,6 +63,7 @@ MAKERS = {
     "full mixture": partial(priors.FullGaussianMixture, components=5),
     "kernels": partial(priors.KernelDensity, components=5),
     "two stages": partial(priors.TwoStage, upper=3, widths=[8]),
+    "steps": partial(priors.GaussianSteps, network=Recurrent),
     "flow matching": partial(priors.FlowMatching, widths=[8]),
     **FLOWS,
 }

@@ -34,6 +34,7 @@ from aelab.models.distributions.pixels import Bernoulli, ContinuousBernoulli, Lo
 from aelab.models.distributions.quantised import Quantised, Symbolic, SymbolPrior
 from aelab.models.distributions.sequences import Autoregressive
 from aelab.models.distributions.spherical import SphereUniform, VonMisesFisher
+from aelab.models.distributions.steps import Steps
 
 __all__ = [
     "Autoregressive",
@@ -60,6 +61,7 @@ __all__ = [
     "SparsePoint",
     "SphereUniform",
     "StandardGaussian",
+    "Steps",
     "SymbolPrior",
     "Symbolic",
     "Transported",

@@ -12,6 +12,7 @@ from aelab.models.priors.labelled import Labelled
 from aelab.models.priors.layers import TopDown
 from aelab.models.priors.mixtures import Exemplar, FullGaussianMixture, GaussianMixture, Vamp
 from aelab.models.priors.spherical import UniformSphere
+from aelab.models.priors.steps import GaussianSteps
 from aelab.models.priors.symbols import Autoregressive, PixelCNN, UniformCodebook
 from aelab.models.priors.two_stage import TwoStage
 
@@ -26,6 +27,7 @@ __all__ = [
     "FlowMatching",
     "FullGaussianMixture",
     "GaussianMixture",
+    "GaussianSteps",
     "JointGaussianCategorical",
     "KernelDensity",
     "Labelled",

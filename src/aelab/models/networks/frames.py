@@ -1,0 +1,64 @@
+"""Recurrent networks over the frames of a spectrum, whose codes are of frames."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from aelab.core.errors import ConfigurationError
+from aelab.core.records import Sizes
+
+
+class FramesEncoder(nn.Module):
+    """The states of two recurrent networks, which read the frames forwards and backwards. forward: x (B, C,
+    parts, frames), context (B, K) or None -> (B, 2 width, 1, frames), a map of one row.
+
+    cell: torch's GRU or LSTM.
+    """
+
+    def __init__(self, sizes: Sizes, width: int = 128, cell: Callable[..., nn.Module] = nn.GRU) -> None:
+        super().__init__()
+        parts, frames = frames_of(sizes.shape)
+        self.layers = cell(parts + sizes.context, width, batch_first=True, bidirectional=True)
+        self.features = (2 * width, 1, frames)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.layers(beside(x.flatten(1, -2), context))[0].transpose(1, 2).unsqueeze(2)
+
+
+class FramesDecoder(nn.Module):
+    """Two recurrent networks over the codes of the frames, and of each frame a linear map of their states.
+    forward: z (B, latent), context (B, K) or None -> (B, *shape)."""
+
+    def __init__(self, sizes: Sizes, width: int = 128, cell: Callable[..., nn.Module] = nn.GRU) -> None:
+        super().__init__()
+        parts, frames = frames_of(sizes.shape)
+        if sizes.layout[1:] != (1, frames):
+            raise ConfigurationError(
+                f"codes are {list(sizes.layout)} and the decoder reads one for each of {frames} frames: "
+                "choose network=gru_frames for the encoder too, and a posterior of maps"
+            )
+        self.layout, self.shape = sizes.layout, sizes.shape
+        self.layers = cell(sizes.layout[0] + sizes.context, width, batch_first=True, bidirectional=True)
+        self.output = nn.Linear(2 * width, parts)
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        states = self.layers(beside(z.unflatten(-1, self.layout)[:, :, 0], context))[0]
+        return self.output(states).transpose(1, 2).reshape(len(z), *self.shape)
+
+
+def beside(x: Tensor, context: Tensor | None) -> Tensor:
+    """Frames (B, D, T) with the context (B, K) beside each: (B, T, D + K)."""
+    frames = x.transpose(1, 2)
+    return frames if context is None else torch.cat([frames, context[:, None].expand(-1, x.shape[2], -1)], -1)
+
+
+def frames_of(shape: Sequence[int]) -> tuple[int, int]:
+    """The numbers of a frame, and how many frames there are; ConfigurationError for what has none."""
+    if len(shape) < 2:
+        raise ConfigurationError(
+            f"network=gru_frames reads spectra, (1, parts, frames), and data.shape is {list(shape)}: choose "
+            "network=mlp"
+        )
+    return math.prod(shape[:-1]), shape[-1]
