@@ -77,7 +77,8 @@ def frechet(real: Tensor, fake: Tensor, seed: int = 0) -> Estimate:
 
     sizes = len(real), len(fake)
     error = jackknife(distance, *sizes, groups=GROUPS, seed=seed)
-    return Estimate(distance(*map(np.arange, sizes)), FRECHET, len(fake), float(error))
+    note = "the error is rough, either way"  # of ten groups
+    return Estimate(distance(*map(np.arange, sizes)), FRECHET, len(fake), float(error), note=note)
 
 
 KERNEL_DISTANCE = Quantity("kernel_distance", "squared kernel units", False)
