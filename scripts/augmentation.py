@@ -188,7 +188,7 @@ def of_seeds(
 
 def alone_with(found: Mapping[str, float], kind: str, accuracy: float, seeds: Sequence[int]) -> str:
     """The labels a class with which real images alone are as good, between those that were tried."""
-    means = [of_seeds(found, kind, budget, ALONE, seeds).mean() for budget in CURVE]
+    means = np.maximum.accumulate([of_seeds(found, kind, budget, ALONE, seeds).mean() for budget in CURVE])
     if not means[0] <= accuracy <= means[-1]:
         return f"below {CURVE[0]}" if accuracy < means[0] else f"above {CURVE[-1]}"
     return f"{np.exp(np.interp(accuracy, means, np.log(CURVE))):.0f}"
