@@ -19,7 +19,7 @@ from aelab.config.folders import choices, file_of
 from aelab.config.recorded import recorded_settings
 from aelab.core.errors import AelabError, ConfigurationError
 from aelab.models.distributions import has_density
-from aelab.models.likelihoods import LocationScale
+from aelab.models.likelihoods.location_scale import LocationScale
 from aelab.runs.build import build
 from aelab.runs.folder import Status
 from aelab.training.checkpoints import load

@@ -2,7 +2,9 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import median, quantiles
 
 import pytest
@@ -19,6 +21,12 @@ def test_a_function_fits_in_the_head():
     lines = functions()
     assert median(lines) <= 5
     assert quantiles(lines, n=10)[-1] <= 15
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """They are imported as modules at the top, of which there is one for each name."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:

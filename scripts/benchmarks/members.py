@@ -50,7 +50,7 @@ def _together(count: int) -> Contender:
         with TemporaryDirectory() as root, Signals() as signals:
             chosen = ("trainer=vectorised", f"trainer.members.seed={list(range(count))}", f"outputs={root}")
             many = replace(case, overrides=(*case.overrides, *(c.replace(" ", "") for c in chosen)))
-            runs = prepared(ours.configuration(many, steps), signals)
+            runs = prepared(ours.configuration(many, steps), ours.overrides(many, steps), signals)
             with opened(runs, signals) as members:
                 batches = enumerate(runs.epochs.batches.batches(0, runs.epochs.count))
 

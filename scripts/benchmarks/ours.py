@@ -42,6 +42,11 @@ def most_steps(case: Composition) -> int:
 
 def configuration(case: Composition, steps: int) -> DictConfig:
     """What `train.py` would compose, for one epoch that ends after the measured steps."""
+    return compose(overrides(case, steps))
+
+
+def overrides(case: Composition, steps: int) -> list[str]:
+    """What it would be given."""
     settings = {
         "name": "benchmark",
         "data.name": "synthetic",
@@ -57,7 +62,7 @@ def configuration(case: Composition, steps: int) -> DictConfig:
         "trainer.log_every_n_steps": LOG_EVERY,
     }
     given = {override.split("=", 1)[0] for override in case.overrides}
-    return compose([*(f"{k}={v}" for k, v in settings.items() if k not in given), *case.overrides])
+    return [*(f"{k}={v}" for k, v in settings.items() if k not in given), *case.overrides]
 
 
 def check_equal(case: Case, tolerance: float = 1e-4) -> None:

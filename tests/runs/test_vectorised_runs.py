@@ -27,10 +27,9 @@ CONV = [
 @pytest.fixture
 def together(tmp_path):
     def run(*overrides, base=SMALL):
+        given = [*base, "trainer=vectorised", *overrides, f"outputs={tmp_path}/together"]
         with Signals() as signals:
-            return train_members(
-                compose([*base, "trainer=vectorised", *overrides, f"outputs={tmp_path}/together"]), signals
-            )
+            return train_members(compose(given), given, signals)
 
     return run
 

@@ -66,7 +66,7 @@ def _lead(config: DictConfig, run: Run | None, signals: Signals, rendezvous: Ren
     elif "members" in config.trainer:
         from aelab.runs.vectorised import train_members
 
-        train_members(config, signals)
+        train_members(config, HydraConfig.get().overrides.task, signals)
     else:
         train(config, signals, rendezvous=rendezvous)
 

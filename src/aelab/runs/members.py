@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from aelab.config.compose import compose
@@ -29,8 +28,10 @@ UNSUPPORTED = {
 ONLY_AT_THE_END = ("on_test", "on_save", "on_load")
 
 
-def members_of(config: DictConfig) -> list[DictConfig]:
+def members_of(config: DictConfig, given: Sequence[str]) -> list[DictConfig]:
     """What each member would be composed to alone, in the order of the lists, the last one fastest.
+
+    given: the overrides that the configuration was composed from.
 
     Raises ConfigurationError for what members may not differ in and for what is not done for many at once.
     """
@@ -42,7 +43,7 @@ def members_of(config: DictConfig) -> list[DictConfig]:
     for key, values in lists.items():
         _check_list(config, key, values)
     _check_supported(config)
-    own = [o for o in HydraConfig.get().overrides.task if not _is_ours(o)]
+    own = [o for o in given if not _is_ours(o)]
     return [
         compose([*own, *(f"{key}={value}" for key, value in zip(lists, chosen, strict=True))])
         for chosen in itertools.product(*lists.values())

@@ -85,12 +85,14 @@ class Member:
         self.status.__exit__(type(reason), reason, reason.__traceback__)
 
 
-def train_members(config: DictConfig, signals: Signals) -> list[RunFolder]:
+def train_members(config: DictConfig, overrides: Sequence[str], signals: Signals) -> list[RunFolder]:
     """Train all members from nothing, each in a new folder; the folders, in the members' order.
+
+    overrides: those that the configuration was composed from, of which each member takes its own.
 
     Raises NonFiniteError where a member diverged, after the others are finished.
     """
-    runs = prepared(config, signals)
+    runs = prepared(config, overrides, signals)
     with opened(runs, signals) as members:
         runs.epochs.train(members)
         for member in _alive(members):
@@ -113,12 +115,12 @@ class Prepared:
     epochs: "Epochs"
 
 
-def prepared(config: DictConfig, signals: Signals) -> Prepared:
+def prepared(config: DictConfig, overrides: Sequence[str], signals: Signals) -> Prepared:
     """Build all members on images that are read once, and try them.
 
     Raises ConfigurationError for what cannot be trained together.
     """
-    configs = members_of(config)
+    configs = members_of(config, overrides)
     first = build(configs[0])
     parts = [first, *(build(own, first.data.with_seed(own.seed)) for own in configs[1:])]
     runs = [Run.planned(own) for own in configs]
