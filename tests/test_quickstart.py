@@ -27,6 +27,7 @@ def quickstart(tmp_path_factory):
     return done.stdout, folder, RunFolder.open(record.parent)
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_metrics_the_folder_the_pictures_and_the_sync_line(quickstart):
     printed, folder, run = quickstart
     for name in run.read()["metrics"]:

@@ -74,9 +74,8 @@ def by_hand(port, rank):
     return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(rank)}
 
 
-@pytest.mark.parametrize(
-    ("starter", "overrides"), [(slurm, DEVICES), pytest.param(by_hand, NODES, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("starter", "overrides"), [(slurm, DEVICES), (by_hand, NODES)])
 def test_one_folder_and_the_same_weights(tmp_path, script_environment, alone, starter, overrides):
     port = free_port()
     environments = [starter(port, rank) for rank in (0, 1)]

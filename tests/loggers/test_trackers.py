@@ -249,6 +249,7 @@ def test_wandb_is_offline_without_a_key(tmp_path, fresh_wandb, caplog):
     assert not [record for record in caplog.records if record.name == "aelab.loggers"]
 
 
+@pytest.mark.slow
 def test_an_unreachable_wandb_leaves_an_offline_run(tmp_path, fresh_wandb, monkeypatch, caplog):
     for name, value in {"API_KEY": KEY, "BASE_URL": UNREACHABLE, "INIT_TIMEOUT": "2"}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
@@ -391,6 +392,7 @@ class FakeWandb(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_wandb_server_that_dies_does_not_hold_the_run_up(tmp_path):
     """In a process of its own, where the threads that W&B leaves behind end with it."""
     script = f"""

@@ -130,6 +130,7 @@ def test_few_labels_that_are_all_of_a_class_are_each_taken_once():
     assert found.error == 0
 
 
+@pytest.mark.slow
 def test_the_numbers_of_the_classes_mean_nothing():
     train_codes, train_labels, codes, labels = sets(2.0, 500)
     other = np.array([70, -3, 12, 5, 40])

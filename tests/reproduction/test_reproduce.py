@@ -79,6 +79,7 @@ def test_a_run_is_reproduced_to_the_bit(repository, run, scratch, tmp_path, monk
     assert SECRET not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_recorded_changes_need_an_opt_in_and_are_then_applied(repository, run, tmp_path, capfd):
     target = copy(run, tmp_path / "run")
     target.patch.write_bytes(harmless(repository))

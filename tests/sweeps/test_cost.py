@@ -40,6 +40,7 @@ def test_the_time_is_that_of_the_images_to_come_at_the_last_speed(sweep, timed):
     assert said_of(sweep(*several, *dry)[0]).startswith(f"at most about {duration(4 * 1200 / 10)} (")
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_here_is_not_guessed(sweep, timed):
     run = timed()
     dry = ("seed=1,2", "sweep.dry_run=true")

@@ -74,6 +74,7 @@ def test_a_study_ends_with_its_choice_as_a_sentence_a_command_and_a_picture(swee
     assert Image.open(picture).width > 1000
 
 
+@pytest.mark.slow
 def test_a_picture_is_made_of_several_objectives_and_of_a_sampler_s_draws(sweep, tmp_path):
     said, code = sweep(
         *("sweep=random", "sweep.trials=2", "optimizer.lr=tag(log,interval(1e-4,1e-2))"),

@@ -38,6 +38,7 @@ def elbo(run):
     return max(row["val/elbo"] for row in rows(run.metrics) if "val/elbo" in row)
 
 
+@pytest.mark.slow
 def test_a_trial_is_the_mean_of_its_folds_and_the_best_is_trained_on_all_images(sweep, runs, trials):
     said, code = sweep("latent=2,4", *FOLDS)
     assert code == 0
@@ -98,6 +99,7 @@ def test_a_training_of_a_trial_has_the_bits_that_it_has_alone(sweep, runs):
     assert all(run.metrics.read_bytes() == alone[run.read()["seed"]] for run in runs())
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_is_named_and_the_next_attempt_keeps_the_others(sweep, runs):
     said, code = sweep(
         "latent=2", "sweep.over={optimizer.lr: [1e-3, 1e30]}", "sweep.repeat=true", "sweep.retries=1"
@@ -114,6 +116,7 @@ def test_a_dry_run_names_every_training(sweep, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_another_mean_is_another_study(sweep, runs):
     named = ("latent=2", "sweep.study=s")
     assert sweep(*named, "sweep.over={seed: [0, 1]}")[1] == 0

@@ -44,6 +44,7 @@ def test_a_grid_runs_once_and_names_the_best_over_seeds_as_a_command(sweep, runs
     assert (code, len(runs())) == (0, 7)
 
 
+@pytest.mark.slow
 def test_a_failure_ends_alone_and_is_tried_again_when_asked(sweep, runs):
     said, code = sweep("optimizer.lr=1e-3,1e30,1e-2")
     assert code == 1
@@ -72,6 +73,7 @@ def test_what_a_kill_left_is_continued_in_its_folder(sweep, runs, tmp_path):
     assert first.metrics.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_trials_of_different_monitors_finish_and_none_is_called_the_best(sweep, runs):
     said, code = sweep("variant=ae,vae")
     assert code == 0
@@ -85,6 +87,7 @@ def test_trials_of_different_monitors_finish_and_none_is_called_the_best(sweep, 
     assert "best      val/distortion=" in said
 
 
+@pytest.mark.slow
 def test_two_objectives_give_a_front_and_the_sampler_needs_no_flag(sweep, runs):
     said, code = sweep(
         "sweep=random",
@@ -114,7 +117,9 @@ def test_a_bad_trial_is_pruned(sweep, runs):
     assert Counter(run.status for run in runs()) == {Status.FINISHED: 1, Status.PRUNED: 1}
 
 
-@pytest.mark.parametrize(("seed", "which"), [("null", "examples"), ("3", "the first")])
+@pytest.mark.parametrize(
+    ("seed", "which"), [("null", "examples"), pytest.param("3", "the first", marks=pytest.mark.slow)]
+)
 def test_a_dry_run_of_a_sampler_says_whether_these_will_run(sweep, seed, which):
     line = ("latent=2,4,8", "sweep=random", "sweep.trials=2", f"sweep.sampler.seed={seed}")
     said, code = sweep(*line, "sweep.dry_run=true", flag=())

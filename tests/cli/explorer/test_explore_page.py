@@ -37,6 +37,7 @@ def sources(page):
     return page.evaluate(f"{SHOWN}.map(i => i.src)")
 
 
+@pytest.mark.slow
 def test_a_slider_moves_one_model_s_image_and_a_label_both(address):
     requests = []
     with chromium() as browser:
