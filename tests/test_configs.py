@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from pairwise import Row, pairwise
 from PIL import Image
 from sklearn.datasets import load_digits
-from small import GANS, SMALL, of_numbers, small
+from small import GANS, SMALL, few_quick, of_numbers, small
 
 from aelab.config.compose import compose
 from aelab.config.construct import locate
@@ -131,7 +131,8 @@ def rows():
 
     The first row of a variant is quick to find a fault by; its others are among the long tests.
     """
-    yield from pairwise({"variant": ["ae", "vae"], **PARTS}, refused, apart=[{"network", "likelihood"}])
+    plain = pairwise({"variant": ["ae", "vae"], **PARTS}, refused, apart=[{"network", "likelihood"}])
+    yield from few_quick(plain, every=2)
     groups = {"variant": of_numbers("variant"), **PARTS}
     apart = [{part, group} for part in ("network", "likelihood") for group in groups]
     seen: set[str] = set()
@@ -197,7 +198,7 @@ OF_IMAGES = {
 }
 
 
-@pytest.mark.parametrize("variant", of_numbers("variant"))
+@pytest.mark.parametrize("variant", few_quick(of_numbers("variant")))
 def test_every_variant_is_of_vectors_too_but_those_that_compare_structure(train, variant):
     overrides, base = ["data=wine", f"variant={variant}"], small(variant)
     if variant in OF_IMAGES:
@@ -217,9 +218,9 @@ def test_every_debug(train, debug):
 
 
 def pairs():
-    """Every posterior with every prior; one in five of them quick, another five for each posterior."""
+    """Every posterior with every prior; one in eight of them quick, others for each posterior."""
     for (i, posterior), (j, prior) in product(enumerate(choices("posterior")), enumerate(choices("prior"))):
-        yield pytest.param(posterior, prior, marks=[pytest.mark.slow] if (i + j) % 5 else [])
+        yield pytest.param(posterior, prior, marks=[pytest.mark.slow] if (i + j) % 8 else [])
 
 
 @pytest.mark.parametrize(("posterior", "prior"), pairs())

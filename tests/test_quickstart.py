@@ -40,6 +40,7 @@ def test_it_ends_with_the_metrics_the_folder_the_pictures_and_the_sync_line(quic
     assert re.search(r"wandb sync \S*offline-run-", printed)
 
 
+@pytest.mark.slow
 def test_without_a_terminal_progress_is_plain_lines(quickstart):
     printed, _, _ = quickstart
     assert re.search(r"^epoch 5/5  step 95  elbo -\d.*  0:00 left$", printed, re.MULTILINE)

@@ -191,6 +191,7 @@ def test_a_folder_of_ones_own_holds_for_all_that_a_command_says(user, own):
     assert "unknown network 'mine'" in user("aelab", "train", "network=mine").stderr
 
 
+@pytest.mark.slow
 def test_parts_of_ones_own_are_trained_evaluated_and_loaded(user, own, monkeypatch):
     conf, few = ["--config-dir", "conf"], [o for o in SMALL if not o.startswith(("model.", "threads"))]
     trained = user.fork("train", *conf, "--json", "network=mine", "name=run", *few)
