@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import mean
 
 import optuna
 import pytest
@@ -74,7 +75,9 @@ def test_kills_of_trials_and_of_a_worker_lose_nothing(tmp_path, script_environme
     best = max(truth, key=truth.get)
     assert study.best_value == truth[best]
     assert f"seed={best}" in study.best_trial.user_attrs["overrides"]
-    assert f"seed={best}" in workers[-1].stdout.read().split("best ")[1]
+    told = workers[-1].stdout.read().split("best ")[1]
+    assert f"val/elbo={mean(truth.values()):.6g} ± " in told
+    assert f"over {TRIALS} seeds" in told
     ends = Counter(t.user_attrs.get("reason", t.state.name) for t in study.trials)
     with capsys.disabled():
         print(
