@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
-from aelab.models.distributions.sequences import PAD, trimmed
+from aelab.models.distributions.sequences import PAD
 from aelab.models.networks.causal import Causal
-from aelab.models.networks.recurrent import vocabulary_of
+from aelab.models.networks.recurrent import TokenReader
 
 Seen = tuple[Tensor, Tensor]
 """The keys and values of the places so far, each (N, heads, T, width of a head)."""
@@ -38,7 +38,7 @@ class Transformer(Causal):
         return self.norm(inputs), kept
 
 
-class TokenTransformer(nn.Module):
+class TokenTransformer(TokenReader):
     """What blocks of self-attention find in a sequence, averaged over its tokens; padding is never read.
 
     forward: x (B, T) tokens, context (B, C) or None -> (B, width).
@@ -47,20 +47,14 @@ class TokenTransformer(nn.Module):
     def __init__(
         self, sizes: Sizes, width: int = 128, layers: int = 2, heads: int = 4, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary_of(sizes, "network=transformer"), width, PAD)
-        self.told = nn.Linear(sizes.context, width) if sizes.context else None
+        super().__init__(sizes, width, "network=transformer")
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.features = width
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        if x.is_floating_point():
-            raise ConfigurationError("the encoder reads tokens, and not numbers: choose corruption=none")
-        x = trimmed(x)
-        read, inputs = x != PAD, self.embedding(x)
-        if self.told is not None and context is not None:
-            inputs = inputs + self.told(context)[:, None]
+        x, inputs = self.read(x, context)
+        read = x != PAD
         for block in self.blocks:
             inputs, _ = block(inputs, read=read)
         found = self.norm(inputs) * read[..., None]

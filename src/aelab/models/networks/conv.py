@@ -43,10 +43,11 @@ def _strides(channels: Sequence[int], strides: Sequence[int] | None, kernel: int
 
 
 def with_planes(x: Tensor, context: Tensor | None) -> Tensor:
-    """x (B, C, H, W) with the context (B, K) as K further constant planes."""
+    """x (B, C, H, W) or (B, C, T) with the context (B, K) as K further constant planes."""
     if context is None:
         return x
-    return torch.cat([x, context[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+    sides = x.shape[2:]
+    return torch.cat([x, context.view(*context.shape, *[1] * len(sides)).expand(-1, -1, *sides)], 1)
 
 
 def _sides(shape: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]]:

@@ -10,7 +10,32 @@ from aelab.core.records import Sizes
 from aelab.models.distributions.sequences import PAD, lengths, trimmed
 
 
-class TokenEncoder(nn.Module):
+class TokenReader(nn.Module):
+    """What reads sequences of tokens: their embeddings, to which what the context says is added.
+
+    width: of the embeddings. reader: the choice of a network, for its refusal.
+    """
+
+    def __init__(self, sizes: Sizes, width: int, reader: str) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_of(sizes, reader), width, PAD)
+        self.told = nn.Linear(sizes.context, width) if sizes.context else None
+
+    def read(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T) without the places where all are padding, and their inputs (B, t, width)."""
+        if x.is_floating_point():
+            raise ConfigurationError(
+                "the encoder reads tokens, and not numbers, which a corruption makes of them: choose "
+                "corruption=none"
+            )
+        x = trimmed(x)
+        inputs = self.embedding(x)
+        if self.told is not None and context is not None:
+            inputs = inputs + self.told(context)[:, None]
+        return x, inputs
+
+
+class TokenEncoder(TokenReader):
     """The states in which recurrent networks end that read a sequence forwards and, where `bidirectional`,
     backwards; padding is never read (Schuster and Paliwal 1997, https://doi.org/10.1109/78.650093).
 
@@ -26,23 +51,13 @@ class TokenEncoder(nn.Module):
         bidirectional: bool = True,
         cell: Callable[..., nn.Module] = nn.GRU,
     ) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary_of(sizes, "network=gru and lstm"), width, PAD)
-        self.told = nn.Linear(sizes.context, width) if sizes.context else None
+        super().__init__(sizes, width, "network=gru and lstm")
         ways = 2 if bidirectional else 1
         self.readers = nn.ModuleList(cell(width, width, layers, batch_first=True) for _ in range(ways))
         self.features = ways * width
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        if x.is_floating_point():
-            raise ConfigurationError(
-                "the encoder reads tokens, and not numbers, which a corruption makes of them: choose "
-                "corruption=none"
-            )
-        x = trimmed(x)
-        inputs = self.embedding(x)
-        if self.told is not None and context is not None:
-            inputs = inputs + self.told(context)[:, None]
+        x, inputs = self.read(x, context)
         last = lengths(x).clamp_min(1)[:, None] - 1
         ways = [inputs, _at(inputs, (last - torch.arange(x.shape[1], device=x.device)).clamp_min(0))]
         found = (_at(reader(way)[0], last) for reader, way in zip(self.readers, ways, strict=False))

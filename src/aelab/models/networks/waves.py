@@ -8,12 +8,12 @@ https://arxiv.org/abs/2107.03312).
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
 from aelab.models.networks.activations import Activation
+from aelab.models.networks.conv import with_planes
 
 KERNEL = 7  # of the first and of the last layer
 
@@ -60,7 +60,7 @@ class WaveEncoder(nn.Module):
         self.steps, self.features = steps, (channels[-1], 1, steps)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        return self.layers(beside(x, context))[..., : self.steps].unsqueeze(2)
+        return self.layers(with_planes(x, context))[..., : self.steps].unsqueeze(2)
 
 
 class WaveDecoder(nn.Module):
@@ -91,12 +91,7 @@ class WaveDecoder(nn.Module):
         self.layers = nn.Sequential(*layers, activation(), last)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        return self.layers(beside(z.unflatten(-1, self.layout).squeeze(2), context))[..., : self.length]
-
-
-def beside(x: Tensor, context: Tensor | None) -> Tensor:
-    """x (B, C, T) with the context (B, K) as K further constant channels."""
-    return x if context is None else torch.cat([x, context[..., None].expand(-1, -1, x.shape[-1])], 1)
+        return self.layers(with_planes(z.unflatten(-1, self.layout).squeeze(2), context))[..., : self.length]
 
 
 def steps_of(shape: Sequence[int], channels: Sequence[int], strides: Sequence[int]) -> int:
