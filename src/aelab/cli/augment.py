@@ -54,7 +54,7 @@ def labelled(train: Observations, model: Trained) -> Observations:
 def stored(x: Tensor, model: Trained) -> Tensor:
     """Observations as a data set keeps them: pixels in 256 levels, and vectors as they are."""
     if model.kind.stored == torch.uint8:
-        return (x * 255).round().to(torch.uint8)
+        return (x.clamp(0, 1) * 255).round().to(torch.uint8)
     if model.kind.stored == torch.float32:
         return x
     raise InapplicableError(

@@ -112,23 +112,18 @@ class NegativeLogLikelihood(Score):
         return -_log_evidence(self.model, batch, self.samples)
 
 
-class Typicality(Score):
+class Typicality(NegativeElbo):
     """How far the negative ELBO is from its mean over training data, in nats, on either side (Nalisnick et
     al. 2019, https://arxiv.org/abs/1906.02994, for one observation)."""
 
     compares = True
 
-    def __init__(self, draws: int = 10) -> None:
-        at_least(1, draws=draws)
-        self.draws = draws
-
     def fit(self, reference: Reference) -> None:
         super().fit(reference)
-        _require_bound(self.model)
         self.usual = reference.bound
 
     def __call__(self, batch: Batch) -> Tensor:
-        return (negative_elbo(self.model, batch, self.draws) - self.usual).abs()
+        return (super().__call__(batch) - self.usual).abs()
 
 
 class LikelihoodRegret(Score):
