@@ -95,7 +95,8 @@ class Adversarial(Training):
     @cached_property
     def sides(self) -> tuple[list[Tensor], list[Tensor]]:
         """The parameters of the critics, and those of model and terms."""
-        critics, rest = [], []
+        critics: list[Tensor] = []
+        rest: list[Tensor] = []
         for name, group in self.owned.items():
             (critics if name in self.names else rest).extend(group)
         return critics, rest
@@ -169,4 +170,3 @@ class Adversarial(Training):
         critics, rest = self.sides
         self.critic_costs(trace)[1].backward(inputs=critics)
         self.costs(trace)[1].backward(inputs=rest)
-
