@@ -8,7 +8,7 @@ may follow, as `--penalties gradient --with training.rounds=5`, in a folder of t
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import product
