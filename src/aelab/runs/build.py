@@ -109,7 +109,7 @@ def _start(config: DictConfig, training: Training, data: DataModule, resumes: bo
     if prior is not None and prior.examples:
         prior.initialise(data.train_examples(prior.examples).x)
     if not resumes:
-        take_over(model, config.start)
+        take_over(model, training.objective, config.start)
     model.freeze(config.start.frozen)
     if training.of_same_data and config.start.run is not None:
         check_same_data(config, data)

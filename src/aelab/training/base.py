@@ -30,6 +30,7 @@ from aelab.training.optimizers import (
     check_scaled,
     forget_gradients,
     grouped,
+    norm,
     optimizers_of,
     scale_rates,
 )
@@ -85,6 +86,7 @@ class Training(Measured):
         self.accumulate, self.clip = accumulate_grad_batches, gradient_clip_val
         self.accumulated = 0  # observations since the last step, where batches are accumulated
         self.followers = [t for t in objective.terms.values() if type(t).after_step is not Term.after_step]
+        self.norms: dict[Optimizer, Tensor] = {}  # of the gradients that each is to step with, where known
         self.averages: list[Tensor] = []  # what steps move beside the weights
         self.compiled: CompiledStep | None = None
         self.eager: str | None = None
@@ -283,7 +285,9 @@ class Training(Measured):
             average([buffer for buffer in self.averages if buffer.is_floating_point()])
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip here, where mixed precision has unscaled the gradients."""
+        """Clip here, where mixed precision has unscaled the gradients, by the norm if it is known already."""
         if self.clip:
-            parameters = (p for group in optimizer.param_groups for p in group["params"])
-            nn.utils.clip_grad_norm_(parameters, self.clip)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            known = self.norms.pop(optimizer, None)
+            total = norm(parameters) if known is None else known
+            nn.utils.clip_grads_with_norm_(parameters, self.clip, total)
