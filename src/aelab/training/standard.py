@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from aelab.core.errors import AelabError, ConfigurationError
@@ -62,8 +63,12 @@ class Standard(Training):
             )
             return
         try:
+            self.model.to(
+                memory_format=torch.channels_last
+            )  # compiled convolutions are faster so, eager ones not
             self.compiled = CompiledStep(self, batch)
         except Exception as error:  # tracing and compiling end in errors of every kind
+            self.model.to(memory_format=torch.contiguous_format)
             kind = "" if isinstance(error, AelabError) else f"{type(error).__name__}: "
             self.eager = kind + first_line(error).partition(". ")[0][:200]
 
