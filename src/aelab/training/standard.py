@@ -68,7 +68,7 @@ class Standard(Training):
             )  # compiled convolutions are faster so, eager ones not
             self.compiled = CompiledStep(self, batch)
         except Exception as error:  # tracing and compiling end in errors of every kind
-            self.model.to(memory_format=torch.contiguous_format)
+            model.to(memory_format=torch.contiguous_format)
             kind = "" if isinstance(error, AelabError) else f"{type(error).__name__}: "
             self.eager = kind + first_line(error).partition(". ")[0][:200]
 
