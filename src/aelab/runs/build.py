@@ -1,5 +1,6 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +79,8 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
             model.conditioner.check(data.known(split))
     examples = data.val_examples(2)
     _check_support(training.model, data, examples)
-    with nullcontext() if config.training.compile else enough_memory():
+    # What is written place by place, as a wave, takes as many steps as it has places.
+    with nullcontext() if config.training.compile else enough_memory(math.inf):
         two = _try(training, examples, config.monitor.metric)
     _draw(training.model, data, examples)
     return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
