@@ -1,13 +1,14 @@
 """Modes of eight Gaussians that GANs of each loss and penalty cover over seeds, and the share that collapse.
 
 `python scripts/mode_coverage.py outputs/rings --seeds 5 --steps 1500` trains what is not there yet, prints a
-Markdown table, and draws `modes.png`, the samples of the first seed, into the folder.
+Markdown table, and draws `modes.png`, the samples of the first seed, into the folder. Options of a training
+may follow, as `--penalties gradient --with training.rounds=5`, in a folder of their own.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import product
@@ -47,14 +48,15 @@ def main() -> int:
     quieten()
     kept = given.folder / "coverage.json"
     found: Found = json.loads(kept.read_text()) if kept.exists() else {}
-    for seed, loss, penalty in product(range(given.seeds), given.losses, PENALTIES):
+    options = (*OPTIONS, f"trainer.max_steps={given.steps}", *given.options)
+    for seed, loss, penalty in product(range(given.seeds), given.losses, given.penalties):
         name = f"{loss}/{penalty}/{seed}"
         if name not in found:
-            found[name] = trained(given.folder, loss, penalty, seed, given.steps)
+            found[name] = trained(given.folder, loss, penalty, seed, options)
             write_text(kept, json.dumps(found))
             print(name, found[name]["modes"], f"{found[name]['on_modes']:.2f}", file=sys.stderr)
-    print("\n".join(table(found, given.losses, given.seeds)))
-    draw(found, given.losses, given.folder / "modes.png")
+    print("\n".join(table(found, given.losses, given.penalties, given.seeds)))
+    draw(found, given.losses, given.penalties, given.folder / "modes.png")
     return 0
 
 
@@ -62,18 +64,20 @@ def _arguments() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     arguments.add_argument("folder", type=Path, help="of the runs, and of what was found")
     arguments.add_argument("--losses", nargs="+", choices=LOSSES, default=LOSSES)
+    arguments.add_argument("--penalties", nargs="+", choices=PENALTIES, default=PENALTIES)
     arguments.add_argument("--seeds", type=int, default=5)
     arguments.add_argument("--steps", type=int, default=1500)
+    arguments.add_argument("--with", nargs="+", dest="options", default=[], help="as train.py takes them")
     return arguments.parse_args()
 
 
-def trained(folder: Path, loss: str, penalty: str, seed: int, steps: int) -> dict[str, Any]:
+def trained(folder: Path, loss: str, penalty: str, seed: int, options: Sequence[str]) -> dict[str, Any]:
     """What one training covers; none of the modes where it diverged."""
-    options = [*OPTIONS, f"critic/loss={loss}", f"critic/penalty={penalty}", f"seed={seed}"]
     place = folder / f"{loss}_{penalty}_{seed}"
+    chosen = [f"critic/loss={loss}", f"critic/penalty={penalty}", f"seed={seed}", f"outputs={place}"]
     try:
         with Signals() as signals, redirect_stdout(StringIO()):
-            train(compose([*options, f"trainer.max_steps={steps}", f"outputs={place}"]), signals)
+            train(compose([*options, *chosen]), signals)
         samples = aelab.load(max(runs_below(place))).sample(SAMPLES, seed=0)
     except AelabError as error:
         return {"modes": 0, "on_modes": 0.0, "samples": [], "error": str(error)}
@@ -81,13 +85,13 @@ def trained(folder: Path, loss: str, penalty: str, seed: int, steps: int) -> dic
     return {"modes": modes, "on_modes": on_modes, "samples": samples[:500].tolist()}
 
 
-def table(found: Mapping[str, Mapping[str, Any]], losses: Sequence[str], seeds: int) -> Iterator[str]:
+def table(found: Found, losses: Sequence[str], penalties: Sequence[str], seeds: int) -> Iterator[str]:
     """The lines of a Markdown table."""
     from scipy.stats import binomtest
 
     yield "| loss | penalty | modes of 8, each seed | samples on a mode | collapsed, 95 % interval |"
     yield "|---|---|---|---|---|"
-    for loss, penalty in product(losses, PENALTIES):
+    for loss, penalty in product(losses, penalties):
         runs = [found[f"{loss}/{penalty}/{seed}"] for seed in range(seeds)]
         modes = [run["modes"] for run in runs]
         collapsed = sum(count <= COLLAPSED for count in modes)
@@ -98,14 +102,13 @@ def table(found: Mapping[str, Mapping[str, Any]], losses: Sequence[str], seeds: 
         yield f"| {loss} | {penalty} | {counts} | {share:.0f} % | {collapsed} of {seeds}, {between} |"
 
 
-def draw(found: Mapping[str, Mapping[str, Any]], losses: Sequence[str], path: Path) -> None:
+def draw(found: Found, losses: Sequence[str], penalties: Sequence[str], path: Path) -> None:
     """The samples of the first seed: a row for each loss, a column for each penalty."""
     from matplotlib.figure import Figure
 
-    figure = Figure((2 * len(PENALTIES), 2 * len(losses) + 0.3), layout="constrained")
-    for axes, (loss, penalty) in zip(
-        figure.subplots(len(losses), len(PENALTIES)).flat, product(losses, PENALTIES), strict=True
-    ):
+    figure = Figure((2 * len(penalties), 2 * len(losses) + 0.3), layout="constrained")
+    panels = figure.subplots(len(losses), len(penalties), squeeze=False).flat
+    for axes, (loss, penalty) in zip(panels, product(losses, penalties), strict=True):
         samples = np.reshape(found[f"{loss}/{penalty}/0"]["samples"], (-1, 2))
         axes.scatter(*centres().T, s=60, facecolors="none", edgecolors="0.6")
         axes.scatter(*samples.T, s=1)

@@ -271,7 +271,7 @@ def _refusal(overrides):
         (["variant=cvae", "condition=none"], "prior=conditional"),
         (["variant=hvae", "likelihood=optimal_gaussian"], "likelihood=gaussian"),
         (["variant=hvae", "trainer.inference_mode=true"], "inference_mode"),
-        (["variant=hvae", "training.compile=true"], "compile"),
+        (["variant=hvae", "training.compile=networks"], "compile"),
         (["variant=piwae", "structure=hamiltonian"], "structure=plain"),
         (["variant=wae_mmd", "prior=gaussian_mixture"], "nothing in the objective trains model.prior"),
         (["variant=vae", "posterior=ladder"], "structure=ladder"),

@@ -1,8 +1,9 @@
-"""monitor.metric=null: no validation number chooses weights, and those of the last validation are kept."""
+"""monitor.metric=null: no validation number chooses weights, and the last are kept."""
 
 import pytest
 from small import SMALL
 
+import aelab
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError, SweepError
 from aelab.core.signals import Signals
@@ -31,6 +32,16 @@ def test_the_last_weights_are_kept_and_tested(train):
     measured = validation_metrics(run, compose([*SMALL, *LAST]))
     assert measured == {k: v for k, v in validations[-1].items() if k.startswith("val/")}
     assert validation_metrics(run, compose([*SMALL, GROWS]))["val/elbo"] > measured["val/elbo"]
+
+
+@pytest.mark.parametrize(("monitor", "every"), [("null", 2), ("null", 5), ("val/elbo", 5)])
+def test_weights_that_no_validation_has_seen_are_kept_too(train, capfd, monitor, every):
+    run = train(
+        f"monitor.metric={monitor}", "trainer.max_epochs=3", f"trainer.check_val_every_n_epoch={every}"
+    )
+    assert load(run.best)["global_step"] == 9
+    aelab.load(run.path)
+    assert "damaged" not in capfd.readouterr().err
 
 
 def test_a_resume_keeps_the_last_weights_too(train):

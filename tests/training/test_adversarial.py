@@ -1,6 +1,7 @@
 """Critics and model in turn: whose gradients there are, one step a batch, and a kill between two steps."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from aelab.loggers.jsonl import rows
 from aelab.runs.build import build
 from aelab.runs.folder import Run, RunFolder
 from aelab.runs.train import resume
+from aelab.training import optimizers
 from aelab.training.base import Training
 from aelab.training.checkpoints import load, resume_points
 
@@ -105,6 +107,23 @@ def test_a_kill_between_the_critics_step_and_the_models_changes_no_bit(train, tm
 def test_critics_are_logged_beside_the_terms(train):
     (row,) = [row for row in rows(train(*TOY).metrics) if "train/loss" in row]
     assert {"train/critic_codes", "train/deception", "train/label", "train/kl"} <= row.keys()
+
+
+def test_a_norm_is_measured_once_for_the_journal_and_for_clipping(train, monkeypatch):
+    measured = []
+
+    def spy(gradients, *options):
+        measured.append(plain(gradients, *options))
+        return measured[-1]
+
+    plain = optimizers.get_total_norm
+    monkeypatch.setattr(optimizers, "get_total_norm", spy)
+    run = train(*TOY, "training.gradient_clip_val=0.001", "trainer.limit_train_batches=1")
+    critic, model, terms = map(float, measured)
+    (row,) = [row for row in rows(run.metrics) if "train/loss" in row]
+    assert row["train/critic_gradient"] == pytest.approx(critic)
+    assert row["train/gradient"] == pytest.approx(math.hypot(model, terms))
+    assert min(model, terms) > 0.001  # before any clipping
 
 
 def test_several_rounds_of_accumulated_batches_are_refused():

@@ -1,4 +1,4 @@
-"""Parts of a model that are another run's: their configuration, and the digest of their weights.
+"""Parts that are another run's, of a model or of a term: their configuration, and their weights' digest.
 
 A recorded configuration names the weights by digest; where they lie decides nothing.
 """
@@ -43,6 +43,10 @@ def take_over(config: DictConfig, overrides: Sequence[str]) -> None:
                 f"start.frozen=[{', '.join(start.frozen)}] keeps parts of another run as they are, as "
                 "variant=prior_of and gan_inversion do: give start.run=FOLDER"
             )
+        if start.features:
+            raise ConfigurationError(
+                "objective/penalty=features compares in the encoder of another run: give start.run=FOLDER"
+            )
         return
     run = from_user(start.run).resolve()
     theirs = trusted_settings(run / CONFIG)
@@ -52,6 +56,8 @@ def take_over(config: DictConfig, overrides: Sequence[str]) -> None:
     OmegaConf.set_struct(config, False)
     for slot in start.parts:
         OmegaConf.update(config, f"model.{slot}", theirs.model.get(slot), merge=False)
+    if start.features:
+        config.objective.terms.features.network = theirs.model.encoder
     if any("latent" in SLOTS[slot] for slot in start.parts):
         config.latent = theirs.latent
     digest = digest_of(run / BEST)
@@ -79,6 +85,12 @@ def _check_slots(start: DictConfig, theirs: DictConfig, run: Path) -> None:
             raise ConfigurationError(f"start.parts: a model has no {slot}: choose of {', '.join(SLOTS)}")
         if theirs.model.get(slot) is None and slot not in OPTIONAL:
             raise ConfigurationError(f"start.parts: the model of {run} has no {slot}: take over other parts")
+    told = theirs.model.get("conditioner") is not None
+    if start.features and (told or theirs.model.get("encoder") is None):
+        raise ConfigurationError(
+            f"start.features: the model of {run} has no encoder that reads observations alone: give a run "
+            "with condition=none and an encoder"
+        )
     if loose := [slot for slot in start.frozen if slot not in start.parts]:
         raise ConfigurationError(f"start.frozen: {loose[0]} is not taken over: add it to start.parts")
 
@@ -101,7 +113,8 @@ def _decides_more(key: str, parts: Collection[str]) -> bool:
 
 
 def _check_same(config: DictConfig, theirs: DictConfig, run: Path) -> None:
-    for key in ("data.shape", "data.kind", "model.structure"):
+    of_model = ("model.structure",) if config.start.parts else ()
+    for key in ("data.shape", "data.kind", *of_model):
         ours, other = (OmegaConf.select(c, key) for c in (config, theirs))
         if ours != other:
             raise ConfigurationError(

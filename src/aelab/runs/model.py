@@ -13,6 +13,7 @@ from aelab.config.start import digest_of
 from aelab.core.errors import ConfigurationError, RunError
 from aelab.core.memory import enough_memory
 from aelab.models import Autoencoder
+from aelab.objectives.base import Objective
 from aelab.runs.folder import Run, RunFolder
 from aelab.training.checkpoints import load, resume_points, usable
 
@@ -89,18 +90,22 @@ def fingerprint_in(checkpoint: Mapping[str, Any]) -> str | None:
         return None
 
 
-def take_over(model: Autoencoder, start: DictConfig) -> None:
-    """Give the slots in `start.parts` the weights of `start.run`; nothing where that is None.
+def take_over(model: Autoencoder, objective: Objective, start: DictConfig) -> None:
+    """Give the slots in `start.parts`, and the term `features` where `start.features`, the weights of
+    `start.run`; nothing where that is None.
 
     Raises RunError where these weights are not there, and ConfigurationError where they do not fit.
     """
     if start.run is None:
         return
     state: Mapping[str, Tensor] = load(weights_of(start))["state_dict"]
-    for slot in start.parts:
+    taken: list[tuple[str, Any]] = [(slot, getattr(model, slot)) for slot in start.parts]
+    if start.features:
+        taken.append(("encoder", objective.terms["features"].network))
+    for slot, part in taken:
         prefix = f"model.{slot}."
         weights = {k.removeprefix(prefix): w for k, w in state.items() if k.startswith(prefix)}
-        if (part := getattr(model, slot)) is not None:
+        if part is not None:
             _load(part, weights, f"start.parts: the {slot} of {start.run}")
 
 

@@ -114,21 +114,13 @@ class Trained(Jobs):
 
     @torch.no_grad()
     def posterior(
-        self,
-        x: Given,
-        y: Labels | None = None,
-        attributes: Numbers | None = None,
-        resize: bool = False,
+        self, x: Given, y: Labels | None = None, attributes: Numbers | None = None, resize: bool = False
     ) -> Distribution:
         """q(z|x,c) of clean observations, batch shape (N,), on the model's device."""
         return self._posterior(self._batch(x, y, attributes, resize))
 
     def encode(
-        self,
-        x: Given,
-        y: Labels | None = None,
-        attributes: Numbers | None = None,
-        resize: bool = False,
+        self, x: Given, y: Labels | None = None, attributes: Numbers | None = None, resize: bool = False
     ) -> Tensor:
         """The means of their posteriors, (N, latent); of a flow, where the mean of its base is carried to."""
         return self._encode(self._batch(x, y, attributes, resize))

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from aelab.cluster.collectives import average, average_gradients
@@ -21,7 +20,7 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.schedules import Schedule
 from aelab.training.base import Training
-from aelab.training.optimizers import Groups, grouped, of_group, optimizers_of
+from aelab.training.optimizers import Groups, grouped, norm, of_group, optimizers_of
 
 TAKEN = ("model", "terms", "critics")
 
@@ -90,11 +89,17 @@ class Adversarial(Training):
         return self.lr_schedules.get(name, self.lr_schedule)
 
     @cached_property
+    def owned(self) -> Groups:
+        return self.groups()
+
+    @cached_property
     def sides(self) -> tuple[list[Tensor], list[Tensor]]:
         """The parameters of the critics, and those of model and terms."""
-        groups: dict[str, Any] = self.groups()
-        critics = [parameter for name in self.names for parameter in groups.pop(name, [])]
-        return critics, [parameter for group in groups.values() for parameter in group]
+        critics: list[Tensor] = []
+        rest: list[Tensor] = []
+        for name, group in self.owned.items():
+            (critics if name in self.names else rest).extend(group)
+        return critics, rest
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         self.seed_step(batch_idx)
@@ -104,12 +109,13 @@ class Adversarial(Training):
         for left in reversed(range(self.rounds)):
             costs, total = self.critic_costs(self._again(batch, step) if left else trace)
             self._backward(self.summed(total, batch), critics)
-            norms = {"critic_gradient": norm(critics) / self.summands(batch)}
+            if not left:
+                norms = {"critic_gradient": self._norm(self.names, batch)}
             if alternating:
                 self.step_critics()
         values, loss = self.costs(trace)
         self._backward(self.summed(loss, batch), rest)
-        norms["gradient"] = norm(rest) / self.summands(batch)
+        norms["gradient"] = self._norm(("model", "terms"), batch)
         steps = self.steps_now(batch_idx)
         self.take_means(batch, steps)
         if steps:
@@ -144,6 +150,14 @@ class Adversarial(Training):
             if dist.is_initialized():
                 average([buffer for buffer in critic.buffers() if buffer.is_floating_point()])
 
+    def _norm(self, owners: Iterable[str], batch: Batch) -> Tensor:
+        """The norm of their gradients together, before any clipping, to which each one's is told."""
+        found = {name: norm(self.owned[name]) for name in owners if name in self.owned}
+        if self.accumulate == 1:
+            first = self.model_optimizer().optimizer
+            self.norms |= {self.others.get(name, first): value for name, value in found.items()}
+        return torch.stack(list(found.values())).norm() / self.summands(batch)
+
     def _backward(self, cost: Tensor, parameters: Iterable[Tensor]) -> None:
         several: Any = self.trainer.model if self.trainer.world_size > 1 else None
         if several is not None:
@@ -156,8 +170,3 @@ class Adversarial(Training):
         critics, rest = self.sides
         self.critic_costs(trace)[1].backward(inputs=critics)
         self.costs(trace)[1].backward(inputs=rest)
-
-
-def norm(parameters: Iterable[Tensor]) -> Tensor:
-    """The norm of their gradients, before any clipping."""
-    return get_total_norm([p.grad for p in parameters if p.grad is not None])

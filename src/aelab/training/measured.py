@@ -43,6 +43,7 @@ class Measured(LightningModule):
         self.seed = seed
         self.window = Window()
         self.means: Mapping[str, float] = {}  # of the last window's terms
+        self.watched: Mapping[str, float] = {}  # beside the next window's, for trackers alone
         self.measures: Mapping[str, MetricCollection] = nn.ModuleDict(  # type: ignore[assignment]
             {"val": measures(), "test": measures()}
         )
@@ -66,15 +67,13 @@ class Measured(LightningModule):
 
     @torch.no_grad()
     def watch_gradients(self) -> None:
-        """Show trackers the gradient's norm, before any clipping, of the batch that fills a window."""
+        """Keep the gradient's norm, before any clipping, of the batch that fills a window, for trackers."""
         if len(self.window) + 1 >= self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             # Under fp16 gradients are scaled, and no norm that means anything.
-            views = [] if self.trainer.precision == "16-mixed" else trackers(self.trainer.loggers)
-            gradients = [p.grad for p in self.parameters() if p.grad is not None] if views else []
+            read = self.trainer.precision != "16-mixed" and trackers(self.trainer.loggers)
+            gradients = [p.grad for p in self.parameters() if p.grad is not None] if read else []
             if gradients:
-                norm = float(get_total_norm(gradients))
-                for view in views:
-                    view.log_metrics({"train/gradient_norm": norm}, self.global_step)
+                self.watched = {"train/gradient_norm": float(get_total_norm(gradients))}
 
     def log_window(self, epoch: int | None = None) -> None:
         """Log the mean terms since the last time, the weights, the learning rate and the throughput."""
@@ -97,13 +96,25 @@ class Measured(LightningModule):
                 "time/samples_per_second": speed,
             },
             epoch,
+            self.watched,
         )
+        self.watched = {}
 
-    def log_values(self, values: Mapping[str, float], epoch: int | None = None) -> None:
-        """Hand numbers to every logger at once; `self.log` in each step would cost as much as the step."""
+    def log_values(
+        self,
+        values: Mapping[str, float],
+        epoch: int | None = None,
+        watched: Mapping[str, float] | None = None,
+    ) -> None:
+        """Hand numbers to every logger at once; `self.log` in each step would cost as much as the step.
+
+        watched: what trackers alone are shown beside them, and not the journal.
+        """
         numbered = {"epoch": epoch_of(self.trainer) if epoch is None else epoch, **values}
+        views = trackers(self.trainer.loggers) if watched else []
         for logger in self.trainer.loggers:
-            logger.log_metrics(numbered, step=self.global_step)
+            shown = {**numbered, **watched} if watched and logger in views else numbered
+            logger.log_metrics(shown, step=self.global_step)
 
     def on_train_epoch_start(self) -> None:
         self.window.start_clock()

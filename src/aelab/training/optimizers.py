@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from aelab.core.errors import ConfigurationError
@@ -86,3 +87,8 @@ def forget_gradients(optimizer: Optimizer) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = None
+
+
+def norm(parameters: Iterable[Tensor]) -> Tensor:
+    """The norm of their gradients, before any clipping, a scalar."""
+    return get_total_norm([p.grad for p in parameters if p.grad is not None])

@@ -102,3 +102,25 @@ def test_the_balance_stays_between_0_and_1_and_finds_the_ratio():
 def test_a_balance_that_cannot_be_is_refused(option):
     with pytest.raises(ConfigurationError, match="choose a ratio"):
         Equilibrium(**option)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda value: type(value).__name__)
+def test_equal_sides_give_the_critic_no_advantage(loss):
+    scores = torch.linspace(-2, 2, 9)
+    assert loss.advantage(scores, scores) == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "true", "made", "ratio"),
+    [
+        (NonSaturating(), 3.0, -3.0, 3 / (2 * math.log1p(math.exp(-3)))),
+        (DensityRatio(), 3.0, -3.0, 6 / (2 * math.log1p(math.exp(-3)))),
+        (LeastSquares(), 0.9, 0.1, (0.81 - 0.01) / 0.02),
+        (Hinge(), 1.0, -1.0, math.inf),
+        (Wasserstein(), 40.0, 10.0, 1.0),  # wherever its scores lie: it has no best critic to win by
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_advantage_of_a_winning_critic_is_the_ratio_of_what_the_two_pay(loss, true, made, ratio):
+    share = 1.0 if ratio == math.inf else ratio / (1 + ratio)
+    assert loss.advantage(tensor([true]), tensor([made])).item() == pytest.approx(share, rel=1e-5)

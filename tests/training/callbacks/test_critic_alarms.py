@@ -18,6 +18,8 @@ GOOD = {"critic_samples_separation": 0.8, "gradient": 3.0, "loss": 1.0}
         ({}, None, []),
         (GOOD, 0.2, ["collapse"]),
         (GOOD | {"critic_samples_separation": 0.9999}, 0.9, ["saturated_samples"]),
+        (GOOD | {"critic_two_words_advantage": 0.9995}, 0.9, ["loss_ratio_two_words"]),
+        (GOOD | {"critic_samples_advantage": 0.9985}, 0.9, []),
         (GOOD | {"gradient": 1e-8}, 0.2, ["collapse", "gradient"]),
         (GOOD | {"gradient": float("nan")}, 0.9, ["gradient"]),
     ],

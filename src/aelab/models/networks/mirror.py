@@ -23,7 +23,7 @@ def mirrored(encoder: nn.Module, posterior: nn.Module, decoder: nn.Module, asked
 
     Raises ConfigurationError for networks that are no such sequences, or of different lengths.
     """
-    ups, downs = [*_layers(encoder), *_layers(posterior)], list(_layers(decoder))
+    ups, downs = [*layers_of(encoder), *layers_of(posterior)], list(layers_of(decoder))
     if len(ups) != len(downs) or not all(map(_plain, [*ups, *downs])):
         raise ConfigurationError(
             f"{asked_by} pairs the {len(ups)} layers of encoder and posterior with those of the decoder, of "
@@ -33,7 +33,7 @@ def mirrored(encoder: nn.Module, posterior: nn.Module, decoder: nn.Module, asked
     return [Pair(up, down) for up, down in zip(ups, reversed(downs), strict=True)]
 
 
-def _layers(part: nn.Module) -> Iterator[nn.Sequential]:
+def layers_of(part: nn.Module) -> Iterator[nn.Sequential]:
     """What of a part begins with a map, each with the modules up to the next one, in the order of a pass."""
     found: list[list[nn.Module]] = []
     for module in _passed(part):

@@ -86,10 +86,12 @@ class Discriminator(Critic):
         return cost + asked.mean()
 
     def readings(self) -> dict[str, Tensor]:
-        """separation: how often one of the true side scores above one of the other; 0.5 for equal sides."""
+        """separation: how often one of the true side scores above one of the other; 0.5 for equal sides.
+        advantage: of the critic over the model, as its loss defines it; 0 for equal sides."""
         assert self.last is not None
         true, made = (scores[:512].reshape(len(scores[:512]), -1).mean(1) for scores in self.last)
-        return {"separation": ((true[:, None] > made).float() + 0.5 * (true[:, None] == made)).mean()}
+        above = ((true[:, None] > made).float() + 0.5 * (true[:, None] == made)).mean()
+        return {"separation": above, "advantage": self.loss.advantage(*self.last)}
 
     @torch.no_grad()
     def after_step(self) -> None:

@@ -42,6 +42,12 @@ class Loss(nn.Module, ABC):
         """What the critic's step lowers, a scalar."""
         return self.true(true).mean() + self.made(made).mean()
 
+    def advantage(self, true: Tensor, made: Tensor) -> Tensor:
+        """a / (|a| + |c|) of a, what the model pays for what it makes beyond what the true side would cost
+        it, and c, what the critic pays: 0 for equal sides, towards 1 where the critic wins, in [-1, 1]."""
+        beyond = self.toward_true(made).mean() - self.toward_true(true).mean()
+        return beyond / (beyond.abs() + self.critic(true, made).abs()).clamp_min(1e-12)
+
     def after_step(self, true: Tensor, made: Tensor) -> None:
         """Move a state by the scores of the last step: by default there is none."""
 

@@ -14,6 +14,7 @@ from aelab.training.callbacks.dead_codes import raise_alarm
 
 ALIKE = 0.5  # times the distance between observations: samples that are nearer to one another have collapsed
 SURE = 0.999  # how often a critic scores a true one above another where it has stopped to teach
+RATIO = 1000  # of the model's loss to the critic's, above which the critic has won
 VANISHED, EXPLODED = 1e-6, 1e6  # norms of the model's gradient
 COUNT = 200  # samples, and validation observations that they are held against
 
@@ -65,12 +66,18 @@ def _alarms(means: Mapping[str, float], spread: float | None) -> Iterator[tuple[
             "as r1, or critic.network.deviation=true may help",
         )
     for name, value in means.items():
-        if name.endswith("_separation") and value > SURE:
-            critic = name.removeprefix("critic_").removesuffix("_separation")
+        critic, _, reading = name.removeprefix("critic_").rpartition("_")
+        if reading == "separation" and value > SURE:
             yield (
                 f"saturated_{critic}",
                 f"the critic {critic} scores a true one above another {value:.2%} of the time, and teaches "
                 "little: a critic/penalty, or a lower learning rate of the critics may help",
+            )
+        if reading == "advantage" and value > RATIO / (1 + RATIO):
+            yield (
+                f"loss_ratio_{critic}",
+                f"the model pays more than {RATIO} times what the critic {critic} does: a critic/penalty, a "
+                "critic of fewer weights, or a lower learning rate of the critics may help",
             )
     gradient = means.get("gradient", 1.0)
     if not VANISHED < gradient < EXPLODED:

@@ -21,7 +21,8 @@ from aelab.training.measured import epoch_of
 class Best(ModelCheckpoint):
     """Keeps the weights that validation likes best, in `folder`, also where a run was moved or copied.
 
-    metric: the validation number that says so; None: those of the last validation.
+    metric: the validation number that says so; None: the last weights. These are kept too of a training
+    without any validation.
     """
 
     def __init__(self, folder: Path, metric: str | None, mode: str) -> None:
@@ -37,6 +38,12 @@ class Best(ModelCheckpoint):
         }
         best = {str(here / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": str(here)})
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        unseen = self._last_global_step_saved != trainer.global_step
+        if unseen and (self.monitor is None or not self.best_model_path):
+            self.best_model_path = self.format_checkpoint_name({})
+            self._save_checkpoint(trainer, self.best_model_path)
 
 
 class Journal(Protocol):
