@@ -218,6 +218,7 @@ def contenders() -> dict[str, Contender]:
         "aelab's loop, no Lightning": ours.bare,
         "aelab, logging off": ours.quiet,
         OURS: ours.logged,
+        f"{OURS}, step compiled": ours.compiled,
         "Lightning, stock": _as_it_comes(hand.lightning),
     }
     if importlib.util.find_spec("pythae"):

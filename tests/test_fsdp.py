@@ -74,7 +74,7 @@ def test_a_run_continues_to_the_same_bits(tmp_path, script_environment, trainer)
     ("override", "named"),
     [
         ("training.gradient_clip_val=1", "gradient_clip_val"),
-        ("training.compile=true", "compile"),
+        ("training.compile=networks", "compile"),
         ("callback=ema", "ema"),
         ("objective/penalty=l2", "penalty"),
         ("trainer.precision=bf16-mixed", "precision"),

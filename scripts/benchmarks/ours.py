@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -130,6 +131,11 @@ def quiet(case: Composition, steps: int) -> float:
 def logged(case: Composition, steps: int) -> float:
     """A user's run: journal, W&B offline, pictures, best weights, resume points, progress."""
     return timed_trainer(lambda span: train_logged(case, steps, span), steps)
+
+
+def compiled(case: Composition, steps: int) -> float:
+    """The same with the pass of each step compiled."""
+    return logged(replace(case, overrides=(*case.overrides, "training.compile=step")), steps)
 
 
 def train_logged(case: Composition, steps: int, span: Callback) -> None:

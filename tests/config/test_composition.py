@@ -48,7 +48,7 @@ def without_torch(tmp_path, script_environment):
         ("outputs=~/runs", "quotes of its own, as 'outputs=\"~/runs\"'"),
         ("name=[a,b", "cannot read the override 'name=[a,b': no viable"),
         ("optimizer.lr=fast", "a number is expected"),
-        ("training.compile=perhaps", "true or false is expected"),
+        ("optimizer.fused=perhaps", "true or false is expected"),
     ],
 )
 def test_a_mistake_is_answered_before_torch_is_imported(override, answer, without_torch):

@@ -41,7 +41,7 @@ def test_what_decides_bits_at_most_is_no_other_question(override):
     [
         "latent=3", "optimizer.lr=0.1", "likelihood=gaussian", "data.split_seed=1", "data.batch_size=7",
         "data.folds=3", "trainer.max_epochs=1", "trainer.precision=bf16-mixed", "monitor.metric=val/mse",
-        "variant=beta_vae", "name=other", "training.compile=true",
+        "variant=beta_vae", "name=other", "training.compile=networks",
     ],
 )  # fmt: skip
 def test_all_else_decides_what_is_learned(override):

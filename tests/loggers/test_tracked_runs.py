@@ -8,7 +8,11 @@ from test_trackers import _no_account, inspect, offline_runs, scalars
 from aelab.loggers.jsonl import rows
 
 __all__ = ["_no_account"]
-OPTIONS = ("logger=[wandb,mlflow,tensorboard]", "logger.wandb.mode=offline", "pictures.every_n_epochs=1")
+OPTIONS = (
+    "logger=[wandb,mlflow,tensorboard,trackio]",
+    "logger.wandb.mode=offline",
+    "pictures.every_n_epochs=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +72,18 @@ def test_mlflow_and_tensorboard_have_what_they_can_show(run):
     events.Reload()
     assert {"codes/means", "codes/kl_per_dimension"} <= set(events.Tags()["histograms"])
     assert "best/elbo" in events.Tags()["scalars"]
+
+
+def test_trackio_has_numbers_pictures_histograms_and_the_configuration(run):
+    from trackio.sqlite_storage import SQLiteStorage
+
+    (name,) = SQLiteStorage.get_runs("aelab")
+    assert name == f"vae_digits-{run.read()['run_id']}"
+    config = SQLiteStorage.get_run_config("aelab", name)
+    assert (config["dataset"], config["_Group"]) == ("digits", "vae_digits")
+    logged = SQLiteStorage.get_logs("aelab", name)
+    assert max(row["val/elbo"] for row in logged if "val/elbo" in row) == pytest.approx(best(run))
+    assert [row["best/elbo"] for row in logged if "best/elbo" in row] == [pytest.approx(best(run))]
+    kinds = {key: row[key]["_type"] for row in logged for key in row if isinstance(row[key], dict)}
+    assert kinds["samples"] == "trackio.image"
+    assert kinds["codes/means"] == "trackio.histogram"

@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader
 from aelab.config.compose import compose
 from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
-from aelab.loggers import Csv, MLflow, TensorBoard, Wandb, new_run_id
+from aelab.loggers import Csv, MLflow, TensorBoard, Trackio, Wandb, new_run_id
 from aelab.loggers.jsonl import JsonLines, rows
 from aelab.loggers.wandb import FINISH
 
-ALL = (Wandb, TensorBoard, MLflow, Csv)
+ALL = (Wandb, TensorBoard, MLflow, Trackio, Csv)
 CONF = Path(__file__).parents[2] / "conf" / "logger"
 UNREACHABLE = "http://127.0.0.1:9"
 MLFLOW_VARIABLES = ("TRACKING_URI", "HTTP_REQUEST_TIMEOUT", "HTTP_REQUEST_MAX_RETRIES")
@@ -43,12 +43,12 @@ def _no_account(tmp_path_factory):
 
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        for name in [key for key in os.environ if key.startswith(("WANDB_", "MLFLOW_"))]:
+        for name in [key for key in os.environ if key.startswith(("WANDB_", "MLFLOW_", "TRACKIO_"))]:
             patch.delenv(name)
         for name in ("WANDB_DATA_DIR", *(f"MLFLOW_{name}" for name in MLFLOW_VARIABLES)):
             patch.setenv(name, "")
             patch.delenv(name)
-        for name in ("NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR"):
+        for name in ("NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "TRACKIO_DIR", "HF_HOME"):
             patch.setenv(name, str(home / name))
         yield
         wandb.teardown()
@@ -514,7 +514,7 @@ def test_other_ranks_touch_nothing(kind, tmp_path, picture, monkeypatch):
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("name", ["wandb", "tensorboard", "mlflow", "csv"])
+@pytest.mark.parametrize("name", ["wandb", "tensorboard", "mlflow", "trackio", "csv"])
 def test_each_configuration_makes_a_partial_tracker(name, tmp_path):
     path = CONF / f"{name}.yaml"
     assert path.read_text().splitlines()[0] == f"# @package logger.{name}"

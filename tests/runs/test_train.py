@@ -131,7 +131,7 @@ def test_the_average_of_the_weights_is_what_is_tested_and_kept(train):
 
 @pytest.mark.slow
 def test_compiled_networks_train_to_the_same_numbers(train):
-    plain, compiled = train(), train("training.compile=true")
+    plain, compiled = train(), train("training.compile=networks")
     a, b = (run.read()["metrics"] for run in (plain, compiled))
     assert a == pytest.approx(b, rel=1e-4)
 

@@ -116,3 +116,28 @@ def test_a_recurrent_vae_has_a_code_for_every_frame_given_those_before(train):
     assert model.model.posterior.layout == (4, 1, 16)
     assert model.sample(3, y=0, seed=0).shape == (3, 1, 16, 16)
     assert run.read()["metrics"]["test/kl"] > 0
+
+
+def test_a_variational_recurrent_network_is_trained_and_sampled(train):
+    run = train(
+        "variant=vrnn", "condition=label", "network.width=8", "model.prior.width=8",
+        "model.posterior.width=8", "model.likelihood.width=8", "model.likelihood.told=4", base=FEW,
+    )  # fmt: skip
+    model, metrics = aelab.load(run.path), run.read()["metrics"]
+    assert model.sample(3, y=0, seed=0).shape == (3, 1, 16, 16)
+    assert metrics["test/elbo"] == pytest.approx(-metrics["test/distortion"] - metrics["test/kl"])
+    assert {"test/log_mel_distance", "test/active_units"} <= set(metrics)
+
+
+def test_a_wave_is_written_sample_by_sample(train):
+    run = train(
+        "variant=wavenet_vae", "network.channels=[4,8]", "network.strides=[4,8]", "latent=2",
+        "model.likelihood.width=8", "model.likelihood.network.layers=4", "data.kind.view.seconds=0.032",
+        base=FEW,
+    )  # fmt: skip
+    model, metrics = aelab.load(run.path), run.read()["metrics"]
+    samples = model.sample(2, seed=0)
+    assert samples.shape == (2, 1, 256)
+    assert bool(((samples + 1) / 2 * 65535 - ((samples + 1) / 2 * 65535).round()).abs().max() < 0.02)
+    assert metrics["test/distortion"] < 256 * math.log(65536)  # of noise of all levels alike
+    assert "test/si_sdr" in metrics

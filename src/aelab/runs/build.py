@@ -1,5 +1,7 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
+import math
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -78,10 +80,14 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
             model.conditioner.check(data.known(split))
     examples = data.val_examples(2)
     _check_support(training.model, data, examples)
-    with nullcontext() if config.training.compile else enough_memory():
+    hidden = config.training.compile == "networks"
+    # What is written place by place, as a wave, takes as many steps as it has places.
+    with nullcontext() if hidden else enough_memory(math.inf):
         two = _try(training, examples, config.monitor.metric)
     _draw(training.model, data, examples)
-    return Parts(data, training, None if config.training.compile else _flops_per_image(two, training, data))
+    if config.training.compile == "step":
+        _compile(config, training, data)
+    return Parts(data, training, None if hidden else _flops_per_image(two, training, data))
 
 
 def _training(config: DictConfig, data: DataModule) -> Training:
@@ -208,6 +214,18 @@ def _try(training: Training, batch: Batch, monitor: str | None) -> int:
         except (ValueError, TypeError) as error:
             raise ConfigurationError(f"{sentence(error)} (in lr_schedule)") from error
     return flops
+
+
+def _compile(config: DictConfig, training: Training, data: DataModule) -> None:
+    """Compile the step in the run's precision and compare it with the eager one, or say why it stays so."""
+    elsewhere = config.trainer.accelerator != "cpu" and torch.accelerator.is_available()
+    if elsewhere or processes(config.trainer) > 1:
+        training.eager = "steps are compiled for one process on a CPU"
+    else:
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.trainer.precision == "bf16-mixed"):
+            training.compile_step(data.train_examples(data.batch_size))
+    if training.eager:
+        print(f"warning: training.compile=step: steps stay eager: {training.eager}", file=sys.stderr)
 
 
 def measured(training: Training, batch: Batch) -> list[str]:

@@ -17,7 +17,7 @@ MAY_DIFFER = ("seed", "optimizer", "lr_schedule", "objective", "model", "trainin
 UNSUPPORTED = {
     "training._target_": "aelab.training.standard.Standard",
     "training.accumulate_grad_batches": 1,
-    "training.compile": False,
+    "training.compile": None,
     "trainer.devices": 1,
     "trainer.num_nodes": 1,
     "trainer.max_steps": -1,

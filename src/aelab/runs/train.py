@@ -139,6 +139,7 @@ def resume(
         torch.set_num_threads(record["threads"])
         parts = build(placed(run.settings), resumes=True)
         check_same(run, parts.data)
+        _check_step(record.get("eager"), parts.training.eager)
         run.folder.resume()
         _note_continued(run.folder, record, checkpoint, step)
         return fit(run, parts, signals, checkpoint, callbacks, rendezvous)
@@ -208,6 +209,16 @@ def _check_processes(run: Run, had: int | None) -> None:
         )
 
 
+def _check_step(before: str | None, now: str | None) -> None:
+    """Compiled and eager steps round otherwise: a run goes on as it began."""
+    if (before is None) != (now is None):
+        how = "compiled, and here they are not" if now else "not compiled, and here they are"
+        raise ResumeError(
+            f"the steps of the run were {how} ({now or before}): continue it where "
+            "training.compile=step does what it did"
+        )
+
+
 def rehearse(run: Run, parts: Parts, signals: Signals) -> Trainer:
     """Make the Trainer once before a run has its folder, so that what it refuses leaves none behind."""
     trial = trainer_of(run, "", signals)
@@ -269,6 +280,7 @@ def circumstances(run: Run, parts: Parts) -> dict[str, Any]:
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
         "processes": world_size(run.settings.trainer),
+        "eager": parts.training.eager,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "data": {
             "name": parts.data.name,

@@ -21,6 +21,7 @@ from aelab.core.seeds import seed_generators, step_seed
 from aelab.models import Autoencoder
 from aelab.models.distributions import check_same_space
 from aelab.objectives.base import Objective, Term
+from aelab.training.compiled_step import CompiledStep
 from aelab.training.loop import lean_loop
 from aelab.training.measured import Measured, epoch_of
 from aelab.training.optimizers import (
@@ -50,8 +51,10 @@ class Training(Measured):
     accumulate_grad_batches: batches for each optimisation step, whose gradient is the mean over all that they
         hold, however many are left for the last step of an epoch.
     gradient_clip_val: the largest norm of the gradient, of each group's parameters, or None.
-    compile: whether encoder and decoder go through torch.compile.
+    compile: "networks" for encoder and decoder through torch.compile; "step" for the whole pass, which
+        `compile_step` does; None for neither.
 
+    eager: why steps are not compiled though compile="step" asks for it; None where they are or need not be.
     of_same_data: whether it makes sense with the data of `start.run` alone.
     """
 
@@ -68,7 +71,7 @@ class Training(Measured):
         seed: int = 0,
         accumulate_grad_batches: int = 1,
         gradient_clip_val: float | None = None,
-        compile: bool = False,
+        compile: str | None = None,
     ) -> None:
         super().__init__(model, objective, measures, seed)
         if accumulate_grad_batches < 1:
@@ -85,11 +88,16 @@ class Training(Measured):
         self.followers = [t for t in objective.terms.values() if type(t).after_step is not Term.after_step]
         self.norms: dict[Optimizer, Tensor] = {}  # of the gradients that each is to step with, where known
         self.averages: list[Tensor] = []  # what steps move beside the weights
-        if compile and model.follows_gradient:
-            raise ConfigurationError(
-                "training.compile=true cannot differentiate twice, as structure=hamiltonian does: drop it"
-            )
-        if compile:
+        self.compiled: CompiledStep | None = None
+        self.eager: str | None = None
+        if compile not in (None, "networks", "step"):
+            raise ConfigurationError(f"training.compile={compile}: choose networks, step or null")
+        if compile == "networks":
+            if model.follows_gradient:
+                raise ConfigurationError(
+                    "training.compile=networks cannot differentiate twice, as structure=hamiltonian does: "
+                    "training.compile=null would work"
+                )
             for part in filter(None, (model.encoder, model.decoder)):
                 part.compile()
 
@@ -199,6 +207,10 @@ class Training(Measured):
             for tensor, value in before:
                 tensor.copy_(value)
 
+    def compile_step(self, batch: Batch) -> None:
+        """Compile the pass of a step on batches of this size, or say in `eager` why that cannot be."""
+        self.eager = f"{type(self).__name__.lower()} training has more than one pass in a step"
+
     def steps_now(self, batch_idx: int) -> bool:
         """Whether the optimiser steps after this batch."""
         if (batch_idx + 1) % self.accumulate == 0:
@@ -233,8 +245,9 @@ class Training(Measured):
         else:
             super().manual_backward(loss, *args, **kwargs)
 
-    def step_optimizer(self, trace: Trace) -> None:
-        """Step the terms' own parameters and the model's, and count one step; trace: of its last batch."""
+    def step_optimizer(self, trace: Trace | None) -> None:
+        """Step the terms' own parameters and the model's, and count one step; trace: of its last batch, for
+        terms that follow it."""
         wrapped, loop = self.model_optimizer(), lean_loop(self.trainer)
         optimizer = wrapped.optimizer
         if self.is_sharded:
@@ -250,7 +263,7 @@ class Training(Measured):
             wrapped.step()
         if self.trainer.world_size > 1:
             take_firsts(self.averages)  # DDP does so for automatic steps alone
-        if self.followers:
+        if self.followers and trace is not None:
             self.follow(trace)
         forget_gradients(optimizer)
 

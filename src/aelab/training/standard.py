@@ -2,9 +2,14 @@
 
 from typing import Any
 
-from aelab.core.errors import ConfigurationError
+from torch import Tensor
+
+from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.records import Batch, Trace
+from aelab.core.text import first_line
 from aelab.training.base import Training
+from aelab.training.compiled_step import CompiledStep, Known
+from aelab.training.loop import lean_loop
 
 
 class Standard(Training):
@@ -21,15 +26,46 @@ class Standard(Training):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         self.seed_step(batch_idx)
         step = self.global_step
-        trace = self.model(batch, self.objective.samples, step)
-        values, loss = self.costs(trace)
-        self.manual_backward(self.summed(loss, batch))
+        if self.compiled is not None and self.compiled.serves(batch):
+            trace, values = None, self.compiled_pass(self.compiled, batch, step)
+        else:
+            trace, values = self.eager_pass(batch, step)
         steps = self.steps_now(batch_idx)
         self.take_means(batch, steps)
         if steps:
             self.watch_gradients()
             self.step_optimizer(trace)
-        self.record({**values, "loss": loss}, step + 1, len(batch.x))
+        self.record(values, step + 1, len(batch.x))
+
+    def eager_pass(self, batch: Batch, step: int) -> tuple[Trace, dict[str, Tensor]]:
+        """The trace, its terms and `loss`, once every trained parameter has its gradient."""
+        trace = self.model(batch, self.objective.samples, step)
+        values, loss = self.costs(trace)
+        self.manual_backward(self.summed(loss, batch))
+        return trace, {**values, "loss": loss}
+
+    def compiled_pass(self, compiled: CompiledStep, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The same without a trace."""
+        values, gradients = compiled(batch, step)
+        if lean_loop(self.trainer) and self.accumulate == 1:
+            for parameter, gradient in zip(compiled.trained, gradients, strict=True):
+                parameter.grad = gradient
+        else:  # others may follow the backward pass
+            loss = Known.apply(values["loss"], gradients, *compiled.trained)
+            self.manual_backward(self.summed(loss, batch))
+        return values
+
+    def compile_step(self, batch: Batch) -> None:
+        if self.followers:
+            self.eager = (
+                "a term moves buffers after each step, by the trace that a compiled step does not keep"
+            )
+            return
+        try:
+            self.compiled = CompiledStep(self, batch)
+        except Exception as error:  # tracing and compiling end in errors of every kind
+            kind = "" if isinstance(error, AelabError) else f"{type(error).__name__}: "
+            self.eager = kind + first_line(error).partition(". ")[0][:200]
 
     def differentiate(self, trace: Trace) -> None:
         self.costs(trace)[1].backward()

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.schedules import Constant, Schedule, scheduled
 from aelab.objectives.base import Term
 from aelab.training.base import Training
-
-Entry = tuple[dict[str, Any], str]
-"""An entry of a module's own dictionary: the dictionary and the name in it."""
+from aelab.training.substitution import Entry, modules_of, replaced, tensors_of
 
 
 class ParameterStack:
@@ -25,7 +23,7 @@ class ParameterStack:
 
     def __init__(self, members: Sequence[Training]) -> None:
         self.members = members
-        held = [list(_tensors(member)) for member in members]
+        held = [list(tensors_of(member)) for member in members]
         first = held[0]
         if any([t.shape for t, _ in other] != [t.shape for t, _ in first] for other in held):
             raise ConfigurationError("members of one stack have weights of the same shapes, and these differ")
@@ -63,36 +61,6 @@ class ParameterStack:
         for row, member in enumerate(self.held):
             for index, values in zip([*self.trained, *self.fixed], stacked, strict=True):
                 member[index][0].copy_(values[row])
-
-
-def _tensors(member: Training) -> Iterator[tuple[Tensor, list[Entry]]]:
-    """The parameters and buffers of model and objective, each once, with all entries that hold it."""
-    found: dict[int, tuple[Tensor, list[Entry]]] = {}
-    for module in modules_of(member):
-        for home in (module._parameters, module._buffers):
-            for name, tensor in home.items():
-                if tensor is not None:
-                    found.setdefault(id(tensor), (tensor, []))[1].append((home, name))
-    yield from found.values()
-
-
-def modules_of(member: Training) -> Iterator[nn.Module]:
-    """The modules of model and objective, in the same order for all members."""
-    yield from member.model.modules()
-    yield from member.objective.modules()
-
-
-@contextmanager
-def replaced(values: Sequence[tuple[Entry, Any]]) -> Iterator[None]:
-    """Give entries other values inside the context, past `nn.Module`'s own bookkeeping."""
-    before = [home[name] for (home, name), _ in values]
-    for (home, name), value in values:
-        home[name] = value
-    try:
-        yield
-    finally:
-        for ((home, name), _), value in zip(values, before, strict=True):
-            home[name] = value
 
 
 @dataclass(frozen=True)

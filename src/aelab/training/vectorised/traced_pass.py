@@ -13,8 +13,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from aelab.core.records import Batch
 from aelab.training.base import Training
+from aelab.training.substitution import replaced
 from aelab.training.vectorised.noise import DrawRecorder, DrawReplayer, NoiseDraw
-from aelab.training.vectorised.parameter_stack import ParameterStack, ScheduledAttribute, replaced
+from aelab.training.vectorised.parameter_stack import ParameterStack, ScheduledAttribute
 from aelab.training.vectorised.simplification import simplified
 
 
