@@ -40,6 +40,8 @@ class Decoder(nn.Module):
 
 
 class Encoder(nn.Module):
+    features = SIZE
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return x
 

@@ -76,7 +76,10 @@ OF_TOKENS = {
 }  # fmt: skip
 OF_COUNTS = {"count_vae", "poisson", "negative_binomial", "zero_inflated", "mlp_of_counts", "counts"}
 OF_TABLES = {"tvae", "columns", "mlp_of_columns"}
-OF_WAVES = {"speech_vae", "vae_rnn", "waveform_rvq", "conv_1d", "gru_frames"}
+OF_WAVES = {
+    "speech_vae", "vae_rnn", "vrnn", "wavenet_vae", "waveform_rvq", "conv_1d", "gru_frames", "frames",
+    "wavenet",
+}  # fmt: skip
 """The choices that are of sequences of tokens, of counts, of tables, or of sounds alone."""
 OF_OTHERS = OF_TOKENS | OF_COUNTS | OF_TABLES | OF_WAVES | OF_A_RUN
 

@@ -15,7 +15,9 @@ from aelab.comparison.number_format import mean_and_deviation
 from aelab.comparison.page import gallery as gallery_module
 from aelab.comparison.page.bands import band
 from aelab.comparison.page.filters import duration, estimate, interval, number, p_value, spread, standing
-from aelab.comparison.page.gallery import common_seed, embedded, gallery
+from aelab.comparison.page.gallery import common_seed, embedded, embedded_sound, gallery
+from aelab.comparison.page.render import render
+from aelab.figures.wav import wav
 
 
 def test_a_band_is_mean_least_and_most_over_the_steps_that_all_reached():
@@ -160,3 +162,43 @@ def test_a_group_without_the_common_seed_is_named(tmp_path):
 
 def test_no_pictures_no_gallery(tmp_path):
     assert gallery([group("a", 0, Path(tmp_path), seeds=0)]).kinds == {}
+
+
+def test_a_sound_beside_a_picture_is_played_from_the_page(tmp_path):
+    groups = comparison(tmp_path, ["a", "b"]).groups
+    run = groups[0].runs[0]
+    sound = run.pictures["samples"].with_suffix(".wav")
+    sound.write_bytes(wav(b"1234", 8000) + b"<script>")
+    found = gallery(groups)
+    heard, silent = found.kinds["samples"]
+    assert base64.b64decode(heard.sound.removeprefix("data:audio/wav;base64,")) == wav(b"1234", 8000)
+    assert silent.sound == ""
+    page = render(comparison(tmp_path, ["a", "b"]))
+    assert f'<audio controls preload="none" src="{heard.sound}">' in page
+    assert page.count("<audio") == 1
+    assert "media-src data:;" in page
+
+
+def test_a_sound_that_is_none_of_this_run_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    outside = tmp_path / "outside.wav"
+    outside.write_bytes(wav(b"1234", 8000))
+    (folder / "link.wav").symlink_to(outside)
+    (folder / "text.wav").write_text("<script>alert(1)</script>")
+    (folder / "cut.wav").write_bytes(outside.read_bytes()[:30])
+    os.mkfifo(folder / "pipe.wav")
+    assert embedded_sound(folder / "none.wav", folder) is None
+    whys = {
+        "link": "its run's folder",
+        "pipe": "its run's folder",
+        "text": "no whole WAV",
+        "cut": "no whole WAV",
+    }
+    for name, why in whys.items():
+        with pytest.raises(ValueError, match=why):
+            embedded_sound(folder / f"{name}.wav", folder)
+    monkeypatch.setattr(gallery_module, "LARGEST_SOUND", 40)
+    (folder / "long.wav").write_bytes(outside.read_bytes())
+    with pytest.raises(ValueError, match="larger than"):
+        embedded_sound(folder / "long.wav", folder)

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from aelab.config.compose import compose
 from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
+from aelab.figures.wav import wav
 from aelab.loggers import Csv, MLflow, TensorBoard, Trackio, Wandb, new_run_id
 from aelab.loggers.jsonl import JsonLines, rows
 from aelab.loggers.wandb import FINISH
@@ -34,6 +35,7 @@ CONF = Path(__file__).parents[2] / "conf" / "logger"
 UNREACHABLE = "http://127.0.0.1:9"
 MLFLOW_VARIABLES = ("TRACKING_URI", "HTTP_REQUEST_TIMEOUT", "HTTP_REQUEST_MAX_RETRIES")
 KEY = "0123456789" * 4
+SOUND = wav(bytes(range(200)), 8000)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,6 +123,7 @@ def trained(_no_account, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     path = folder / "grid.png"
     Image.new("L", (4, 2), 200).save(path)
+    path.with_suffix(".wav").write_bytes(SOUND)
     options = {"group": "sweep", "job_type": "train", "tags": ["small", "line"], "mode": "offline"}
     trackers = [kind(folder=folder, name="a run", run_id="abcd1234") for kind in (TensorBoard, Csv)]
     tags = ["small", "line", "aelab.run_id"]
@@ -156,6 +159,8 @@ def test_wandb_is_read_back(trained):
     assert scalars(records, "samples.width") == [4]
     ((image,),) = scalars(records, "samples.filenames")
     assert (run_dir / "files" / image).is_file()
+    (sound,) = scalars(records, "samples_sound.audio")
+    assert (run_dir / "files" / sound[0]["path"]).read_bytes() == SOUND
     assert records[-1]["exit"].get("exit_code", 0) == 0
     assert shlex.split(trackers[-1].hint()) == ["wandb", "sync", str(run_dir)]
 
@@ -205,7 +210,7 @@ def test_only_wandb_has_a_hint(trained):
 
 def test_all_files_stay_in_the_run(trained):
     folder, trackers = trained
-    assert {path.name for path in folder.iterdir()} == {"grid.png", "trackers", "metrics.jsonl"}
+    assert {path.name for path in folder.iterdir()} == {"grid.png", "grid.wav", "trackers", "metrics.jsonl"}
     assert os.environ["WANDB_DATA_DIR"] == str(folder / "trackers")
     assert [tracker.save_dir for tracker in trackers] == [str(folder / "trackers")] * 4
 

@@ -18,8 +18,8 @@ from aelab.metrics.importance import log_evidence
 from aelab.models import Autoencoder, autoencoder, posteriors, priors
 from aelab.models.distributions import Gaussian
 from aelab.models.evidence import log_weights
-from aelab.models.hamiltonian import Hamiltonian, gradient
-from aelab.models.hamiltonian import leapfrog as leapfrog_and_slope
+from aelab.models.geometry import Flat, gradient
+from aelab.models.hamiltonian import Hamiltonian
 from aelab.models.ladder import Ladder, _merged
 from aelab.models.likelihoods import Gaussian as GaussianLikelihood
 from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
@@ -54,7 +54,7 @@ SIZES = torch.tensor([0.1, 0.17]).double()
 
 
 def leapfrog(z, momentum, size, energy):
-    return leapfrog_and_slope(z, momentum, gradient(energy, z), size, energy)[:2]
+    return Flat().leapfrog(z, momentum, gradient(energy, z), size, energy)[:2]
 
 
 def test_leapfrog_is_reversible():

@@ -40,6 +40,7 @@ def test_a_speech_vae_reads_and_writes_sounds(run, tmp_path):
     assert model.interpolate(x[:1], x[1:], steps=3, y=0).shape == (1, 3, 1, 16, 16)
     metrics = run.read()["metrics"]
     assert {"test/elbo", "test/log_mel_distance", "test/spectral_convergence"} <= set(metrics)
+    assert {path.name for path in run.pictures.glob("*.wav")} == {"reconstructions.wav", "samples.wav"}
     common = ["device=cpu", f"run={run.path}"]
     sample(compose([*common, "each=2", f"to={tmp_path / 'new'}"], "sample"))
     files = sorted((tmp_path / "new").iterdir())
@@ -57,6 +58,8 @@ def test_an_evaluation_measures_sounds(run, evaluate):
     measured = found["estimates"]
     assert measured["reconstruction/log_mel_distance"]["unit"] == "dB"
     assert {"generation/precision", "likelihood/nll"} <= set(measured)
+    assert {"reconstructions.wav", "generation_samples.wav"} <= set(found["sounds"])
+    assert all((run.path / "evaluation" / "quick" / name).is_file() for name in found["sounds"])
 
 
 @pytest.mark.parametrize("options", [["view=magnitude"], ["view=waveform", "network=mlp"]])
@@ -65,6 +68,25 @@ def test_every_view_is_trained(train, options):
     small = [] if "network=mlp" in options else ["network.channels=[4,8]"]
     found = train("variant=speech_vae", *options, *widths, *small, base=FEW).read()["metrics"]
     assert ("test/si_sdr" in found) == ("view=waveform" in options)
+
+
+def test_the_explorer_plays_what_it_shows(run):
+    pytest.importorskip("gradio", reason="the page needs the extra [ui]")
+    from aelab.cli.explore import explorer_of
+    from aelab.cli.explorer.explorer import Choice
+    from aelab.cli.explorer.page import page
+    from aelab.cli.explorer.parts import shown
+    from aelab.cli.explorer.shelf import Shelf
+
+    config = compose(["device=cpu", f"run={run.path}"], "explore")
+    shelf = Shelf({"it": run.path}, lambda path: explorer_of(path, config))
+    explorer = shelf.first
+    choice = Choice(3)
+    _, (rate, heard) = shown(explorer.beside(choice, explorer.code(choice)), [None])
+    assert (rate, heard.shape) == (8000, (2 * (2000 + 1200),))
+    assert heard[:2000].any()
+    played = [block for block in page(shelf).blocks.values() if type(block).__name__ == "Audio"]
+    assert len(played) == 3
 
 
 def test_it_is_exported(run, tmp_path):
@@ -116,3 +138,28 @@ def test_a_recurrent_vae_has_a_code_for_every_frame_given_those_before(train):
     assert model.model.posterior.layout == (4, 1, 16)
     assert model.sample(3, y=0, seed=0).shape == (3, 1, 16, 16)
     assert run.read()["metrics"]["test/kl"] > 0
+
+
+def test_a_variational_recurrent_network_is_trained_and_sampled(train):
+    run = train(
+        "variant=vrnn", "condition=label", "network.width=8", "model.prior.width=8",
+        "model.posterior.width=8", "model.likelihood.width=8", "model.likelihood.told=4", base=FEW,
+    )  # fmt: skip
+    model, metrics = aelab.load(run.path), run.read()["metrics"]
+    assert model.sample(3, y=0, seed=0).shape == (3, 1, 16, 16)
+    assert metrics["test/elbo"] == pytest.approx(-metrics["test/distortion"] - metrics["test/kl"])
+    assert {"test/log_mel_distance", "test/active_units"} <= set(metrics)
+
+
+def test_a_wave_is_written_sample_by_sample(train):
+    run = train(
+        "variant=wavenet_vae", "network.channels=[4,8]", "network.strides=[4,8]", "latent=2",
+        "model.likelihood.width=8", "model.likelihood.network.layers=4", "data.kind.view.seconds=0.032",
+        base=FEW,
+    )  # fmt: skip
+    model, metrics = aelab.load(run.path), run.read()["metrics"]
+    samples = model.sample(2, seed=0)
+    assert samples.shape == (2, 1, 256)
+    assert bool(((samples + 1) / 2 * 65535 - ((samples + 1) / 2 * 65535).round()).abs().max() < 0.02)
+    assert metrics["test/distortion"] < 256 * math.log(65536)  # of noise of all levels alike
+    assert "test/si_sdr" in metrics

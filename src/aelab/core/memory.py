@@ -27,11 +27,13 @@ class BoundedMemory(TorchFunctionMode):
     """A context in which tensors are not made that the machine's memory cannot hold, each and together.
 
     Those are counted that are made from sizes, as parameters and noise are.
+
+    calls: how many of torch there may be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calls: float = MOST_CALLS) -> None:
         super().__init__()
-        self._made, self._calls, self._most = 0, 0, memory()
+        self._made, self._calls, self._most, self._longest = 0, 0, memory(), calls
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -39,7 +41,7 @@ class BoundedMemory(TorchFunctionMode):
         kwargs = kwargs or {}
         self._calls += 1
         self._made += _bytes(func, args, kwargs)
-        if self._made > 2 * self._most or self._calls > MOST_CALLS:
+        if self._made > 2 * self._most or self._calls > self._longest:
             raise ConfigurationError(
                 f"the sizes of the model ask for {self._made / 1e9:,.0f} GB of memory in {self._calls:,} "
                 f"steps, and this machine has {self._most / 1e9:,.0f} GB: choose smaller ones, as latent=16"
@@ -77,13 +79,14 @@ def _bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
+def enough_memory(calls: float = MOST_CALLS) -> Iterator[None]:
     """A context in which what asks for more memory than there is raises ConfigurationError, in a sentence.
 
     Before it is asked for, where sizes say so: a machine may grant it, and end the process when it is used.
+    calls: how many of torch there may be.
     """
     try:
-        with BoundedMemory():
+        with BoundedMemory(calls):
             yield
     except (MemoryError, RuntimeError) as error:
         if (why := lacks_memory(error)) is None:

@@ -10,9 +10,10 @@ from PIL import Image
 
 from aelab.figures.chart import Chart
 from aelab.figures.paper import Paper
+from aelab.figures.wav import save
 from aelab.metrics.estimate import Estimate
 
-FILES, SUFFIXES = ("figures", "printed", "tables"), (".png", ".pdf", ".svg", ".csv")
+FILES, SUFFIXES = ("figures", "printed", "sounds", "tables"), (".png", ".pdf", ".svg", ".wav", ".csv")
 
 
 @dataclass
@@ -21,8 +22,8 @@ class Findings:
 
     folder: of tables and figures. noun: what an observation is, as in "nats per image". undefined: name ->
     why the model has no such number. left_out: a part or number that the data could not serve -> why.
-    alarms: what looks wrong with the model -> a sentence. printed: charts in the formats of `paper`, beside
-    their pictures.
+    alarms: what looks wrong with the model -> a sentence. printed, sounds: beside their pictures, charts in
+    the formats of `paper`, and what is heard.
     """
 
     folder: Path
@@ -34,6 +35,7 @@ class Findings:
     facts: dict[str, Any] = field(default_factory=dict)
     figures: list[Path] = field(default_factory=list)
     printed: list[Path] = field(default_factory=list)
+    sounds: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     paper: Paper = field(default_factory=lambda: Paper(None))
 
@@ -53,9 +55,9 @@ class Findings:
         self.undefined.update({f"{part}/{name}": why for name in names})
 
     def figure(self, name: str, drawn: Image.Image | Chart) -> None:
-        """Keep a picture as `name`.png, and a chart in the paper's formats too."""
+        """Keep a picture as `name`.png, its sound beside it, and a chart in the paper's formats too."""
         path = self._path(f"{name}.png")
-        (drawn if isinstance(drawn, Image.Image) else drawn.picture()).save(path)
+        self.sounds += save(drawn if isinstance(drawn, Image.Image) else drawn.picture(), path)
         self.figures.append(path)
         if isinstance(drawn, Chart):
             for format in self.paper.formats:
@@ -74,14 +76,14 @@ class Findings:
         """Bring figures and tables into another folder, over those of the same names."""
         if self.figures or self.tables:
             folder.mkdir(parents=True, exist_ok=True)
-        for paths in (self.figures, self.printed, self.tables):
+        for paths in (self.figures, self.printed, self.sounds, self.tables):
             paths[:] = [path.replace(folder / path.name) for path in paths]
         self.folder = folder
 
     def clear(self, earlier: Mapping[str, Any]) -> None:
         """Remove the files that the record of an earlier evaluation lists and this one did not make again."""
         lists = [names for key in FILES if isinstance(names := earlier.get(key), list)]
-        ours = {path.name for path in (*self.figures, *self.printed, *self.tables)}
+        ours = {path.name for path in (*self.figures, *self.printed, *self.sounds, *self.tables)}
         for path in self.folder.glob("*"):
             listed = any(path.name in names for names in lists)
             if listed and path.suffix in SUFFIXES and path.name not in ours:
@@ -97,6 +99,7 @@ class Findings:
             **self.facts,
             "figures": [path.name for path in self.figures],
             "printed": [path.name for path in self.printed],
+            "sounds": [path.name for path in self.sounds],
             "tables": [path.name for path in self.tables],
         }
 

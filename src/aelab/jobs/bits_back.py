@@ -179,7 +179,7 @@ class BitsBack:
 
     def _posterior(self, x: Tensor, told: Told) -> list[Layer]:
         context = told.context
-        return layers(self.model.infer(x, context, prior=self.model._prior(context)))
+        return layers(self.model.infer(x, context, prior=self.model._prior(context, x)))
 
     def _values(self, x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).double() / (self.levels - 1)

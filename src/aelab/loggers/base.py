@@ -48,6 +48,9 @@ class Tracker(Logger, ABC, Generic[Inner]):
     def _show(self, inner: Inner, name: str, path: Path, step: int, caption: str) -> None:
         """Hand a picture over; a tracker that cannot show one passes it by."""
 
+    def _play(self, inner: Inner, name: str, path: Path, step: int, caption: str) -> None:
+        """Hand a sound over; a tracker that cannot play one passes it by."""
+
     def _tabulate(self, inner: Inner, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Hand a table over; a tracker that has none passes it by."""
 
@@ -98,8 +101,14 @@ class Tracker(Logger, ABC, Generic[Inner]):
         self._attempt(lambda inner: inner.log_hyperparams(params, *args, **kwargs))
 
     def log_picture(self, name: str, path: Path, step: int, caption: str = "") -> None:
-        """Show the image file at `path` under `name`, as it stood at `step`; a caption where it has room."""
+        """Show the image file at `path` under `name`, as it stood at `step`; a caption where it has room.
+
+        A sound beside it, of the same name and `.wav`, is played as `name`_sound.
+        """
         self._attempt(lambda inner: self._show(inner, name, path, step, caption))
+        sound = path.with_suffix(".wav")
+        if sound.is_file():
+            self._attempt(lambda inner: self._play(inner, f"{name}_sound", sound, step, caption))
 
     def log_table(self, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Show rows as a table: plain values, each column of one type, and pictures' paths."""

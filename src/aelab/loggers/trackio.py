@@ -77,6 +77,11 @@ class Trackio(Tracker[TrackioLogger]):
 
         inner.log_metrics({name: trackio.Image(str(path), caption=caption or None)}, step)
 
+    def _play(self, inner: TrackioLogger, name: str, path: Path, step: int, caption: str) -> None:
+        import trackio
+
+        inner.log_metrics({name: trackio.Audio(str(path), caption=caption or None)}, step)
+
     def _tabulate(
         self, inner: TrackioLogger, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> None:

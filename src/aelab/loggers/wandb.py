@@ -102,6 +102,9 @@ class Wandb(Tracker[WandbLogger]):
     def _show(self, inner: WandbLogger, name: str, path: Path, step: int, caption: str) -> None:
         inner.log_image(name, [str(path)], step=step, caption=[caption or None])
 
+    def _play(self, inner: WandbLogger, name: str, path: Path, step: int, caption: str) -> None:
+        inner.log_audio(name, [str(path)], step=step, caption=[caption or None])
+
     def _tabulate(
         self, inner: WandbLogger, name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> None:

@@ -89,7 +89,7 @@ class Autoencoder(nn.Module):
         """
         context = self.context(batch)
         corrupted = self._corrupted(batch.x) if shown is None else shown
-        prior = self._prior(context)
+        prior = self._prior(context, batch.x)
         posterior = None if self.encoder is None else self.infer(corrupted, context, step, prior)
         z, codes, log_q = _codes(posterior, prior, samples, len(batch.x))
         return Trace(
@@ -109,7 +109,8 @@ class Autoencoder(nn.Module):
     def _corrupted(self, x: Tensor) -> Tensor:
         return x if self.corruption is None else self.corruption(x)
 
-    def _prior(self, context: Tensor | None) -> Distribution | None:
+    def _prior(self, context: Tensor | None, x: Tensor) -> Distribution | None:
+        """p(z|c), which may be given a part of the observations x (B, *event) too."""
         return None if self.prior is None else self.prior(context, self)
 
     def context(self, batch: Batch) -> Tensor | None:
@@ -130,7 +131,7 @@ class Autoencoder(nn.Module):
 
     def posterior_of(self, x: Tensor, context: Tensor | None = None) -> Distribution:
         """q(z|x,c) of x (B, *event) as it is, by whatever the model's inference reads; as `encode` else."""
-        return self.infer(x, context, prior=self._prior(context))
+        return self.infer(x, context, prior=self._prior(context, x))
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """z (S, B, latent), context (B, C) -> p(x|z,c), batch shape (S, B)."""
@@ -165,16 +166,19 @@ class Autoencoder(nn.Module):
         """
         if self.prior is None:
             raise ConfigurationError("a model without a prior cannot be sampled: choose a prior")
-        if self.conditioner is None:
-            context = None
-        elif given is None or len(given.x) != count:
-            raise ConfigurationError(f"{count} samples of a conditional model need {count} conditions")
-        else:
-            context = self.context(given)
+        context = self._told(count, given)
         prior = self.prior(context, self)
         z = prior.sample(() if prior.batch_shape else (count,))[None]
         likelihood = self.decode(z, context) if given is None else self.likelihood_of(given.x, z, context)
         return likelihood.sample()[0] if self.likelihood.drawn else likelihood.mean[0]
+
+    def _told(self, count: int, given: Batch | None) -> Tensor | None:
+        """The context of `count` samples."""
+        if self.conditioner is None:
+            return None
+        if given is None or len(given.x) != count:
+            raise ConfigurationError(f"{count} samples of a conditional model need {count} conditions")
+        return self.context(given)
 
 
 def _codes(

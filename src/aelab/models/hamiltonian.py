@@ -1,6 +1,7 @@
 """A Hamiltonian autoencoder: inference carried on by the dynamics of its own density."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch.distributions import Distribution
 
 from aelab.core.errors import ConfigurationError
 from aelab.models import Autoencoder
-from aelab.models.distributions import Gaussian, StandardGaussian, Transported
+from aelab.models.distributions import Gaussian, Transported
+from aelab.models.geometry import Energy, Euclidean, Flat, Geometry, Metric, gradient
 from aelab.models.likelihoods import OptimalGaussian
 
 
@@ -19,20 +21,28 @@ class Hamiltonian(Autoencoder):
     towards p(z|x) (Caterini, Doucet and Sejdinovic 2018, https://arxiv.org/abs/1805.11328).
 
         x ──▶ encoder ──▶ N(m, s^2) ──▶ z_0 ─┐
-                        N(0, 1/T) ──▶ rho_0 ─┴▶ leapfrog on -log p(x, z) ▶ cool rho ▶ ... ▶ z_K, rho_K
+                        N(0, G/T) ──▶ rho_0 ─┴▶ leapfrog on -log p(x, z) ▶ cool rho ▶ ... ▶ z_K, rho_K
                                                └────── `steps` times ──────┘
-        log q(z_K) = log q(z_0) + log q(rho_0) - log|det| - log N(rho_K; 0, I)
+        log q(z_K) = log q(z_0) + log q(rho_0|z_0) - log|det| - log N(rho_K; 0, G(z_K))
 
     Not with likelihood=optimal_gaussian, whose density of one image depends on the others.
 
     steps: of leapfrog. size: of each at the start, trained for each latent dimension, below 0.5.
     temperature: the inverse temperature of the momenta at the start, trained, in (0, 1).
+    metric: makes the metric G that codes move in, of what the encoder gives and the size of a code; None: I.
     """
 
     follows_gradient = True
     separable = False
 
-    def __init__(self, steps: int = 3, size: float = 0.05, temperature: float = 0.3, **parts: Any) -> None:
+    def __init__(
+        self,
+        steps: int = 3,
+        size: float = 0.05,
+        temperature: float = 0.3,
+        metric: Callable[..., Metric] | None = None,
+        **parts: Any,
+    ) -> None:
         super().__init__(**parts)
         if isinstance(self.likelihood, OptimalGaussian):
             raise ConfigurationError(
@@ -46,13 +56,15 @@ class Hamiltonian(Autoencoder):
                 "step, of a size in (0, 0.5), at a temperature in (0, 1)"
             )
         self.steps = steps
+        self.metric = metric(parts["encoder"].features, self.latent) if metric else Euclidean()
         self.size_logit = nn.Parameter(torch.full((self.latent,), math.log(2 * size / (1 - 2 * size))))
         self.temperature_logit = nn.Parameter(torch.tensor(math.log(temperature / (1 - temperature))))
 
     def infer(
         self, x: Tensor, context: Tensor | None, step: int = 0, prior: Distribution | None = None
     ) -> Transported:
-        base = self.encode(x, context, step)
+        features = self.encoder(x, context)  # type: ignore[misc]  # there is one where there is a posterior
+        base = self.posterior(features, step)  # type: ignore[misc]
         if not isinstance(base, Gaussian) or prior is None:
             raise ConfigurationError(
                 "structure=hamiltonian needs posterior=diagonal_gaussian and a prior with a density"
@@ -67,41 +79,24 @@ class Hamiltonian(Autoencoder):
             torch.cat([base.loc, torch.zeros_like(base.loc)], -1),
             torch.cat([base.log_variance, momenta], -1),
         )
-        return Transported(extended, partial(self.transport, energy=energy), self.latent)
+        geometry = self.metric(features, base.mean)
+        return Transported(extended, partial(self.transport, energy=energy, geometry=geometry), self.latent)
 
-    def transport(self, extended: Tensor, energy: Any) -> tuple[Tensor, Tensor]:
-        """Position and momentum (S, B, 2 latent) -> position (S, B, latent), and what is taken off its
-        log-density: the cooling's log-determinant and the final momentum's own density, N(0, I)."""
-        z, momentum = extended.chunk(2, -1)
+    def transport(
+        self, extended: Tensor, energy: Energy, geometry: Geometry | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Position and momentum (S, B, 2 latent), drawn as if G were I, -> position (S, B, latent), and what
+        is taken off its log-density: the log-determinants of the map that makes the momentum one of G and of
+        the cooling, and the final momentum's own density, N(0, G)."""
+        geometry = Flat() if geometry is None else geometry
+        z, noise = extended.chunk(2, -1)
+        momentum, coloured = geometry.coloured(z, noise)
         size = 0.5 * self.size_logit.sigmoid()
         root = self.temperature_logit.sigmoid().sqrt()
         cooled, slope = root, gradient(energy, z)
         for k in range(1, self.steps + 1):
-            z, momentum, slope = leapfrog(z, momentum, slope, size, energy)
+            z, momentum, slope = geometry.leapfrog(z, momentum, slope, size, energy)
             # The quadratic scheme: from the temperature at the start to 1.
             warmer, cooled = cooled, 1 / ((1 - 1 / root) * (k / self.steps) ** 2 + 1 / root)
             momentum = momentum * (warmer / cooled)
-        standard = StandardGaussian(torch.zeros_like(momentum[0, 0])).log_prob(momentum)
-        return z, self.latent * root.log() + standard
-
-
-def leapfrog(
-    z: Tensor, momentum: Tensor, slope: Tensor, size: Tensor, energy: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of Hamilton's equations, reversible and volume-preserving.
-
-    slope: d energy / dz, with which the next step begins too. energy: z (S, B, latent) -> (S, B).
-    """
-    momentum = momentum - 0.5 * size * slope
-    z = z + size * momentum
-    slope = gradient(energy, z)
-    return z, momentum - 0.5 * size * slope, slope
-
-
-def gradient(energy: Any, z: Tensor) -> Tensor:
-    """d energy / dz, which can be differentiated again while training, and is also there under no_grad."""
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        at = z if z.requires_grad else z.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(energy(at).sum(), at, create_graph=again)
-    return slope
+        return z, coloured + self.latent * root.log() + geometry.log_prob(z, momentum)

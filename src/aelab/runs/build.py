@@ -1,5 +1,6 @@
 """From a configuration to the objects that train: what cannot work is refused here, before a run exists."""
 
+import math
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
     examples = data.val_examples(2)
     _check_support(training.model, data, examples)
     hidden = config.training.compile == "networks"
-    with nullcontext() if hidden else enough_memory():
+    # What is written place by place, as a wave, takes as many steps as it has places.
+    with nullcontext() if hidden else enough_memory(math.inf):
         two = _try(training, examples, config.monitor.metric)
     _draw(training.model, data, examples)
     if config.training.compile == "step":

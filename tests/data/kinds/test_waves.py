@@ -11,6 +11,7 @@ from aelab.core.errors import ConfigurationError, DataError
 from aelab.core.records import Batch, Trace
 from aelab.data.kinds import Waves
 from aelab.data.views import LogMel, Magnitude, Waveform
+from aelab.figures.wav import frames_of, save, sound_of
 from aelab.models.distributions import Gaussian, PointMass
 
 soundfile = pytest.importorskip("soundfile")
@@ -156,3 +157,25 @@ def test_shapes_bounds_and_views_that_no_sound_has_are_refused():
     for wrong in ({"hop": 0}, {"hop": 200}, {"seconds": 0.01}, {"bands": 65}, {"floor": 0}, {"rate": 0}):
         with pytest.raises(ConfigurationError, match=r"data\.kind\.view"):
             LogMel(**wrong)
+
+
+@every
+def test_a_picture_is_heard_column_by_column(kind, tmp_path):
+    x, back = kind.view.of(tones(300, 800, 500)), kind.view.of(tones(310, 790, 510))
+    picture = kind.picture([x, back], ["input", "output"], 2)
+    (path,) = save(picture, tmp_path / "reconstructions.png")
+    assert path == tmp_path / "reconstructions.wav"
+    heard, rate = soundfile.read(path, dtype="float32")
+    assert rate == RATE
+    each = torch.from_numpy(heard).view(6, LENGTH + round(0.15 * RATE))
+    assert not each[:, LENGTH:].any()
+    loudest = torch.fft.rfft(each[:, :LENGTH]).abs().argmax(1) * RATE / LENGTH
+    assert (loudest - torch.tensor([300, 310, 800, 790, 500, 510])).abs().max() < 40
+    if kind.is_wave:
+        assert (each[::2, :LENGTH] - x[:, 0]).abs().max() < 1 / 32767
+
+
+def test_a_picture_is_heard_for_a_few_seconds():
+    many = KINDS[Waveform].view.of(tones(300).expand(100, -1))
+    frames, rate = frames_of(sound_of(KINDS[Waveform].picture([many], [""])))
+    assert 7 < len(frames) / 2 / rate <= 8

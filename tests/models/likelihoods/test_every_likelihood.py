@@ -9,14 +9,16 @@ from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
 from aelab.models import likelihoods
+from aelab.models.networks.pixel_cnn import PixelCNN
 
 EVENT = (3, 4, 2)
-OTHERS = {"Likelihood", "Autoregressive", "Columns"}
+OTHERS = {"Likelihood", "Autoregressive", "Columns", "Ordered"}
 MODULES = {name: getattr(likelihoods, name) for name in likelihoods.__all__ if name not in OTHERS}
 SCALED = ("Gaussian", "Laplace", "LogCosh", "StudentT")
 MAKERS = {
     **MODULES,
     **{f"{name} per pixel": lambda f=MODULES[name]: f(per_pixel=True) for name in SCALED},
+    "in order": lambda: likelihoods.Ordered(EVENT, likelihoods.Bernoulli(), PixelCNN, width=8, told=3),
 }
 every = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
@@ -65,7 +67,9 @@ def test_densities_stay_in_float32_under_mixed_precision(make):
         nats, mean = p.log_prob(x), p.mean
     assert params.dtype == torch.bfloat16
     assert nats.dtype == mean.dtype == torch.float32
-    assert_close(nats, likelihood(params.float()).log_prob(x))
+    # A network that reads earlier places is of the precision of the pass.
+    loose = {"rtol": 0.01, "atol": 0.1} if type(p).__name__ == "Ordered" else {}
+    assert_close(nats, likelihood(params.float()).log_prob(x), **loose)
 
 
 @every
@@ -111,6 +115,10 @@ def test_likelihoods_of_levels_refuse_what_they_cannot_do():
 def test_the_variance_is_that_of_samples(make):
     torch.manual_seed(3)
     p = make().eval()(0.3 * outputs(make(), 1))
+    if type(p).__name__ == "Ordered":  # which has none in closed form
+        with pytest.raises(NotImplementedError):
+            _ = p.variance
+        return
     draws = p.sample((4000,)) if type(p).__name__ != "LogisticMixture" else None
     if draws is None:  # whose own is that of the mixture before its tails are cut off
         assert (p.variance > 0).all()

@@ -2,27 +2,33 @@
 
 import torch
 from oracles import assert_mean
-from torch.distributions import MultivariateNormal
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
 from aelab.core.records import Sizes
-from aelab.models.distributions import Gaussian, Steps
+from aelab.models import posteriors
+from aelab.models.distributions import Gaussian, Steps, divergence
 from aelab.models.networks.causal import Recurrent
 from aelab.models.priors import GaussianSteps
 
 RHO, STEPS = 0.8, 4
 
 
-def autoregression(steps, context):
+class Autoregression:
     """N(rho z_{t-1}, 1 - rho^2), of which every step has variance 1; both numbers of a step alike."""
-    loc = RHO * torch.nn.functional.pad(steps[:, :-1], (0, 0, 1, 0))
-    log_variance = torch.full((STEPS, 1), 1 - RHO**2).log().index_fill(0, torch.tensor(0), 0.0)
-    return Gaussian(loc, log_variance, 2)
+
+    def __call__(self, before, told):
+        log_variance = torch.full((STEPS, 1), 1 - RHO**2).log().index_fill(0, torch.tensor(0), 0.0)
+        return Gaussian(RHO * before, log_variance, 2)
+
+    def step(self, before, told, state):
+        log_variance = torch.tensor(1 - RHO**2 if state else 1.0).log()
+        return Gaussian(RHO * before, log_variance, 2), True
 
 
 def test_an_autoregression_has_the_density_and_the_samples_of_its_covariance():
     torch.manual_seed(0)
-    p = Steps(autoregression, STEPS, 2, torch.zeros(()))
+    p = Steps(Autoregression(), STEPS, 2, torch.zeros(()))
     place = torch.arange(STEPS)
     covariance = torch.block_diag(*[RHO ** (place[:, None] - place).abs().float()] * 2)
     known = MultivariateNormal(torch.zeros(2 * STEPS), covariance)
@@ -35,13 +41,68 @@ def test_an_autoregression_has_the_density_and_the_samples_of_its_covariance():
 def test_the_moments_of_a_step_read_earlier_steps_alone():
     torch.manual_seed(0)
     prior = GaussianSteps(Sizes(layout=(3, 1, 5), latent=15, context=2), Recurrent, width=6)
-    torch.nn.init.normal_(prior.output.weight)
-    steps = torch.randn(1, 5, 3, requires_grad=True)
+    torch.nn.init.normal_(prior.moments.output.weight)
+    z = torch.randn(1, 15, requires_grad=True)
     for place in range(5):
-        p = prior.moments(steps, torch.ones(1, 2))
-        (gradient,) = torch.autograd.grad(p.loc[:, place].sum() + p.log_variance[:, place].sum(), steps)
-        read = gradient.abs().amax((0, 2)) > 0
+        p = prior(torch.ones(1, 2), None).along(z)
+        (gradient,) = torch.autograd.grad(p.loc[:, place].sum() + p.log_variance[:, place].sum(), z)
+        read = gradient.view(3, 5).abs().amax(0) > 0
         assert read.tolist() == [earlier < place for earlier in range(5)]
+
+
+def bent(make, **options):
+    """Steps whose moments have arbitrary weights, and depend on steps before and on what they are told."""
+    torch.manual_seed(0)
+    found = make(**options)
+    for parameter in found.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.5)
+    return found
+
+
+def test_a_walk_is_as_all_steps_at_once():
+    prior = bent(
+        GaussianSteps, sizes=Sizes(layout=(3, 1, 5), latent=15, context=2), network=Recurrent, width=6
+    )
+    p = prior(torch.randn(4, 2), None)
+    torch.manual_seed(1)
+    z = p.rsample((2,))
+    torch.manual_seed(1)
+    noise = torch.randn(2, 4, 5, 3)
+    along, steps = p.along(z), z.view(2, 4, 3, 5).transpose(-1, -2)
+    assert_close(steps, along.loc + noise * (0.5 * along.log_variance).exp())
+    assert_close(p.along(p.mean).loc, p.mean.view(4, 3, 5).transpose(-1, -2))
+    again = p.drawn(z, 2).view(2, 4, 3, 5)
+    changed = (again != z.view(2, 4, 3, 5)).flatten(0, 2).any(0)
+    assert changed.tolist() == [False, False, True, False, False]
+
+
+def test_the_rate_is_that_of_its_steps_and_the_mean_of_log_ratios():
+    sizes = Sizes(layout=(2, 1, 3), latent=6, context=2)
+    p = bent(GaussianSteps, sizes=sizes, network=Recurrent, width=4)(torch.randn(1, 2), None)
+    q = bent(posteriors.GaussianSteps, features=(4, 1, 3), sizes=Sizes(latent=2), network=Recurrent, width=4)
+    for posterior in (q(torch.randn(1, 4, 1, 3)), Gaussian(torch.randn(1, 6), torch.randn(1, 6))):
+        z = posterior.rsample((20_000,))
+        assert_mean((posterior.log_prob(z) - p.log_prob(z))[:, 0] - p.rate(posterior, z), 0.0)
+        if isinstance(posterior, Steps):
+            along, given = posterior.along(z), p.along(z)
+            each = kl_divergence(
+                Normal(along.loc, (0.5 * along.log_variance).exp()),
+                Normal(given.loc, (0.5 * given.log_variance).exp()),
+            )
+            assert_close(each.sum((-1, -2)).mean(0), p.rate(posterior, z))
+        assert_close(divergence(posterior, p, z), p.rate(posterior, z))
+
+
+def test_a_posterior_of_steps_begins_as_one_of_the_features_alone():
+    torch.manual_seed(0)
+    posterior = posteriors.GaussianSteps((4, 1, 3), Sizes(latent=2), Recurrent)
+    alone = posteriors.DiagonalGaussian((4, 1, 3), Sizes(latent=2))
+    with torch.no_grad():
+        alone.projection.weight.copy_(posterior.moments.direct.weight[..., None, None])
+        alone.projection.bias.copy_(posterior.moments.direct.bias)
+    h, z = torch.randn(5, 4, 1, 3), torch.randn(2, 5, 6)
+    assert_close(posterior(h).log_prob(z), alone(h).log_prob(z))
+    assert_close(posterior(h).mean, alone(h).mean)
 
 
 def test_it_begins_as_the_standard_normal():

@@ -12,13 +12,14 @@ from aelab.models import priors
 from aelab.models.distributions import SymbolPrior
 from aelab.models.networks.attention import Transformer
 from aelab.models.networks.causal import Dilated, Recurrent
+from aelab.models.networks.pixel_cnn import PixelCNN
 
 GRID, CODES = (3, 4), 5
 NETWORKS = {
     "recurrent": Recurrent,
     "transformer": partial(Transformer, heads=2),
     "dilated": partial(Dilated, layers=3),
-    "pixel cnn": partial(priors.PixelCNN, layers=2, kernel=3),
+    "pixel cnn": partial(PixelCNN, layers=2, kernel=3),
 }
 every = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 
@@ -112,4 +113,4 @@ def test_codes_without_a_codebook_are_refused(prior):
 
 def test_a_pixel_cnn_is_of_maps():
     with pytest.raises(ConfigurationError, match=r"flat=false"):
-        prior_of(priors.PixelCNN, grid=(12,))
+        prior_of(PixelCNN, grid=(12,))

@@ -22,6 +22,7 @@ from aelab.data.values import valued
 from aelab.evaluation.subject import BLOCK, Subject
 from aelab.figures.grids import headed
 from aelab.figures.images import as_images
+from aelab.figures.wav import sound_of, with_sound
 from aelab.jobs.anomaly import NegativeElbo, ReconstructionError, Reference
 from aelab.jobs.degradation import Degradation
 from aelab.jobs.threshold import Threshold
@@ -203,7 +204,7 @@ class Explorer:
         if not kind.in_columns:
             return picture
         large = picture.resize((picture.width * LARGE, picture.height * LARGE), Image.Resampling.NEAREST)
-        return headed(large, [""], list(shown))
+        return with_sound(headed(large, [""], list(shown)), sound_of(picture))
 
     def _seen(self, choice: Choice) -> Tensor:
         return self.trained.seen(self.chosen(choice))

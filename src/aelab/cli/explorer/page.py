@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from aelab.cli.explorer.explorer import Explorer
-from aelab.cli.explorer.parts import QUIET, changes, choice, chosen_of, told
+from aelab.cli.explorer.parts import QUIET, changes, choice, chosen_of, player, shown, told
 from aelab.cli.explorer.shelf import Shelf
 from aelab.cli.explorer.work import work
 
@@ -75,6 +75,7 @@ def _codes(blocks: gr.Blocks, shelf: Shelf, name: Any, chosen: list[Any]) -> Non
             picture = gr.Image(
                 show_label=False, interactive=False, buttons=[], container=False, elem_classes="shown"
             )
+            players = player(shelf)
             reset = gr.Button("Back to the code of the input", size="sm")
             part = gr.Dropdown([("1", 0)], value=0, label="dimensions", visible=False)
         with gr.Column(min_width=280, elem_classes="sliders"):
@@ -90,24 +91,30 @@ def _codes(blocks: gr.Blocks, shelf: Shelf, name: Any, chosen: list[Any]) -> Non
         ranks = [(_ranks(explorer, k), k) for k in range(count)]
         page = min(page or 0, max(0, count - 1))
         parts = gr.Dropdown(ranks or [("none", 0)], value=page, visible=count > 1)
-        return f"#### {name}", z, explorer.beside(given, z), parts, *_moved(explorer, page, z)
+        return (
+            f"#### {name}",
+            z,
+            *shown(explorer.beside(given, z), players),
+            parts,
+            *_moved(explorer, page, z),
+        )
 
     def turn(name: str, page: int, z: Tensor) -> list[Any]:
         return _moved(shelf[name], page, z)
 
-    def move(name: str, page: int, z: Tensor, *values: Any) -> tuple[Tensor, Image.Image]:
+    def move(name: str, page: int, z: Tensor, *values: Any) -> list[Any]:
         explorer, given, moved = shelf[name], chosen_of(values[:3]), z.clone()
         units = _units(explorer, page)
         for unit, value in zip(units, values[3:], strict=False):
             moved[unit] = value
-        return moved, explorer.beside(given, moved)
+        return [moved, *shown(explorer.beside(given, moved), players)]
 
     inputs = [name, part, *chosen]
     events = [*changes(blocks, [name, *chosen]), reset.click]
-    gr.on(events, encode, inputs, [title, code, picture, part, *sliders], **QUIET)
+    gr.on(events, encode, inputs, [title, code, picture, *players, part, *sliders], **QUIET)
     part.input(turn, [name, part, code], sliders, **QUIET)
     moves = [slider.input for slider in sliders]
-    gr.on(moves, move, [name, part, code, *chosen, *sliders], [code, picture], **QUIET)
+    gr.on(moves, move, [name, part, code, *chosen, *sliders], [code, picture, *players], **QUIET)
 
 
 def _units(explorer: Explorer, page: int) -> list[int]:
@@ -134,13 +141,15 @@ def _shown(
 ) -> None:
     """A picture of each model that follows its inputs."""
 
-    def drawn(name: str, *values: Any) -> Image.Image:
-        return told(draw, shelf[name], *values)
+    def drawn(name: str, *values: Any) -> Any:
+        found = shown(told(draw, shelf[name], *values), players)
+        return found if players else found[0]
 
     with gr.Row():
         for name in names:
             picture = gr.Image(show_label=False, interactive=False, buttons=[], elem_classes="shown")
-            gr.on(changes(blocks, [name, *inputs]), drawn, [name, *inputs], picture, **QUIET)
+            players = player(shelf)
+            gr.on(changes(blocks, [name, *inputs]), drawn, [name, *inputs], [picture, *players], **QUIET)
 
 
 def _interpolation(explorer: Explorer, *values: Any) -> Image.Image:

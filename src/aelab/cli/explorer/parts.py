@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
 from aelab.cli.explorer.explorer import Choice
 from aelab.cli.explorer.shelf import Shelf
 from aelab.core.errors import AelabError
+from aelab.figures.wav import frames_of, sound_of
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
 
@@ -45,6 +48,22 @@ def chosen_of(values: Sequence[Any]) -> Choice:
 def changes(blocks: gr.Blocks, inputs: Sequence[Any]) -> list[Any]:
     """The events after which something is drawn anew: the page's loading, and every change of an input."""
     return [blocks.load, *(part.change for part in inputs if not isinstance(part, gr.State))]
+
+
+def player(shelf: Shelf) -> list[Any]:
+    """What plays the sound of a picture, where observations have sounds: none or one."""
+    if not shelf.first.trained.kind.audible:
+        return []
+    return [gr.Audio(show_label=False, interactive=False, buttons=[], elem_classes="heard")]
+
+
+def shown(picture: Image.Image, players: Sequence[Any]) -> list[Any]:
+    """A picture, and its sound for each of the players."""
+    content = sound_of(picture)
+    if content is None:
+        return [picture, *(None for _ in players)]
+    frames, rate = frames_of(content)
+    return [picture, *((rate, np.frombuffer(frames, "<i2")) for _ in players)]
 
 
 def told(call: Callable[..., Any], *arguments: Any) -> Any:

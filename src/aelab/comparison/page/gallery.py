@@ -1,11 +1,12 @@
 """The gallery of a page: pictures of runs, made small enough to be embedded.
 
 A run's folder may come from anywhere, so a file is checked before it is shown: it must lie in its run's
-folder and be a PNG of limited size, and it is encoded anew.
+folder and be a PNG of limited size, and it is encoded anew; and so is the sound beside it.
 """
 
 import base64
 import io
+import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,11 @@ from pathlib import Path
 from PIL import Image
 
 from aelab.comparison.base import Group, RunSummary
+from aelab.figures.wav import frames_of, wav
 
 WIDEST = 1200  # pixels
 LARGEST_FILE = 32 * 2**20
+LARGEST_SOUND = 2 * 2**20
 MOST_PIXELS = 25_000_000
 BUDGET = 12_000_000  # characters of all pictures of a page
 FIRST = ("reconstructions", "samples", "traversals")  # the kinds that stand first
@@ -27,13 +30,14 @@ FIRST = ("reconstructions", "samples", "traversals")  # the kinds that stand fir
 class Picture:
     """A picture of a group's run.
 
-    uri: "data:image/png;base64,...". width, height: pixels.
+    uri: "data:image/png;base64,...". width, height: pixels. sound: "data:audio/wav;base64,..."; none is "".
     """
 
     group: str
     uri: str
     width: int
     height: int
+    sound: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ def gallery(groups: Sequence[Group], budget: int = BUDGET) -> Gallery:
     with ThreadPoolExecutor() as threads:  # Pillow and zlib leave the interpreter to others meanwhile
         found = threads.map(lambda each: _picture(each[1], runs[each[1]], each[0]), wanted)
         for (kind, name), picture in zip(wanted, found, strict=True):
-            if isinstance(picture, str) or len(picture.uri) > budget:
+            if isinstance(picture, str) or len(picture.uri + picture.sound) > budget:
                 why = picture if isinstance(picture, str) else "the page would grow too large"
                 left_out.append(f"{name}, {kind}: {why}")
                 continue
-            budget -= len(picture.uri)
+            budget -= len(picture.uri + picture.sound)
             kinds.setdefault(kind, []).append(picture)
     return Gallery(seed, kinds, left_out if kinds else [])
 
@@ -88,6 +92,18 @@ def embedded(file: Path, folder: Path) -> tuple[bytes, int, int] | str:
         return f"is not a PNG that can be read ({type(error).__name__})"
 
 
+def embedded_sound(file: Path, folder: Path) -> bytes | None:
+    """A WAV file of a run's folder, encoded anew, None where there is none; ValueError with why it is not
+    played."""
+    if not os.path.lexists(file):
+        return None
+    if file.is_symlink() or not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
+        raise ValueError("it is no file of its run's folder")
+    if file.stat().st_size > LARGEST_SOUND:
+        raise ValueError(f"it is larger than {LARGEST_SOUND // 2**20} MiB")
+    return wav(*frames_of(file.read_bytes()))
+
+
 def _kinds(runs: Sequence[RunSummary]) -> list[str]:
     kinds = {kind for run in runs for kind in run.pictures}
     return [kind for kind in FIRST if kind in kinds] + sorted(kinds - set(FIRST))
@@ -98,8 +114,16 @@ def _picture(name: str, run: RunSummary, kind: str) -> Picture | str:
     if isinstance(found, str):
         return found
     content, width, height = found
-    uri = "data:image/png;base64," + base64.b64encode(content).decode()
-    return Picture(name, uri, width, height)
+    try:
+        sound = embedded_sound(run.pictures[kind].with_suffix(".wav"), run.path)
+    except ValueError as error:
+        return f"its sound cannot be played: {error}"
+    uri = "" if sound is None else _uri("audio/wav", sound)
+    return Picture(name, _uri("image/png", content), width, height, uri)
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _encoded(image: Image.Image) -> tuple[bytes, int, int]:

@@ -82,11 +82,11 @@ def embedded_json(value: Any) -> Markup:
 
 
 def policy(style: str, scripts: Iterable[str]) -> str:
-    """The Content-Security-Policy: these texts, pictures within the page, and nothing else."""
+    """The Content-Security-Policy: these texts, pictures and sounds within the page, and nothing else."""
     allowed = " ".join(map(_digest, scripts))
     return (
-        f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {allowed}; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; media-src data:; style-src {_digest(style)}; "
+        f"script-src {allowed}; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -36,6 +36,7 @@ class Kind(ABC):
         their values as they are.
     measurable: whether values are amounts, between which there are distances, and to which noise is added.
     in_columns: whether pictures show them in rows and columns, and not line by line.
+    audible: whether pictures of them have sounds, as `figures.wav.sound_of` finds them.
     suffixes: of the files that a user has them in.
     """
 
@@ -48,6 +49,7 @@ class Kind(ABC):
     learns_features: ClassVar[bool]
     measurable: ClassVar[bool] = True
     in_columns: ClassVar[bool] = True
+    audible: ClassVar[bool] = False
     suffixes: ClassVar[frozenset[str]]
 
     @abstractmethod

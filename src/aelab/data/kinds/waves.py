@@ -21,7 +21,8 @@ from aelab.data.kinds.base import BLOCK, MSE, Bounds, Kind
 from aelab.data.recordings import Noted, decoded, filled, recordings, said, written
 from aelab.data.views import View, Waveform
 from aelab.figures.grids import grid
-from aelab.figures.sounds import pictures_of_sounds
+from aelab.figures.sounds import first_sounds, pictures_of_sounds, track
+from aelab.figures.wav import with_sound
 
 LOG_MEL = Quantity("log_mel_distance", "dB", False)
 CONVERGENCE = Quantity("spectral_convergence", "share of the spectrum", False)
@@ -38,6 +39,7 @@ class Waves(Kind):
     stored = torch.float32
     suited = "values=plain"
     learns_features = False
+    audible = True
     suffixes = frozenset({".wav", ".flac"})
 
     def __init__(self, view: View) -> None:
@@ -75,6 +77,18 @@ class Waves(Kind):
             "spectral_convergence": _norm(true - made) / _norm(true).clamp_min(1e-8),
         }
         return found | ({"si_sdr": si_sdr(x[:, 0], back[:, 0])} if self.is_wave else {})
+
+    def picture(
+        self,
+        rows: Sequence[Tensor],
+        captions: Sequence[str],
+        columns: int | None = None,
+        heads: Sequence[str] = (),
+    ) -> Image.Image:
+        """With the first of the sounds, column by column."""
+        heard = first_sounds(rows, self.view.length / self.view.rate).cpu()
+        found = super().picture(rows, captions, columns, heads)
+        return with_sound(found, track(self.view.sounds(heard), self.view.rate))
 
     def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
         """Spectra in mel bands, time to the right and pitch upwards, the louder the darker; below waves."""

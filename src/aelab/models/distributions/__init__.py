@@ -30,6 +30,7 @@ from aelab.models.distributions.divergence import (
 from aelab.models.distributions.gaussian import Gaussian, ProfiledGaussian, StandardGaussian, bounded
 from aelab.models.distributions.hyperbolic import WrappedNormal
 from aelab.models.distributions.levels import BetaBinomial, Levels, LogisticMixture
+from aelab.models.distributions.ordered import Ordered
 from aelab.models.distributions.pixels import Bernoulli, ContinuousBernoulli, LogCosh, Masked
 from aelab.models.distributions.quantised import Quantised, Symbolic, SymbolPrior
 from aelab.models.distributions.sequences import Autoregressive
@@ -53,6 +54,7 @@ __all__ = [
     "Masked",
     "NegativeBinomial",
     "OneHot",
+    "Ordered",
     "PointMass",
     "Poisson",
     "ProfiledGaussian",

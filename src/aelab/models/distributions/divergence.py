@@ -12,6 +12,7 @@ from aelab.models.distributions.codes import Chain, Joint, PointMass, Pushforwar
 from aelab.models.distributions.gaussian import Gaussian, StandardGaussian, twice_to_standard
 from aelab.models.distributions.pixels import Bernoulli, Masked
 from aelab.models.distributions.quantised import Quantised
+from aelab.models.distributions.steps import Steps
 
 
 def values_described(likelihood: Distribution) -> int:
@@ -71,6 +72,8 @@ def divergence(
         return crossed  # a point's entropy is 0
     if isinstance(q, Chain) and isinstance(p, Chain) and q.upwards == p.upwards:
         return q.rate(p, z)
+    if isinstance(p, Steps) and isinstance(q, Steps | Gaussian):
+        return p.rate(q, z)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

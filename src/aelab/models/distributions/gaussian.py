@@ -100,8 +100,8 @@ class ProfiledGaussian(Factorised):
         self.follow(log_variance.detach())
         return Gaussian(self.loc, log_variance, len(self.event_shape)).each(value)
 
-    def among(self, counted: Tensor) -> "ProfiledGaussian":
-        """The one whose variance is that of the counted values alone."""
+    def among(self, counted: Tensor, known: Tensor) -> "ProfiledGaussian":
+        """The one whose variance is that of the counted values alone, and of none of the `known` ones."""
         return ProfiledGaussian(self.loc, self.follow, len(self.event_shape), counted)
 
 

@@ -10,6 +10,7 @@ from torch.distributions import Distribution, constraints
 
 from aelab.models.distributions.base import ONE, Factorised, Shape, sum_event
 from aelab.models.distributions.gaussian import ProfiledGaussian
+from aelab.models.distributions.ordered import Ordered
 
 
 class Bernoulli(Factorised):
@@ -153,8 +154,9 @@ class Masked(Distribution):
     """
 
     def __init__(self, base: Distribution, hidden: Tensor, known: Tensor) -> None:
-        # Visible pixels are no part of the density, and so not of the variance under which it is highest.
-        self.base = base.among(hidden) if isinstance(base, ProfiledGaussian) else base
+        # Visible pixels are no part of the density, and so not of the variance under which it is highest; and
+        # those that follow them read them.
+        self.base = base.among(hidden, known) if isinstance(base, ProfiledGaussian | Ordered) else base
         self.hidden, self.known = hidden, known
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 

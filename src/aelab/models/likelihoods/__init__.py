@@ -5,6 +5,7 @@ from aelab.models.likelihoods.columns import Columns
 from aelab.models.likelihoods.counts import NegativeBinomial, Poisson
 from aelab.models.likelihoods.levels import BetaBinomial, Categorical, DiscretizedLogisticMixture
 from aelab.models.likelihoods.location_scale import Gaussian, Laplace, LogCosh, OptimalGaussian, StudentT
+from aelab.models.likelihoods.ordered import Ordered
 from aelab.models.likelihoods.pixels import Bernoulli, ContinuousBernoulli
 from aelab.models.likelihoods.tokens import Autoregressive
 
@@ -22,6 +23,7 @@ __all__ = [
     "LogCosh",
     "NegativeBinomial",
     "OptimalGaussian",
+    "Ordered",
     "Poisson",
     "StudentT",
 ]

@@ -37,10 +37,16 @@ class BetaBinomial(Likelihood):
 
 
 class DiscretizedLogisticMixture(Likelihood):
-    """A mixture of `components` discretised logistics for each pixel of an image (Salimans et al. 2017)."""
+    """A mixture of `components` discretised logistics for each pixel of an image (Salimans et al. 2017).
 
-    def __init__(self, components: int = 5, levels: int = 256) -> None:
+    pace: at which the logarithms of scales move, where means move at 3, in units of what the decoder gives.
+    """
+
+    def __init__(self, components: int = 5, levels: int = 256, pace: float = 0.1) -> None:
         super().__init__()
+        if not pace > 0:
+            raise ConfigurationError(f"model.likelihood.pace={pace}: a number above 0 is needed, as 0.1")
+        self.pace = pace
         self.components, self.levels = _check("components", components, 1), _check("levels", levels, 2)
 
     def parameters_of(self, shape: Shape) -> Shape:
@@ -59,7 +65,7 @@ class DiscretizedLogisticMixture(Likelihood):
         logits, loc, log_scale, shifts = each.split([1, channels, channels, pairs], 3)
         # Logistics begin a third of the range wide: narrow ones would miss their pixels and learn nothing.
         # Means move faster than scales, which would else settle first for what a mean of grey leaves over.
-        loc, log_scale = 3 * loc, 0.1 * log_scale - 1
+        loc, log_scale = 3 * loc, self.pace * log_scale - 1
         return distributions.LogisticMixture(logits[:, :, :, 0], loc, log_scale, shifts, self.levels)
 
     @staticmethod

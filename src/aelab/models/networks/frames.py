@@ -28,10 +28,16 @@ class FramesEncoder(nn.Module):
 
 
 class FramesDecoder(nn.Module):
-    """Two recurrent networks over the codes of the frames, and of each frame a linear map of their states.
-    forward: z (B, latent), context (B, K) or None -> (B, *shape)."""
+    """Recurrent networks over the codes of the frames, forwards and, where `bidirectional`, backwards, and of
+    each frame a linear map of their states. forward: z (B, latent), context (B, K) or None -> (B, *shape)."""
 
-    def __init__(self, sizes: Sizes, width: int = 128, cell: Callable[..., nn.Module] = nn.GRU) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        width: int = 128,
+        cell: Callable[..., nn.Module] = nn.GRU,
+        bidirectional: bool = True,
+    ) -> None:
         super().__init__()
         parts, frames = frames_of(sizes.shape)
         if sizes.layout[1:] != (1, frames):
@@ -40,8 +46,9 @@ class FramesDecoder(nn.Module):
                 "choose network=gru_frames for the encoder too, and a posterior of maps"
             )
         self.layout, self.shape = sizes.layout, sizes.shape
-        self.layers = cell(sizes.layout[0] + sizes.context, width, batch_first=True, bidirectional=True)
-        self.output = nn.Linear(2 * width, parts)
+        size, ways = sizes.layout[0] + sizes.context, 2 if bidirectional else 1
+        self.layers = cell(size, width, batch_first=True, bidirectional=bidirectional)
+        self.output = nn.Linear(ways * width, parts)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         states = self.layers(beside(z.unflatten(-1, self.layout)[:, :, 0], context))[0]

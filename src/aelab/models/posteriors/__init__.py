@@ -21,6 +21,7 @@ from aelab.models.posteriors.quantisers import (
 )
 from aelab.models.posteriors.sparse import BatchTopK, JumpReLU, Sparse, TopK
 from aelab.models.posteriors.spherical import VonMisesFisher
+from aelab.models.posteriors.steps import GaussianSteps
 
 __all__ = [
     "AveragedCodebook",
@@ -32,6 +33,7 @@ __all__ = [
     "FiniteScalar",
     "Flow",
     "FullGaussian",
+    "GaussianSteps",
     "GumbelCategorical",
     "Implicit",
     "Indexed",

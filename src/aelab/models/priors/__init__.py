@@ -13,7 +13,7 @@ from aelab.models.priors.layers import TopDown
 from aelab.models.priors.mixtures import Exemplar, FullGaussianMixture, GaussianMixture, Vamp
 from aelab.models.priors.spherical import UniformSphere
 from aelab.models.priors.steps import GaussianSteps
-from aelab.models.priors.symbols import Autoregressive, PixelCNN, UniformCodebook
+from aelab.models.priors.symbols import Autoregressive, UniformCodebook
 from aelab.models.priors.two_stage import TwoStage
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "JointGaussianCategorical",
     "KernelDensity",
     "Labelled",
-    "PixelCNN",
     "Prior",
     "StandardNormal",
     "TopDown",

@@ -5,49 +5,60 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from aelab.core.errors import ConfigurationError
+from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import Sizes
-from aelab.models.distributions import Gaussian, Steps, bounded
+from aelab.models.distributions import Steps
 from aelab.models.networks.causal import Causal
+from aelab.models.networks.steps import StepMoments
 from aelab.models.priors.base import Encodes, Prior
 
 
 class GaussianSteps(Prior):
-    """Each step of a code given those before it, as in a variational recurrent network (Chung et al. 2015,
-    https://arxiv.org/abs/1506.02216). Begins as N(0, I).
+    """Each step of a code given those before it. Begins as N(0, I).
 
     Steps are the places of a map, or the numbers of a vector. network: (width,) -> what reads the steps
-    before, to which the context is added.
+    before, and the context. observed: whether it also reads the observation's own steps before, as in a
+    variational recurrent network (Chung et al. 2015, https://arxiv.org/abs/1506.02216).
     """
 
     zero: Tensor
 
-    def __init__(self, sizes: Sizes, network: Callable[..., Causal], width: int = 64) -> None:
+    def __init__(
+        self, sizes: Sizes, network: Callable[..., Causal], width: int = 64, observed: bool = False
+    ) -> None:
         super().__init__()
         size, *places = sizes.layout if len(sizes.layout) > 1 else (1, sizes.latent)
-        self.size, self.steps = size, math.prod(places)
+        self.size, self.steps, self.observed = size, math.prod(places), observed
         if size * self.steps != sizes.latent:
             raise ConfigurationError(
                 f"prior=steps is of codes of {size} x {self.steps} numbers, and these have {sizes.latent}: "
                 "choose another prior, as standard_normal"
             )
-        self.read = nn.Linear(size, width)
-        self.told = nn.Linear(sizes.context, width) if sizes.context else None
-        self.network = network(width=width)
-        self.output = nn.Linear(width, 2 * size)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        if observed and sizes.shape[-1] != self.steps:
+            raise ConfigurationError(
+                f"model.prior.observed=true reads a step of the observation for each of the code's "
+                f"{self.steps}, and data.shape is {list(sizes.shape)}: choose network=gru_frames, or false"
+            )
+        seen = math.prod(sizes.shape[:-1]) if observed else 0
+        self.moments = StepMoments(size, sizes.context + seen, network, width)
         self.register_buffer("zero", torch.zeros(()), persistent=False)
 
     def forward(self, context: Tensor | None, model: Encodes) -> Steps:
-        return Steps(self.moments, self.steps, self.size, self.zero, context)
+        if self.observed:
+            raise InapplicableError(
+                "each step of a code is given the observation's steps before it, and there is no prior of "
+                "codes alone"
+            )
+        return self._of(None if context is None else context[:, None].expand(-1, self.steps, -1))
 
-    def moments(self, steps: Tensor, context: Tensor | None) -> Gaussian:
-        """As of `Steps`."""
-        before = F.pad(self.read(steps[:, :-1]), (0, 0, 1, 0))
-        if self.told is not None and context is not None:
-            before = before + self.told(context)[:, None]
-        loc, log_variance = self.output(self.network(before)).float().chunk(2, -1)
-        return Gaussian(loc, bounded(log_variance), 2)
+    def given(self, x: Tensor, context: Tensor | None) -> Steps:
+        """p(z_t | z_<t, x_<t, c) of observations x (B, *sides, T), where they are `observed`."""
+        before = F.pad(x.flatten(1, -2)[..., :-1], (1, 0)).transpose(1, 2)
+        if context is None:
+            return self._of(before)
+        return self._of(torch.cat([before, context[:, None].expand(-1, self.steps, -1)], -1))
+
+    def _of(self, told: Tensor | None) -> Steps:
+        return Steps(self.moments, self.steps, self.size, self.zero, told)

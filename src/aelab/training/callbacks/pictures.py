@@ -15,6 +15,7 @@ from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.core.text import printable
 from aelab.data.kinds import Kind
+from aelab.figures.wav import save
 from aelab.loggers import trackers
 from aelab.models import Autoencoder
 from aelab.training.measured import epoch_of
@@ -67,7 +68,7 @@ class Pictures(Callback):
         for name, picture in pictures(model, data.kind, examples, self.columns, data.class_names):
             path = self.folder / f"{prefix}{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
+            save(picture, path)
             for logger in trainer.loggers:
                 if hasattr(logger, "log_picture"):
                     logger.log_picture(name, path, trainer.global_step, told)
