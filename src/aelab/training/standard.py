@@ -62,10 +62,10 @@ class Standard(Training):
                 "a term moves buffers after each step, by the trace that a compiled step does not keep"
             )
             return
+        model: Any = self.model
         try:
-            self.model.to(
-                memory_format=torch.channels_last
-            )  # compiled convolutions are faster so, eager ones not
+            # Compiled convolutions are faster so, eager ones are not.
+            model.to(memory_format=torch.channels_last)
             self.compiled = CompiledStep(self, batch)
         except Exception as error:  # tracing and compiling end in errors of every kind
             model.to(memory_format=torch.contiguous_format)
