@@ -59,8 +59,8 @@ class View(ABC):
 
     @abstractmethod
     def sounds(self, x: Tensor) -> Tensor:
-        """Observations (N, *shape), cut to their bounds -> sounds (N, T), the phases of which are made up where
-        x has none."""
+        """Observations (N, *shape), cut to their bounds -> sounds (N, T), whose phases are made up where x has
+        none."""
 
     @abstractmethod
     def power(self, x: Tensor) -> Tensor:
