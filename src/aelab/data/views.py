@@ -59,7 +59,7 @@ class View(ABC):
 
     @abstractmethod
     def sounds(self, x: Tensor) -> Tensor:
-        """Observations (N, *shape), cut to their bounds -> sounds (N, T), whose phases are made up where x has
+        """Observations (N, *shape), cut to their bounds -> sounds (N, T), with phases made up where x has
         none."""
 
     @abstractmethod
