@@ -2,8 +2,9 @@
 
 The floor is a hand-written torch model of the same function: forward, backward and a fused Adam step on one
 resident batch, in a loop. All contenders of a model are measured in random order in each of several rounds,
-in one process and on one thread, and compared within their round; the floor is measured twice in each. Where
-the machine was too noisy for the comparison to mean anything, this says so and exits with status 2.
+in one process and on one thread, in CPU seconds, and compared within their round; the floor is measured twice
+in each. Where the machine was too noisy for the comparison to mean anything, this says so and exits with
+status 2. `--bf16` measures what bfloat16 gains instead.
 
 `python scripts/benchmark.py --models tiny mlp_128 --json results.json`; `--profile tiny` shows where the time
 of one step goes instead.
@@ -49,6 +50,7 @@ from benchmarks.rounds import Reference, Rounds, cells, empty_table, measure, si
 Contender = Callable[[Case, int], float]
 
 FLOOR = Reference("fused floor", "fused floor, again")
+COMPILED, MIXED = "training.compile=step", "trainer.precision=bf16-mixed"
 PEER = "pythae 0.1.2"
 
 CASES = {
@@ -190,6 +192,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", nargs="+", type=int, default=[1], help="processes that share a sweep")
     parser.add_argument("--storage", help="a database's URL; left out: a journal")
     parser.add_argument("--nll", action="store_true", help="measure importance sampling, and stop")
+    parser.add_argument("--bf16", action="store_true", help="measure trainings in bfloat16 instead")
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for results that mean something")
     parser.add_argument("--steps", type=int, help=f"of a measurement, a multiple of {hand.LOG_EVERY}")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the contenders")
@@ -209,8 +212,16 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def contenders() -> dict[str, Contender]:
-    """All that can be measured here, in the order of the table."""
+def contenders(mixed: bool) -> dict[str, Contender]:
+    """All that can be measured here, in the order of the table; mixed: in bfloat16, beside the floor."""
+    if mixed:
+        floors = dict.fromkeys((FLOOR.first, FLOOR.again), _at_its_best(hand.fused_floor))
+        return {
+            **floors,
+            "fused floor, bf16": _at_its_best(hand.mixed_floor),
+            f"{OURS}, bf16": ours.logged_with(MIXED),
+            f"{OURS}, bf16, step compiled": ours.logged_with(MIXED, COMPILED),
+        }
     found: dict[str, Contender] = {
         "floor, default Adam": _at_its_best(hand.floor),
         FLOOR.first: _at_its_best(hand.fused_floor),
@@ -218,7 +229,7 @@ def contenders() -> dict[str, Contender]:
         "aelab's loop, no Lightning": ours.bare,
         "aelab, logging off": ours.quiet,
         OURS: ours.logged,
-        f"{OURS}, step compiled": ours.compiled,
+        f"{OURS}, step compiled": ours.logged_with(COMPILED),
         "Lightning, stock": _as_it_comes(hand.lightning),
     }
     if importlib.util.find_spec("pythae"):
@@ -253,10 +264,10 @@ def _measured(case: Case, arguments: argparse.Namespace, console: Console) -> Ro
     dice = random.Random(f"{arguments.seed}/{case.name}")
     with silence():
         ours.check_equal(case)
-        measure(
-            contenders(), case, hand.LOG_EVERY, dice
-        )  # not counted: it imports what only a first log line or step needs
-        rounds = [measure(contenders(), case, steps, dice) for _ in range(arguments.rounds)]
+        chosen = contenders(arguments.bf16)
+        # Not counted: it imports what only a first log line or step needs, and compiles.
+        measure(chosen, case, hand.LOG_EVERY, dice)
+        rounds = [measure(chosen, case, steps, dice) for _ in range(arguments.rounds)]
     console.print(table(case, steps, rounds))
     for line in (*targets(case, rounds), *FLOOR.noise(rounds)):
         console.print(line)
@@ -268,18 +279,18 @@ def table(case: Case, steps: int, rounds: Rounds) -> Table:
     """One row a contender."""
     title = f"{case.name}: batches of {case.batch_size}, {len(rounds)} rounds of {steps} steps"
     shown = empty_table("contender", f"of {FLOOR.first}", title)
-    for name in contenders():
+    for name in rounds[0]:
         shown.add_row(name, *cells(case, rounds, name, FLOOR))
-    if PEER not in contenders():
+    if OURS in rounds[0] and PEER not in rounds[0]:
         shown.add_row(PEER, "not installed")
     return shown
 
 
 def targets(case: Case, rounds: Rounds) -> Iterator[str]:
     """What aelab with its logging on is held to, and whether it is reached."""
-    if case.target is not None:
+    if case.target is not None and OURS in rounds[0]:
         yield _held(f"{OURS} / {FLOOR.first}", FLOOR.ratios(rounds, OURS), case.target)
-    if PEER in contenders():
+    if PEER in rounds[0]:
         against = [times[PEER] / times[OURS] for times in rounds]
         yield _held(f"{OURS} / {PEER}", against, case.peer_target)
 

@@ -52,7 +52,7 @@ DETAILS = {
     "lr_schedule": choices("lr_schedule"),
     "corruption": choices("corruption"),
     "values": [choice for choice in of_numbers("values") if choice not in OF_VECTORS],
-    "objective/penalty": ["[]", *choices("objective/penalty")],
+    "objective/penalty": ["[]", *(c for c in choices("objective/penalty") if c != "features")],  # of a run
     "callback": ["[]", *choices("callback")],
 }
 
@@ -95,7 +95,7 @@ def colours(tmp_path_factory):
     return ["data=npz", f"data.root={path}", "data.shape=[3,8,8]", "data.classes=10"]
 
 
-REFUSED = {("hvae", "optimal_gaussian"): "one scale for a batch"}
+REFUSED = {(v, "optimal_gaussian"): "one scale for a batch" for v in ("hvae", "rhvae")}
 REFUSED |= {("sigma_vae", c): "argument" for c in of_numbers("likelihood") if c not in AROUND_A_MEAN}
 
 

@@ -76,7 +76,7 @@ def table(case: Case, members: Sequence[int], steps: int, rounds: Rounds) -> Tab
         f"{case.name}, trained together: batches of {case.batch_size}, {len(rounds)} rounds of {steps} steps"
     )
     shown = Table(
-        "members", "us/step of all", "times runs in a row", "times fused floors in a row", title=title
+        "members", "CPU us/step of all", "times runs in a row", "times fused floors in a row", title=title
     )
     alone = statistics.median(ALONE.seconds(rounds)) * 1e6
     shown.add_row("one run, alone", f"{alone:.0f}", "1", _cell(_shares(rounds)))

@@ -133,9 +133,9 @@ def logged(case: Composition, steps: int) -> float:
     return timed_trainer(lambda span: train_logged(case, steps, span), steps)
 
 
-def compiled(case: Composition, steps: int) -> float:
-    """The same with the pass of each step compiled."""
-    return logged(replace(case, overrides=(*case.overrides, "training.compile=step")), steps)
+def logged_with(*more: str) -> Callable[[Case, int], float]:
+    """The same with more overrides."""
+    return lambda case, steps: logged(replace(case, overrides=(*case.overrides, *more)), steps)
 
 
 def train_logged(case: Composition, steps: int, span: Callback) -> None:

@@ -26,8 +26,8 @@ def traced(monkeypatch):
     monkeypatch.setattr(compiled_step, "_compiled", compiled_step._traced)
 
 
-def built(*overrides):
-    return build(compose([*SMALL, COMPILED, "data.batch_size=32", *overrides]))
+def built(*overrides, base=SMALL):
+    return build(compose([*base, COMPILED, "data.batch_size=32", *overrides]))
 
 
 def moved(module):
@@ -76,6 +76,20 @@ def test_it_computes_what_the_eager_step_computes_at_other_weights_batches_and_s
     for step in (0, LATER):
         for expected, found in zip(*both(parts, step), strict=True):
             torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_are_laid_out_channels_last_with_their_gradients(traced):
+    parts = built(
+        "network=conv", "model.encoder.channels=[2,3]", "model.decoder.channels=[2,3]", base=SMALL[:-2]
+    )
+    (weight,) = [p for n, p in parts.training.named_parameters() if n == "model.encoder.layers.2.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+    for expected, found in zip(*both(parts, 0), strict=True):
+        torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
+    laid_out = compiled_step._laid_out(gradient := torch.randn(3, 2, 3, 3), weight)
+    assert laid_out.stride() == weight.stride()
+    assert torch.equal(laid_out, gradient)
 
 
 def test_it_trains_as_the_eager_step_does(traced, train, monkeypatch):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from aelab.core.errors import AelabError, ConfigurationError
@@ -61,9 +62,13 @@ class Standard(Training):
                 "a term moves buffers after each step, by the trace that a compiled step does not keep"
             )
             return
+        model: Any = self.model
         try:
+            # Compiled convolutions are faster so, eager ones are not.
+            model.to(memory_format=torch.channels_last)
             self.compiled = CompiledStep(self, batch)
         except Exception as error:  # tracing and compiling end in errors of every kind
+            model.to(memory_format=torch.contiguous_format)
             kind = "" if isinstance(error, AelabError) else f"{type(error).__name__}: "
             self.eager = kind + first_line(error).partition(". ")[0][:200]
 
