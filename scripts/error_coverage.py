@@ -13,12 +13,14 @@ import numpy as np
 import torch
 
 from aelab.metrics.detection import auroc, fpr_at_95
-from aelab.metrics.disentanglement.prediction import sap
+from aelab.metrics.disentanglement.agreement import udr
+from aelab.metrics.disentanglement.suite import disentanglement
 from aelab.metrics.estimate import Estimate
 from aelab.metrics.generation import generation
 from aelab.metrics.representation.alignment import cka
 
 FEATURES, CLASSES = 8, 5
+MODELS = 10  # of different seeds, which agree in part
 
 
 def estimates(images: int, seed: int) -> Mapping[str, Estimate]:
@@ -30,7 +32,9 @@ def estimates(images: int, seed: int) -> Mapping[str, Estimate]:
     found["cka"] = cka((real + fake).numpy(), (real - 0.5 * fake).numpy())
     factors = torch.randint(3, (2, images, 2), generator=generator).numpy()
     codes = factors + 0.6 * real[:, :2].numpy()
-    found["sap"] = sap(codes[0], factors[0], codes[1], factors[1])
+    found |= disentanglement(codes[0], factors[0], codes[1], factors[1], seed, votes=1000)[0]
+    mixing = torch.randn(MODELS, 4, 4, generator=generator) + 2 * torch.eye(4)
+    found["udr"] = udr(list((real[:, :4] @ mixing).numpy()), [np.ones(4)] * MODELS)[1]
     anomalous = np.arange(images) < images // 2
     scores = real[:, 0].numpy() + 1.5 * anomalous
     found |= {"auroc": auroc(scores, anomalous), "fpr_at_95": fpr_at_95(scores, anomalous)}

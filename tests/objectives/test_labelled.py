@@ -8,7 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Batch
+from aelab.core.records import Batch, Sizes
 from aelab.metrics.labels import classification_error
 from aelab.models import autoencoder
 from aelab.models.likelihoods import Bernoulli
@@ -64,7 +64,7 @@ def test_a_sure_guess_costs_what_the_label_does():
         model.posterior.label.weight.zero_()
         model.posterior.label.bias.copy_(torch.tensor([0.0, 60.0, 0.0]))
     assert_close(cost(model, x, [-1]), cost(model, x, [1]), atol=1e-3, rtol=0)
-    assert Classification()(model(Batch(x, torch.tensor([1]))), model) < 1e-6
+    assert Classification(Sizes(classes=K))(model(Batch(x, torch.tensor([1]))), model) < 1e-6
     errors = classification_error(model(Batch(x.expand(2, -1, -1, -1), torch.tensor([1, 2]))))
     assert errors["classification_error"].tolist() == [0.0, 1.0]
 
@@ -73,8 +73,8 @@ def test_what_is_known_alone_trains_the_guess_directly():
     model, x = build(), torch.rand(3, 1, 3, 3)
     some = model(Batch(x, torch.tensor([2, -1, -1])))
     logits = some.posterior.first.logits[:, 0]
-    assert_close(Classification()(some, model), -logits[0, 2])
-    assert Classification()(model(Batch(x, torch.full((3,), -1))), model) == 0
+    assert_close(Classification(Sizes(classes=K))(some, model), -logits[0, 2])
+    assert Classification(Sizes(classes=K))(model(Batch(x, torch.full((3,), -1))), model) == 0
 
 
 def test_labels_are_asked_of_data_and_codes_that_have_them():

@@ -4,6 +4,7 @@ A misspelled key costs half a second and is answered with the nearest keys that 
 """
 
 import functools
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -42,6 +43,8 @@ NEVER_NULL = (
     "resume_points.every_s",
 )
 """Where null, which in most places asks for nothing or the usual, is no value."""
+
+OmegaConf.register_new_resolver("product", lambda sizes: math.prod(sizes), replace=True)
 
 PLACES = ("outputs", "to")
 """The options that say where a command's files go."""

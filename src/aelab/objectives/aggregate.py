@@ -10,7 +10,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
@@ -87,14 +86,20 @@ class DIPI(CovariancePenalty):
     """Of the posterior means (DIP-VAE-I)."""
 
     def covariance(self, q: Gaussian) -> Tensor:
-        return torch.atleast_2d(torch.cov(q.loc.T, correction=0))
+        return _covariance(q.loc)
 
 
 class DIPII(CovariancePenalty):
     """Of the codes: the covariance of their means and the mean of their variances (DIP-VAE-II)."""
 
     def covariance(self, q: Gaussian) -> Tensor:
-        return torch.atleast_2d(torch.cov(q.loc.T, correction=0)) + q.variance.mean(0).diag()
+        return _covariance(q.loc) + q.variance.mean(0).diag()
+
+
+def _covariance(x: Tensor) -> Tensor:
+    """Of x (B, D), over the batch: (D, D). `torch.cov` reads a number back, for which a GPU is waited."""
+    away = x - x.mean(0)
+    return away.T @ away / len(x)
 
 
 def _gaussian(trace: Trace) -> Gaussian:

@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.records import Trace
+from aelab.core.records import Sizes, Trace
+from aelab.core.schedules import Schedule
 from aelab.models import Autoencoder
 from aelab.models.distributions import Joint, OneHot
 from aelab.models.evidence import required_posterior
@@ -18,12 +19,18 @@ class Classification(Term):
     q(y|x) is the label in a code of posterior=labelled (M2, Kingma et al. 2014,
     https://arxiv.org/abs/1406.5298), or its first category, as of posterior=joint (AAE, Makhzani et al. 2016,
     https://arxiv.org/abs/1511.05644).
+
+    sizes: of the model, with as many classes as the labels are of.
     """
+
+    def __init__(self, sizes: Sizes, weight: float | Schedule = 1.0) -> None:
+        super().__init__(weight)
+        self.classes = sizes.classes
 
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         logits = category(required_posterior(trace, "a classification")).logits[:, 0]
         y = trace.batch.y
-        if y is None or logits.shape[1] <= int(y.max()):
+        if y is None or logits.shape[1] < (self.classes or 0):
             raise ConfigurationError(
                 f"a classification needs labels below the {logits.shape[1]} categories of the code: choose "
                 "data with labels and model.posterior.discrete=[${data.classes}]"

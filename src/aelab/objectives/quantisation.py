@@ -64,11 +64,12 @@ class Codebook(Term):
             return
         quantisers = (each for each in posterior.quantisers if isinstance(each, VectorQuantiser))
         tables = [table for quantiser in quantisers for table in quantiser.tables]
-        for number, (table, asked) in enumerate(zip(tables, q.asked, strict=True)):
+        found = zip(tables, q.asked, posterior.by_table(q.symbols), strict=True)
+        for number, (table, asked, symbols) in enumerate(found):
             vectors = asked.detach().flatten(0, 1)
             if self.least:
                 table.restart(self._some(vectors, q.codes, number, trace.step), self.least)
-            table.follow(vectors, q.symbols[:, q.book == number].flatten(), self.decay)
+            table.follow(vectors, symbols.flatten(), self.decay)
 
     def _some(self, vectors: Tensor, count: int, number: int, step: int) -> Tensor:
         """So many of the vectors (N, size), again from the first where there are fewer; the same for all

@@ -155,8 +155,9 @@ class Measured(LightningModule):
             self.measures[stage].update(trace)
 
     def _report(self, stage: str) -> None:
-        known = quantities(self.measures[stage])
-        measured = {known[name]: value.item() for name, value in self.measures[stage].compute().items()}
+        known, found = quantities(self.measures[stage]), self.measures[stage].compute()
+        values = torch.stack([value.double() for value in found.values()]).tolist()  # read back at once
+        measured = {known[name]: value for name, value in zip(found, values, strict=True)}
         self.measures[stage].reset()
         for quantity, value in measured.items():
             if not math.isfinite(value):
@@ -176,7 +177,7 @@ class Measured(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to save what is not finite; keep the terms that were not logged yet."""
         self.window.check()
-        if not all(local(p).isfinite().all() for p in self.parameters()):
+        if not torch.stack([local(p).isfinite().all() for p in self.parameters()]).all():
             raise NonFiniteError(f"a weight is not finite after step {self.global_step}; it was not saved")
         checkpoint["window"] = self.window.state_dict()
 

@@ -30,6 +30,13 @@ class GaussianNoise(nn.Module):
         return x + self.scale * torch.randn_like(x)
 
 
+class Inversion(nn.Module):
+    """1 - x: white for black."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 - x
+
+
 class Masking(nn.Module):
     """Sets each value to 0 with the given probability."""
 

@@ -38,6 +38,10 @@ class Indexed(Posterior, ABC):
     def code_of(self, symbols: Tensor) -> Tensor:
         """Symbols (..., T) -> the code (..., latent)."""
 
+    @abstractmethod
+    def by_table(self, symbols: Tensor) -> list[Tensor]:
+        """Symbols (..., T) -> those of each table of the quantisers, in their order."""
+
 
 class Places(nn.Module):
     """The places of a map (D, H, W), or the parts of `size` numbers of a vector, through one quantiser.
@@ -106,6 +110,10 @@ class Places(nn.Module):
         shape = (*symbols.shape[:-1], self.count, self.size)
         return self._joined([level.view(shape) for level in (whole, *levels[:-1])])
 
+    def by_table(self, symbols: Tensor) -> list[Tensor]:
+        """As of `Indexed`."""
+        return list(symbols.unflatten(-1, (self.count, self.books)).unbind(-1))
+
 
 class Quantised(Indexed):
     """The nearest of finitely many codes, at each place of a map, or for each `size` numbers of a vector (van
@@ -141,6 +149,9 @@ class Quantised(Indexed):
 
     def code_of(self, symbols: Tensor) -> Tensor:
         return self.places.code_of(symbols)
+
+    def by_table(self, symbols: Tensor) -> list[Tensor]:
+        return self.places.by_table(symbols)
 
 
 class TwoLevels(Indexed):
@@ -210,9 +221,15 @@ class TwoLevels(Indexed):
         return torch.cat([p.symbols_of(z) for p, z in zip((self.coarse, self.fine), flat, strict=True)], -1)
 
     def code_of(self, symbols: Tensor) -> Tensor:
-        lengths = [len(self.coarse.book), len(self.fine.book)]
-        top, bottom = symbols.split(lengths, -1)
+        top, bottom = self._apart(symbols)
         return self._joined(self.fine.code_of(bottom), self._doubled(self.coarse.code_of(top)))
+
+    def by_table(self, symbols: Tensor) -> list[Tensor]:
+        top, bottom = self._apart(symbols)
+        return [*self.coarse.by_table(top), *self.fine.by_table(bottom)]
+
+    def _apart(self, symbols: Tensor) -> tuple[Tensor, ...]:
+        return symbols.split([len(self.coarse.book), len(self.fine.book)], -1)
 
 
 def _halved(features: Features, outputs: int) -> nn.Module:

@@ -14,6 +14,7 @@ from aelab.models.priors.mixtures import Exemplar, FullGaussianMixture, Gaussian
 from aelab.models.priors.spherical import UniformSphere
 from aelab.models.priors.steps import GaussianSteps
 from aelab.models.priors.symbols import Autoregressive, UniformCodebook
+from aelab.models.priors.twins import Twins
 from aelab.models.priors.two_stage import TwoStage
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Prior",
     "StandardNormal",
     "TopDown",
+    "Twins",
     "TwoStage",
     "UniformCategorical",
     "UniformCodebook",
