@@ -33,10 +33,13 @@ from aelab.training.checkpoints import load, resume_points
 from aelab.training.window import Window
 
 OVERRIDES = [
-    "variant=vae", "corruption=masking", "values=dynamic", "data.batch_size=32", "callback=ema",
-    "lr_schedule=cosine", "training.accumulate_grad_batches=2", "trainer.max_epochs=4", "logger=[]",
-    "trainer.val_check_interval=0.5", "trainer.log_every_n_steps=7", "resume_points.every_batches=3",
-    "model.encoder.widths=[32]", "model.decoder.widths=[32]", "pictures.every_n_epochs=2", "threads=1",
+    "data.batch_size=32", "callback=ema", "lr_schedule=cosine", "training.accumulate_grad_batches=2",
+    "trainer.max_epochs=4", "trainer.val_check_interval=0.5", "trainer.log_every_n_steps=7", "logger=[]",
+    "resume_points.every_batches=3", "pictures.every_n_epochs=2", "threads=1",
+]  # fmt: skip
+OF_IMAGES = [
+    "variant=vae", "corruption=masking", "values=dynamic", "model.encoder.widths=[32]",
+    "model.decoder.widths=[32]",
 ]  # fmt: skip
 
 INGREDIENTS: dict[str, Callable[[], None]] = {
@@ -52,23 +55,25 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the times at which trainings are killed")
     parser.add_argument("--without", choices=INGREDIENTS, help="leave out an ingredient of exact resume")
+    parser.add_argument("--bare", action="store_true", help="leave out what is of images and an MLP alone")
     parser.add_argument("overrides", nargs="*", help="further overrides of the trained configuration")
     arguments = parser.parse_args()
+    overrides = [*OVERRIDES, *([] if arguments.bare else OF_IMAGES), *arguments.overrides]
     if arguments.without:
         INGREDIENTS[arguments.without]()
     dice = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _work(compose([*OVERRIDES, *arguments.overrides, f"outputs={root / 'first'}"]), [])
+        _work(compose([*overrides, f"outputs={root / 'first'}"]), [])
         began = time.monotonic()  # now that all is imported, as it is for those that are forked
-        whole = _outcome(_train(root / "whole", arguments.overrides, lambda: None))
+        whole = _outcome(_train(root / "whole", overrides, lambda: None))
         length = time.monotonic() - began
         equal = resumes = 0
         for trial in range(arguments.trials):
             kills: list[float] = []
             delay = functools.partial(_delay, dice, length, kills)
             began = time.monotonic()
-            run = _train(root / str(trial), arguments.overrides, delay)
+            run = _train(root / str(trial), overrides, delay)
             length = min(length, time.monotonic() - began)  # where others have left the processor since
             resumes += _resumed(run)
             different = [name for name, value in _outcome(run).items() if not _same(value, whole[name])]
@@ -90,7 +95,7 @@ def _delay(dice: random.Random, length: float, kills: list[float]) -> float | No
 
 def _train(root: Path, overrides: list[str], delay: Callable[[], float | None]) -> RunFolder:
     """Train in forked processes, each killed after its delay, until one of them ends by itself."""
-    config = compose([*OVERRIDES, *overrides, f"outputs={root}"])
+    config = compose([*overrides, f"outputs={root}"])
     while True:
         begun = [RunFolder(path.parent) for path in root.rglob("record.json")]
         points = [run for run in begun if resume_points(run.checkpoints)]

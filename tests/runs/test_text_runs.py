@@ -8,6 +8,7 @@ from small import only
 
 import aelab
 from aelab.cli.encode import main as encode
+from aelab.cli.export import main as export
 from aelab.cli.reconstruct import main as reconstruct
 from aelab.cli.sample import main as sample
 from aelab.config.compose import compose
@@ -160,3 +161,17 @@ def test_what_does_not_fit_text_is_refused(overrides, sentence):
     with pytest.raises((AelabError, ConfigurationError), match=sentence) as refusal:
         build(compose([*FEW[:5], *overrides]))
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_it_is_bundled_and_its_encoder_is_a_graph_of_sentences_of_any_length(run, model, tmp_path):
+    pytest.importorskip("safetensors")
+    export(compose([f"run={run.path}", f"to={tmp_path / 'whole'}", "format=bundle"], "export"))
+    moved = aelab.load(tmp_path / "whole")
+    assert moved.kind.texts(moved.sample(3, seed=0)) == model.kind.texts(model.sample(3, seed=0))
+    part = ["format=torch_export", f"to={tmp_path / 'graph'}"]
+    export(compose([f"run={run.path}", "part=encoder", *part], "export"))
+    graph = torch.export.load(tmp_path / "graph" / "encoder.pt2").module()
+    tokens = model.kind.parse(["the dog sleeps", "these old cats see a ship"], model.shape).long()
+    torch.testing.assert_close(graph(tokens), model.encode(tokens), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InapplicableError, match=r"part=encoder, or format=bundle"):
+        export(compose([f"run={run.path}", "part=decoder", f"to={tmp_path / 'no'}"], "export"))

@@ -132,6 +132,14 @@ def test_a_codec_of_waves_has_codes_for_every_step(train, tmp_path):
     assert model.reconstruct(wave).shape == (1, 1, 1024)
 
 
+@pytest.mark.slow
+def test_recurrent_networks_are_graphs(train, tmp_path):
+    """Each is compared with the model, on a batch of another size, before it is kept."""
+    run = train("variant=vae_rnn", "network.width=4", "model.prior.width=4", base=FEW)
+    export(compose([f"run={run.path}", f"to={tmp_path / 'to'}", "format=torch_export"], "export"))
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"encoder.pt2", "decoder.pt2"}
+
+
 def test_a_recurrent_vae_has_a_code_for_every_frame_given_those_before(train):
     run = train("variant=vae_rnn", "condition=label", "network.width=8", "model.prior.width=8", base=FEW)
     model = aelab.load(run.path)
@@ -140,7 +148,7 @@ def test_a_recurrent_vae_has_a_code_for_every_frame_given_those_before(train):
     assert run.read()["metrics"]["test/kl"] > 0
 
 
-def test_a_variational_recurrent_network_is_trained_and_sampled(train):
+def test_a_variational_recurrent_network_is_trained_sampled_and_evaluated(train, evaluate):
     run = train(
         "variant=vrnn", "condition=label", "network.width=8", "model.prior.width=8",
         "model.posterior.width=8", "model.likelihood.width=8", "model.likelihood.told=4", base=FEW,
@@ -149,6 +157,8 @@ def test_a_variational_recurrent_network_is_trained_and_sampled(train):
     assert model.sample(3, y=0, seed=0).shape == (3, 1, 16, 16)
     assert metrics["test/elbo"] == pytest.approx(-metrics["test/distortion"] - metrics["test/kl"])
     assert {"test/log_mel_distance", "test/active_units"} <= set(metrics)
+    found = evaluate(run, *only("likelihood"))["estimates"]
+    assert found["likelihood/nll"]["value"] < -metrics["test/elbo"] + 1
 
 
 def test_a_wave_is_written_sample_by_sample(train):

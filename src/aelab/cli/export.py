@@ -19,6 +19,7 @@ from aelab.core.errors import AelabError, ConfigurationError, InapplicableError
 from aelab.core.files import draft
 from aelab.core.records import Batch
 from aelab.core.text import sentence
+from aelab.data.kinds import Kind
 from aelab.models import Autoencoder
 from aelab.models.conditions import sees_observation
 from aelab.runs.find import run_of
@@ -46,15 +47,16 @@ class Encode(nn.Module):
 
 
 class Decode(nn.Module):
-    """z (N, latent), and y or attributes of a conditional model -> means of p(x|z,c), (N, *shape)."""
+    """z (N, latent), and y or attributes of a conditional model -> what comes back of it, (N, *shape), as the
+    kind of observation has it: the mean of p(x|z,c)."""
 
-    def __init__(self, model: Autoencoder) -> None:
+    def __init__(self, model: Autoencoder, kind: Kind) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.back = model, kind.back
 
     def forward(self, z: Tensor, told: Tensor | None = None) -> Tensor:
         context = self.model.context(_batch(self.model, z, told))
-        return self.model.decode(z[None], context).mean[0]
+        return self.back(self.model.decode(z[None], context))[0]
 
 
 def main(config: DictConfig) -> None:
@@ -97,7 +99,7 @@ def save_weights(model: Trained, path: Path) -> None:
     twin.load_state_dict(safetensors.load_file(path))
     inputs = _examples(model, "decoder", COMPARED)
     with torch.no_grad():
-        _compare(path, Decode(twin)(*inputs), Decode(model.model)(*inputs))
+        _compare(path, *(Decode(each, model.kind)(*inputs) for each in (twin, model.model)))
 
 
 def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
@@ -114,7 +116,12 @@ def save_graph(model: Trained, part: str, form: str, folder: Path) -> None:
         raise InapplicableError("the model has no encoder (posterior=none): choose part=decoder")
     if sees_observation(model.model.conditioner) and part == "decoder":
         raise InapplicableError("the decoder is shown a part of the observation: choose part=encoder")
-    graph = (Encode if part == "encoder" else Decode)(model.model)
+    if model.model.likelihood.drawn and part == "decoder":
+        raise InapplicableError(
+            f"each place of {model.kind.nouns} is written given those before it, which no graph does: choose "
+            "part=encoder, or format=bundle"
+        )
+    graph = Encode(model.model) if part == "encoder" else Decode(model.model, model.kind)
     inputs, others = (_examples(model, part, count) for count in (TRACED, COMPARED))
     write = partial(_onnx, names=_names(model, part)) if form == "onnx" else _torch_export
     try:

@@ -59,7 +59,8 @@ class View(ABC):
 
     @abstractmethod
     def sounds(self, x: Tensor) -> Tensor:
-        """Observations (N, *shape) -> sounds (N, T), the phases of which are made up where x has none."""
+        """Observations (N, *shape), cut to their bounds -> sounds (N, T), with phases made up where x has
+        none."""
 
     @abstractmethod
     def power(self, x: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ class Waveform(View):
         return sounds[:, None]
 
     def sounds(self, x: Tensor) -> Tensor:
-        return x[:, 0]
+        return x[:, 0].clamp(*self.bounds)
 
     def power(self, x: Tensor) -> Tensor:
         return self.spectra.power(x[:, 0])
@@ -119,7 +120,7 @@ class Magnitude(Spectral):
         return self.spectra.level(self.spectra.power(sounds))[:, None]
 
     def sounds(self, x: Tensor) -> Tensor:
-        return self.spectra.sound(self.power(x), self.length)
+        return self.spectra.sound(self.power(x.clamp(*self.bounds)), self.length)
 
 
 class LogMel(Spectral):
@@ -133,7 +134,7 @@ class LogMel(Spectral):
         return self.spectra.level(self.spectra.in_bands(self.spectra.power(sounds)))[:, None]
 
     def sounds(self, x: Tensor) -> Tensor:
-        return self.spectra.sound(self.spectra.in_bins(self.power(x)), self.length)
+        return self.spectra.sound(self.spectra.in_bins(self.power(x.clamp(*self.bounds))), self.length)
 
     def levels(self, x: Tensor) -> Tensor:
         return x[:, 0]

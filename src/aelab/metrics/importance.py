@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,15 +86,19 @@ def _passes(
 
 
 def _widest(model: Autoencoder, encoded: Trace) -> int:
-    """The most numbers that a layer of the decoder gives for one code of each observation."""
+    """The most numbers that a layer gives for one code of each observation, of the decoder or of a likelihood
+    that reads earlier places."""
     sizes: list[int] = []
 
-    def measure(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        sizes.append(output.numel())
+    def measure(layer: nn.Module, given: tuple[Tensor, ...], output: Any) -> None:
+        # A recurrent network also gives its last state, which is smaller, and a likelihood a distribution.
+        first = output[0] if isinstance(output, tuple) else output
+        sizes.append(first.numel() if isinstance(first, Tensor) else 0)
 
-    hooks = [layer.register_forward_hook(measure) for layer in model.decoder.modules()]
+    layers = [*model.decoder.modules(), *model.likelihood.modules()]
+    hooks = [layer.register_forward_hook(measure) for layer in layers]
     try:
-        model.decode(encoded.z[:1], encoded.context)
+        model.likelihood_of(encoded.x, encoded.z[:1], encoded.context).log_prob(encoded.x)
     finally:
         for hook in hooks:
             hook.remove()

@@ -179,3 +179,11 @@ def test_a_picture_is_heard_for_a_few_seconds():
     many = KINDS[Waveform].view.of(tones(300).expand(100, -1))
     frames, rate = frames_of(sound_of(KINDS[Waveform].picture([many], [""])))
     assert 7 < len(frames) / 2 / rate <= 8
+
+
+@every
+def test_what_lies_outside_the_bounds_is_heard_as_the_bound(kind):
+    x, (low, high) = kind.view.of(tones(300)), kind.view.bounds
+    beyond = torch.where(x > 0.5 * (low + high), x + 20, x - 20)
+    assert torch.equal(kind.view.sounds(beyond), kind.view.sounds(beyond.clamp(low, high)))
+    assert kind.view.sounds(beyond).isfinite().all()

@@ -27,7 +27,9 @@ def lengths(tokens: Tensor) -> Tensor:
 
 def trimmed(tokens: Tensor) -> Tensor:
     """Tokens (..., T) without the places where all of them are padding, so that padding costs no time and
-    changes no bit of what is computed."""
+    changes no bit of what is computed; in a graph that is exported all places stay."""
+    if torch.compiler.is_exporting():
+        return tokens
     return tokens[..., : max(1, int(lengths(tokens).max()))]
 
 

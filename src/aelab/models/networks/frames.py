@@ -52,7 +52,7 @@ class FramesDecoder(nn.Module):
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         states = self.layers(beside(z.unflatten(-1, self.layout)[:, :, 0], context))[0]
-        return self.output(states).transpose(1, 2).reshape(len(z), *self.shape)
+        return self.output(states).transpose(1, 2).unflatten(1, self.shape[:-1])
 
 
 def beside(x: Tensor, context: Tensor | None) -> Tensor:
