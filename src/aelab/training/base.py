@@ -238,10 +238,11 @@ class Training(Measured):
             self.accumulated = 0
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        if lean_loop(self.trainer):
-            loss.backward(*args, **kwargs)
-        else:
-            super().manual_backward(loss, *args, **kwargs)
+        with self.in_float32():  # what is lower is so already, and products of densities are not to become so
+            if lean_loop(self.trainer):
+                loss.backward(*args, **kwargs)
+            else:
+                super().manual_backward(loss, *args, **kwargs)
 
     def step_optimizer(self, trace: Trace | None) -> None:
         """Step the terms' own parameters and the model's, and count one step; trace: of its last batch, for
