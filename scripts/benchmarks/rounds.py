@@ -57,7 +57,8 @@ def measure(
     """One round: seconds for a step by contender, measured in random order."""
     order = list(contenders.items())
     dice.shuffle(order)
-    return {name: _alone(contender, case, steps) for name, contender in order}
+    found = {name: _alone(contender, case, steps) for name, contender in order}
+    return {name: found[name] for name in contenders}
 
 
 def _alone(contender: Callable[[C, int], float], case: C, steps: int) -> float:
