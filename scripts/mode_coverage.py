@@ -20,7 +20,7 @@ import torch
 
 import aelab
 from aelab.config.compose import compose
-from aelab.core.errors import AelabError
+from aelab.core.errors import NonFiniteError
 from aelab.core.files import write_text
 from aelab.core.signals import Signals
 from aelab.data.sources.rings import centres
@@ -75,11 +75,12 @@ def trained(folder: Path, loss: str, penalty: str, seed: int, options: Sequence[
     """What one training covers; none of the modes where it diverged."""
     place = folder / f"{loss}_{penalty}_{seed}"
     chosen = [f"critic/loss={loss}", f"critic/penalty={penalty}", f"seed={seed}", f"outputs={place}"]
+    config = compose([*options, *chosen])
     try:
         with Signals() as signals, redirect_stdout(StringIO()):
-            train(compose([*options, *chosen]), signals)
+            train(config, signals)
         samples = aelab.load(max(runs_below(place))).sample(SAMPLES, seed=0)
-    except AelabError as error:
+    except NonFiniteError as error:
         return {"modes": 0, "on_modes": 0.0, "samples": [], "error": str(error)}
     modes, on_modes = coverage(samples, torch.from_numpy(centres()).float(), 0.1)
     return {"modes": modes, "on_modes": on_modes, "samples": samples[:500].tolist()}

@@ -57,7 +57,8 @@ def measure(
     """One round: seconds for a step by contender, measured in random order."""
     order = list(contenders.items())
     dice.shuffle(order)
-    return {name: _alone(contender, case, steps) for name, contender in order}
+    found = {name: _alone(contender, case, steps) for name, contender in order}
+    return {name: found[name] for name in contenders}
 
 
 def _alone(contender: Callable[[C, int], float], case: C, steps: int) -> float:
@@ -83,7 +84,7 @@ def silence() -> Iterator[None]:
 
 def empty_table(first: str, of: str, title: str, *more: str) -> Table:
     """Columns for what is measured, its speed and its throughput `of` something, and `more`."""
-    shown = Table(first, "CPU us/step", "images/s", of, "min", "max", *more, title=title)
+    shown = Table(first, "CPU us/step", "images/CPU s", of, "min", "max", *more, title=title)
     for column in shown.columns[1:]:
         column.justify = "right"
     return shown

@@ -1,18 +1,25 @@
 """monitor.metric=null: no validation number chooses weights, and the last are kept."""
 
+import os
+import signal
+
 import pytest
 from small import SMALL
 
 import aelab
 from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError, SweepError
-from aelab.core.signals import Signals
+from aelab.core.signals import Signals, Terminated
 from aelab.loggers.jsonl import rows
+from aelab.runs.find import runs_below
 from aelab.runs.folder import Run, Status
 from aelab.runs.train import resume
+from aelab.runs.train import train as start_training
 from aelab.runs.vectorised import train_members
 from aelab.sweeps.trial import validation_metrics
 from aelab.training.checkpoints import load, resume_points
+from aelab.training.loop import EpochLoop
+from aelab.training.measured import epoch_of
 
 LAST = ["monitor.metric=null", "trainer.max_epochs=3"]
 GROWS = "optimizer.lr=3"  # so that the last weights are not the best
@@ -42,6 +49,25 @@ def test_weights_that_no_validation_has_seen_are_kept_too(train, capfd, monitor,
     assert load(run.best)["global_step"] == 9
     aelab.load(run.path)
     assert "damaged" not in capfd.readouterr().err
+
+
+def test_a_signal_at_the_end_loses_no_weights(train, tmp_path, monkeypatch):
+    options = [*LAST, "trainer.check_val_every_n_epoch=2"]
+    kept = state(train(*options).best)
+    step = EpochLoop._train
+
+    def ended(self, batch, batch_idx):
+        if epoch_of(self.trainer) == 2 and batch_idx == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(EpochLoop, "_train", ended)
+    with pytest.raises(Terminated), Signals() as signals:
+        start_training(compose([*SMALL, *options, f"outputs={tmp_path}/killed"]), signals)
+    (killed,) = runs_below(tmp_path / "killed")
+    run = Run.open(killed)
+    resume(run, Signals())
+    assert all(value.equal(kept[name]) for name, value in state(run.folder.best).items())
 
 
 def test_a_resume_keeps_the_last_weights_too(train):

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from aelab.config.folders import files, folders, own, trusted_parts
@@ -75,5 +76,6 @@ def parts(conf: Path | None = None) -> frozenset[str]:
 
 @cache
 def _listed(conf: Path | None, own: tuple[Path, ...]) -> frozenset[str]:
-    read = (OmegaConf.to_container(OmegaConf.load(path), resolve=False) for path in files(conf))
+    # Four hundred files, which OmegaConf's own reader takes .4 s for.
+    read = (yaml.load(path.read_bytes(), yaml.CSafeLoader) or {} for path in files(conf))
     return frozenset(value for file in read for key, value in leaves(file) if key == "_target_")

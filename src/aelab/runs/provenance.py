@@ -107,7 +107,8 @@ def _short(commit: Any) -> str:
 @functools.cache
 def packages() -> dict[str, str]:
     """The installed distributions and their versions, by name, as this process first found them."""
-    found = {item.metadata["Name"]: item.version for item in distributions() if item.metadata["Name"]}
+    read = [item.metadata for item in distributions()]  # once: each look at one parses it anew
+    found = {each["Name"]: each["Version"] for each in read if each["Name"]}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 

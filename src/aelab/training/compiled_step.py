@@ -10,7 +10,7 @@ through memory between its products.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -47,7 +47,8 @@ class CompiledStep:
         places = {id(tensor): entries for tensor, entries in held}
         self.entries = [places[id(tensor)] for tensor in (*self.trained, *self.fixed)]
         self.schedules = list(_schedules(training))
-        self.run = _compiled(self._pass(batch), [each.detach() for each in self._inputs(batch, 0)])
+        with _static():
+            self.run = _compiled(self._pass(batch), [each.detach() for each in self._inputs(batch, 0)])
         for step in STEPS:
             self._check(batch, step)
 
@@ -159,6 +160,18 @@ def _exactly() -> AbstractContextManager[Any]:
     return torch.autocast("cpu", enabled=False)
 
 
+@contextmanager
+def _static() -> Iterator[None]:
+    """One sentence for whatever says that operations or shapes follow from values."""
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+    try:
+        yield
+    except (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode) as error:
+        raise ConfigurationError("what it computes depends on the values of a batch") from error
+
+
 def _compiled(run: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
     """A function of tensors, traced on these and compiled; its noise is that of the default generators."""
     from torch._inductor.compile_fx import compile_fx
@@ -170,14 +183,9 @@ def _compiled(run: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> Cal
 
 
 def _traced(run: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> GraphModule:
-    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
     from torch.fx.experimental.proxy_tensor import make_fx
-    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-    try:
-        return make_fx(run, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-    except (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode) as error:
-        raise ConfigurationError("what it computes depends on the values of a batch") from error
+    return make_fx(run, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
 
 
 def _split(outputs: Sequence[Tensor], at: int) -> tuple[Sequence[Tensor], list[Tensor]]:

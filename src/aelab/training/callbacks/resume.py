@@ -39,8 +39,9 @@ class Best(ModelCheckpoint):
         best = {str(here / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": str(here)})
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        unseen = self._last_global_step_saved != trainer.global_step
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        unseen = is_over(trainer) and self._last_global_step_saved != trainer.global_step
         if unseen and (self.monitor is None or not self.best_model_path):
             self.best_model_path = self.format_checkpoint_name({})
             self._save_checkpoint(trainer, self.best_model_path)
@@ -124,8 +125,7 @@ class ResumePoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = epoch_of(trainer)
         self.stopping = trainer.should_stop
-        last = self.stopping or epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if last or self._agree(trainer, self.counted or self._is_due()):
+        if is_over(trainer) or self._agree(trainer, self.counted or self._is_due()):
             self._take(trainer, epoch, 0)
 
     def _is_asked(self, trainer: Trainer, module: LightningModule) -> bool:
@@ -157,6 +157,12 @@ class ResumePoints(Checkpoint):
         ending = self.signals.received if trainer.world_size == 1 else self.agreed
         if ending is not None:
             raise Terminated(ending)
+
+
+def is_over(trainer: Trainer) -> bool:
+    """Whether the epoch that ends is the last."""
+    ended = epoch_of(trainer) == trainer.max_epochs or trainer.global_step == trainer.max_steps
+    return trainer.should_stop or ended
 
 
 def _is_between_steps(trainer: Trainer, module: LightningModule, batch_idx: int) -> bool:
