@@ -105,7 +105,8 @@ def warmup(steps: int) -> int:
 
 
 clock = time.process_time
-"""CPU seconds of this process, which other processes on the machine lengthen by a few per cent only."""
+"""CPU seconds of this process, of all its threads together, which other processes on the machine lengthen by
+a few per cent only. Not counted: waiting, as for a disk, and processes that it starts, as a tracker's own."""
 
 
 def timed(step: Callable[[int], object], steps: int) -> float:

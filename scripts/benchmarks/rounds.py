@@ -84,7 +84,7 @@ def silence() -> Iterator[None]:
 
 def empty_table(first: str, of: str, title: str, *more: str) -> Table:
     """Columns for what is measured, its speed and its throughput `of` something, and `more`."""
-    shown = Table(first, "CPU us/step", "images/s", of, "min", "max", *more, title=title)
+    shown = Table(first, "CPU us/step", "images/CPU s", of, "min", "max", *more, title=title)
     for column in shown.columns[1:]:
         column.justify = "right"
     return shown

@@ -237,6 +237,7 @@ def test_after_an_epoch_the_centroids_are_the_codes_of_the_last_observations(tra
     run = train(*RHVAE, "optimizer.lr=0", "data.batch_size=64")
     state = load(resume_points(run.checkpoints)[0])["state_dict"]
     training = build(compose([*SMALL, *RHVAE])).training
+    assert not training.model.metric.centres.any()  # what is tried before leaves none
     training.load_state_dict(state)
     data = build(compose([*SMALL, *RHVAE])).data
     with torch.no_grad():

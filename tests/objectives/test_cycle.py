@@ -13,7 +13,7 @@ from aelab.config.compose import compose
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Sizes
 from aelab.models.networks.corruption import Inversion
-from aelab.models.priors import Twins
+from aelab.models.priors import OtherDomain
 from aelab.objectives.cycle import Cycle
 from aelab.runs.build import build
 from aelab.training.checkpoints import load
@@ -22,16 +22,16 @@ SHAPE = (1, 2, 2)
 MAPS = ["network=conv", "latent=1", "network.strides=[1,1]", "model.encoder.flat=false"]
 
 
-def twins(components=3, **options):
+def other_domain(components=3, **options):
     torch.manual_seed(0)
-    prior = Twins(Sizes(SHAPE, latent=4), Inversion(), components=components, **options)
+    prior = OtherDomain(Sizes(SHAPE, latent=4), Inversion(), components=components, **options)
     x = torch.rand(5, *SHAPE)
     prior.initialise(x)
     return prior, x
 
 
 def test_its_draws_are_the_changed_observations_alone():
-    prior, x = twins(scale=1e-4)
+    prior, x = other_domain(scale=1e-4)
     drawn = prior(None, None).sample((400,))
     near = torch.cdist(drawn, 1 - x[:3].flatten(1)).min(1)
     assert near.values.max() < 1e-3
@@ -39,8 +39,25 @@ def test_its_draws_are_the_changed_observations_alone():
     assert (counts - 400 / 3).abs().max() < 4 * (400 * 2 / 9) ** 0.5
 
 
+def test_where_there_are_fewer_observations_each_is_as_likely_and_loaded_so():
+    prior, x = other_domain(components=7, scale=0.5)
+    loaded = OtherDomain(Sizes(SHAPE, latent=4), Inversion(), components=7, scale=0.5)
+    loaded.load_state_dict(prior.state_dict())
+    z = torch.randn(6, 4)
+    each = Independent(Normal(1 - x.flatten(1), 0.5), 1).log_prob(z[:, None])
+    for every in (prior, loaded):
+        assert_close(every(None, None).log_prob(z), each.logsumexp(1) - math.log(5))
+
+
+def test_values_are_inverted_between_their_bounds():
+    x, inverted = torch.tensor([[-1.0, 0.0, 3.0], [3.0, 2.0, -1.0]])
+    assert torch.equal(Inversion(bounds=(-1, 3))(x), inverted)
+    with pytest.raises(ConfigurationError, match=r"give model\.prior\.change\.bounds="):
+        Inversion(bounds=None)
+
+
 def test_its_density_is_that_of_equal_gaussians_around_them():
-    prior, x = twins(scale=0.5)
+    prior, x = other_domain(scale=0.5)
     z = torch.randn(6, 4)
     each = Independent(Normal(1 - x[:3].flatten(1), 0.5), 1).log_prob(z[:, None])
     assert_close(prior(None, None).log_prob(z), each.logsumexp(1) - math.log(3))
@@ -69,7 +86,7 @@ def test_the_cycle_trains_both_maps():
 
 
 def test_a_second_domain_needs_codes_as_large_as_an_observation():
-    with pytest.raises(ConfigurationError, match="codes of 64 numbers"):
+    with pytest.raises(ConfigurationError, match=r"codes of 64 numbers.*leave latent out"):
         build(compose([*SMALL, "variant=cycle_gan", "latent=8"]))
     assert compose(["variant=cycle_gan", "data.shape=[3,8,8]"]).latent == 192
     for option in ("model.prior.components=0", "model.prior.scale=0"):

@@ -152,6 +152,7 @@ def test_where_there_is_no_such_encoder_one_sentence_says_so(train_once, labelle
 
     assert "give start.run=FOLDER" in refused(*FEATURES)
     assert "start.features=true" in refused(*FEATURES, f"start.run={labelled.path}", "start.features=false")
+    assert "add objective/penalty=[features]" in refused("start.features=true", f"start.run={labelled.path}")
     told, gan = train_once("variant=cvae"), train_once("variant=gan", base=small("gan"))
     assert "condition=none" in refused(*FEATURES, f"start.run={told.path}")
     assert "an encoder" in refused(*FEATURES, f"start.run={gan.path}")

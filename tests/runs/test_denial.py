@@ -104,6 +104,7 @@ def test_sizes_that_no_memory_holds_are_refused_in_a_sentence(copy, sizes):
         "model.encoder.widths=[1000000000]",
         "model.classes=1000000000 condition=label",
         "objective.samples=1000000000000",
+        "variant=hvae model.structure.steps=100000000",
     ],
 )
 def test_a_training_of_such_sizes_is_refused_in_a_sentence(tmp_path, choice):

@@ -77,6 +77,14 @@ def test_a_second_stage_is_a_whole_run_that_reconstructs_to_the_same_bits(
         assert metrics["test/elbo"] > old["test/elbo"]
 
 
+def test_a_prior_with_steps_of_its_own_is_not_compiled_and_says_why(first, capsys):
+    options = ["variant=prior_of", f"start.run={first('ae').path}", *MIXTURE, "training.compile=step"]
+    training = build(compose([*PLAIN, *options])).training
+    assert training.compiled is None
+    assert "fitted by steps of its own" in training.eager
+    assert f"steps stay eager: {training.eager}" in capsys.readouterr().err
+
+
 def test_expectation_maximisation_takes_one_step_an_epoch_and_is_resumed_to_the_bit(first, train):
     options = [f"start.run={first('ae').path}", *MIXTURE, "trainer.max_epochs=4", "resume_points.keep=99"]
     run = train("variant=prior_of", *options, "resume_points.every_seconds=0", base=PLAIN)

@@ -15,6 +15,7 @@ from aelab.runs.build import build
 from aelab.runs.folder import Run, Status
 from aelab.runs.train import resume
 from aelab.training import compiled_step
+from aelab.training.checkpoints import load
 
 COMPILED = "training.compile=step"
 LATER = 3
@@ -92,14 +93,19 @@ def test_convolutions_are_laid_out_channels_last_with_their_gradients(traced):
     assert torch.equal(laid_out, gradient)
 
 
-def test_it_trains_as_the_eager_step_does(traced, train, monkeypatch):
-    calls = []
+def test_it_trains_as_the_eager_step_does_with_a_smaller_last_batch(traced, train, monkeypatch):
+    calls, serves = [], compiled_step.CompiledStep.serves
     monkeypatch.setattr(
-        compiled_step.CompiledStep, "serves", lambda self, batch: calls.append(len(batch.x)) or True
+        compiled_step.CompiledStep,
+        "serves",
+        lambda self, batch: calls.append((len(batch.x), serves(self, batch))) or calls[-1][1],
     )
     overrides = ["trainer.log_every_n_steps=1", "training.gradient_clip_val=1", "lr_schedule=cosine"]
+    overrides += ["data.batch_size=500"]
     eager, compiled = train(*overrides), train(*overrides, COMPILED)
-    assert len(calls) == 3
+    assert calls == [(500, True), (500, True), (200, False)]
+    weights = [load(run.checkpoints / "best.ckpt")["state_dict"] for run in (eager, compiled)]
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-4)
     for expected, found in zip(rows(eager.metrics), rows(compiled.metrics), strict=True):
         assert found == pytest.approx(expected, rel=1e-4)
     assert compiled.read()["eager"] is None
@@ -119,6 +125,13 @@ def test_a_batch_of_another_size_is_stepped_eagerly(traced):
     training = built().training
     assert training.compiled.size == 32
     assert not training.compiled.serves(built("data.batch_size=8").data.train_examples(8))
+
+
+def test_a_schedule_that_is_not_replaced_is_noticed(traced, monkeypatch):
+    monkeypatch.setattr(compiled_step, "_schedules", lambda training: iter(()))
+    training = built("objective.terms.kl.weight=[ramp,0,4,0.5]").training
+    assert "other numbers" in training.eager
+    assert all(schedule.planned is None for schedule in training.schedules_of_training())
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ SEVERAL = ("callback", "critic", "logger", "objective/penalty")
 
 NEVER_NULL = (
     "data.batch_size",
+    "objective.critics.",
     "objective.samples",
     "objective.terms",
     "optimizer.",

@@ -46,7 +46,7 @@ def explain(error: Exception, overrides: Sequence[str] = (), name: str = "train"
             return f"{key}= is of training, and aelab {name} has no use for it: it takes {', '.join(roots)}"
         return f"unknown option {key!r}; {nearest(key, list(valid_keys(given, name)))}"
     group = re.search(
-        r"Could not find '([^']+)/([^'/]+)'|In '[^']+': Could not find '([^']+)/([^'/]+)'", message
+        r"Could not find '([^']+)/([^'/]+)'|In '[^']+': Could not (?:find|load) '([^']+)/([^'/]+)'", message
     )
     if isinstance(error, MissingConfigException) and group:
         found, choice = group.group(1) or group.group(3), group.group(2) or group.group(4)

@@ -51,6 +51,10 @@ def take_over(config: DictConfig, overrides: Sequence[str]) -> None:
     run = from_user(start.run).resolve()
     theirs = trusted_settings(run / CONFIG)
     _check_slots(start, theirs, run)
+    if start.features and "features" not in config.objective.terms:
+        raise ConfigurationError(
+            "start.features=true is for a penalty that is not there: add objective/penalty=[features]"
+        )
     _check_overrides(start.parts, overrides, run)
     _check_same(config, theirs, run)
     OmegaConf.set_struct(config, False)

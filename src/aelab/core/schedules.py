@@ -167,9 +167,9 @@ class OfTraining(Schedule):
         self.schedule, self.share = schedule, share
         self.planned: Schedule | None = None
 
-    def plan(self, steps: int) -> None:
-        """Tell it how many steps the training has."""
-        self.planned = self.schedule(steps=max(1, round(self.share * steps)))
+    def plan(self, steps: int | None) -> None:
+        """Tell it how many steps the training has; None: that this is unknown again."""
+        self.planned = None if steps is None else self.schedule(steps=max(1, round(self.share * steps)))
 
     def __call__(self, step: int) -> float:
         return self.schedule(steps=1)(0) if self.planned is None else self.planned(step)

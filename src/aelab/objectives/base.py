@@ -18,10 +18,12 @@ class Term(nn.Module, ABC):
     weight: a number, or a schedule that is called with the optimisation step.
     reads_codes: whether it is a function of the trace, not of the weights alone.
     alone: whether it changes the codes' gradient, so that no other term may read them.
+    like: the name of a term that its own is scaled by, or None.
     """
 
     reads_codes = True
     alone = False
+    like: str | None = None
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
         super().__init__()
@@ -96,6 +98,11 @@ class Objective(nn.Module):
                 f"objective.terms {', '.join(readers)}: one of them rescales the gradient of the codes, so "
                 "it must be the only one that reads them; penalties on the weights may stand beside it"
             )
+        for name, term in terms.items():
+            if term.like not in (None, *terms):
+                raise ConfigurationError(
+                    f"objective.terms.{name}.like={term.like} is no term: name one of {', '.join(terms)}"
+                )
         self.terms: Mapping[str, Term] = nn.ModuleDict(terms)  # type: ignore[assignment]
         self.critics: Mapping[str, Critic] = nn.ModuleDict(critics)  # type: ignore[assignment]
         self.samples = samples

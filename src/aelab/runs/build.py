@@ -17,7 +17,7 @@ from torch.distributions import constraints
 from aelab.cluster.devices import check_accelerator, processes
 from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
-from aelab.core.memory import enough_memory
+from aelab.core.memory import MOST_CALLS, enough_memory
 from aelab.core.records import Batch
 from aelab.core.text import sentence
 from aelab.data.module import DataModule
@@ -79,10 +79,11 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
         for split in ("train", "val", "test"):
             model.conditioner.check(data.known(split))
     examples = data.val_examples(2)
-    _check_support(training.model, data, examples)
     hidden = config.training.compile == "networks"
     # What is written place by place, as a wave, takes as many steps as it has places.
-    with nullcontext() if hidden else enough_memory(math.inf):
+    calls = math.inf if model.likelihood.drawn else MOST_CALLS
+    with nullcontext() if hidden else enough_memory(calls):
+        _check_support(model, data, examples)
         two = _try(training, examples, config.monitor.metric)
     _draw(training.model, data, examples)
     if config.training.compile == "step":
@@ -164,7 +165,9 @@ def _check_support(model: Autoencoder, data: DataModule, batch: Batch) -> None:
         raise ConfigurationError(
             f"values of {data.kind.nouns} are names, to which no noise is added: choose corruption=none"
         )
+    model.eval()  # nothing may move buffers
     likelihood = model(batch).likelihood
+    model.train()
     if not data.kind.describes(likelihood):
         raise ConfigurationError(
             f"the likelihood is not of {data.kind.nouns}, which {data.name} holds: leave it as "

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from aelab.cluster.collectives import average, average_gradients
+from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.schedules import Schedule
@@ -52,11 +53,11 @@ class Adversarial(Training):
                 "training=adversarial needs objective.critics: add critic=[samples] or another, or choose "
                 "training=standard"
             )
-        if rounds < 1 or (self.accumulate > 1 and rounds > 1):
+        at_least(1, **{"training.rounds": rounds})
+        if self.accumulate > 1 and rounds > 1:
             raise ConfigurationError(
                 f"training.rounds={rounds}, training.accumulate_grad_batches={self.accumulate}: critics step "
-                "at least once for each step of the model, and just once where batches are accumulated: "
-                "training.rounds=1 would work"
+                "just once where batches are accumulated: training.rounds=1 would work"
             )
         if taken := set(self.names) & set(TAKEN):
             raise ConfigurationError(f"objective.critics.{taken.pop()}: choose another name for the critic")

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchmetrics import MetricCollection
 
 from aelab.cluster.collectives import average, average_gradients, take_firsts
+from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.schedules import OfTraining, Schedule
@@ -74,10 +75,7 @@ class Training(Measured):
         compile: str | None = None,
     ) -> None:
         super().__init__(model, objective, measures, seed)
-        if accumulate_grad_batches < 1:
-            raise ConfigurationError(
-                f"training.accumulate_grad_batches={accumulate_grad_batches}: at least 1 batch for each step"
-            )
+        at_least(1, **{"training.accumulate_grad_batches": accumulate_grad_batches})
         self.automatic_optimization = False
         self.make_optimizer, self.make_lr_schedule = optimizer, lr_schedule
         self.make_others = dict(optimizers or {})

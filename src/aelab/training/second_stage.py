@@ -64,6 +64,12 @@ class SecondStage(Standard):
     def make_optimizers(self) -> dict[str, Optimizer]:
         return {"model": Refit(self.prior)} if isinstance(self.prior, Fitted) else super().make_optimizers()
 
+    def compile_step(self, batch: Batch) -> None:
+        if isinstance(self.prior, Fitted):
+            self.eager = f"{type(self.prior).__name__} is fitted by steps of its own, without gradients"
+        else:
+            super().compile_step(batch)
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         if not isinstance(self.prior, Fitted):
             super().training_step(batch, batch_idx)

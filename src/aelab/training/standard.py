@@ -1,5 +1,7 @@
 """Training by one backward pass of one objective."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,7 +11,7 @@ from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.text import first_line
 from aelab.training.base import Training
-from aelab.training.compiled_step import CompiledStep, Known
+from aelab.training.compiled_step import STEPS, CompiledStep, Known
 from aelab.training.loop import lean_loop
 
 
@@ -66,11 +68,24 @@ class Standard(Training):
         try:
             # Compiled convolutions are faster so, eager ones are not.
             model.to(memory_format=torch.channels_last)
-            self.compiled = CompiledStep(self, batch)
+            with self._planned(STEPS[-1]):
+                self.compiled = CompiledStep(self, batch)
         except Exception as error:  # tracing and compiling end in errors of every kind
             model.to(memory_format=torch.contiguous_format)
             kind = "" if isinstance(error, AelabError) else f"{type(error).__name__}: "
             self.eager = kind + first_line(error).partition(". ")[0][:200]
+
+    @contextmanager
+    def _planned(self, steps: int) -> Iterator[None]:
+        """Schedules as in a training of so many steps: unplanned, they stand at their beginning."""
+        schedules = list(self.schedules_of_training())
+        for schedule in schedules:
+            schedule.plan(steps)
+        try:
+            yield
+        finally:
+            for schedule in schedules:
+                schedule.plan(None)
 
     def differentiate(self, trace: Trace) -> None:
         self.costs(trace)[1].backward()

@@ -31,10 +31,19 @@ class GaussianNoise(nn.Module):
 
 
 class Inversion(nn.Module):
-    """1 - x: white for black."""
+    """low + high - x of values in [low, high]: white for black."""
+
+    def __init__(self, bounds: Sequence[float] | None = (0, 1)) -> None:
+        super().__init__()
+        if bounds is None:
+            raise ConfigurationError(
+                "values are inverted between their bounds, and these have none (data.bounds is null): give "
+                "model.prior.change.bounds=[low,high], or choose a data set of images"
+            )
+        self.ends = float(sum(bounds))
 
     def forward(self, x: Tensor) -> Tensor:
-        return 1 - x
+        return self.ends - x
 
 
 class Masking(nn.Module):

@@ -17,7 +17,10 @@ def hidden_layers(
     """Linear layers of `widths` after an input of `size`, each followed by its activation.
 
     normalised: whether activations are of numbers that are normalised over the batch.
+    Raises ConfigurationError for a layer without numbers.
     """
+    if min(widths, default=1) < 1:
+        raise ConfigurationError(f"widths={list(widths)}: a layer has 1 number or more")
     sizes, n = [size, *widths], arity(activation)
     layers: list[nn.Module] = []
     for a, b in zip(sizes, widths, strict=False):

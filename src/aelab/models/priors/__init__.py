@@ -11,10 +11,10 @@ from aelab.models.priors.kernels import KernelDensity
 from aelab.models.priors.labelled import Labelled
 from aelab.models.priors.layers import TopDown
 from aelab.models.priors.mixtures import Exemplar, FullGaussianMixture, GaussianMixture, Vamp
+from aelab.models.priors.other_domain import OtherDomain
 from aelab.models.priors.spherical import UniformSphere
 from aelab.models.priors.steps import GaussianSteps
 from aelab.models.priors.symbols import Autoregressive, UniformCodebook
-from aelab.models.priors.twins import Twins
 from aelab.models.priors.two_stage import TwoStage
 
 __all__ = [
@@ -32,10 +32,10 @@ __all__ = [
     "JointGaussianCategorical",
     "KernelDensity",
     "Labelled",
+    "OtherDomain",
     "Prior",
     "StandardNormal",
     "TopDown",
-    "Twins",
     "TwoStage",
     "UniformCategorical",
     "UniformCodebook",

@@ -30,6 +30,8 @@ class Augmentation:
                 "critic/augmentation=none"
             )
         p = self.probability(step)
+        if not 0 <= p <= 1:
+            raise ConfigurationError(f"critic.augmentation.probability={p}: a probability is between 0 and 1")
         for change in self.changes:
             chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < p
             x = torch.where(chosen, change(x), x)

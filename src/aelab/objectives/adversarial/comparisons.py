@@ -12,7 +12,6 @@ from torch import Tensor
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes, Trace
 from aelab.models import Autoencoder
-from aelab.models.evidence import required_posterior
 
 Shapes = Sequence[tuple[int, ...]]
 
@@ -166,7 +165,11 @@ class CodesGivenObservations(Comparison):
 
 def codes(trace: Trace, reader: str) -> Tensor:
     """The first code of each observation, (B, latent); ConfigurationError for a model without an encoder."""
-    required_posterior(trace, reader)
+    if trace.posterior is None:
+        raise ConfigurationError(
+            f"{reader} needs a posterior, and the model has no encoder: choose critic=[samples], or a "
+            "variant with an encoder, as aae, vae_gan or bigan"
+        )
     return trace.z[0]
 
 

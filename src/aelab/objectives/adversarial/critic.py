@@ -160,10 +160,6 @@ class Deception(OfCritic):
     def scale(self, values: Mapping[str, Tensor], own: Tensor, model: Autoencoder) -> Tensor | float:
         if self.like is None:
             return 1.0
-        if self.like not in values:
-            raise ConfigurationError(
-                f"objective.terms.{self.name}.like={self.like} is no term: name one of {', '.join(values)}"
-            )
         *_, last = (weights for weights in model.decoder.parameters() if weights.dim() > 1)
         theirs, ours = (_slope(value, last) for value in (values[self.like], own))
         return (theirs / (ours + 1e-4)).clamp(max=1e4)
