@@ -78,7 +78,7 @@ OF_COUNTS = {"count_vae", "poisson", "negative_binomial", "zero_inflated", "mlp_
 OF_TABLES = {"tvae", "columns", "mlp_of_columns"}
 OF_WAVES = {
     "speech_vae", "vae_rnn", "vrnn", "wavenet_vae", "waveform_rvq", "conv_1d", "gru_frames", "frames",
-    "wavenet",
+    "wavenet", "discretized_logistic_mixture_16_bits",
 }  # fmt: skip
 """The choices that are of sequences of tokens, of counts, of tables, or of sounds alone."""
 OF_OTHERS = OF_TOKENS | OF_COUNTS | OF_TABLES | OF_WAVES | OF_A_RUN

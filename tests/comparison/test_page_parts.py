@@ -179,6 +179,19 @@ def test_a_sound_beside_a_picture_is_played_from_the_page(tmp_path):
     assert "media-src data:;" in page
 
 
+def test_a_sound_that_cannot_be_read_is_left_out_and_the_page_made(tmp_path, monkeypatch):
+    groups = comparison(tmp_path, ["a", "b"]).groups
+    groups[0].runs[0].pictures["samples"].with_suffix(".wav").write_bytes(wav(b"1234", 8000))
+
+    def refused(path):
+        raise PermissionError(f"{path} is another's")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refused)
+    found = gallery(groups)
+    assert len(found.kinds["samples"]) == 1
+    assert "its sound cannot be played" in found.left_out[0]
+
+
 def test_a_sound_that_is_none_of_this_run_is_refused(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import Batch
-from aelab.models import autoencoder
+from aelab.models import Autoencoder, autoencoder
 from aelab.models.conditions import OneHot
 from aelab.models.distributions import divergence
 from aelab.models.evidence import log_weights
@@ -136,6 +136,8 @@ def test_it_is_measured_and_sampled_under_a_condition():
 
 
 def test_what_does_not_fit_is_refused():
+    with pytest.raises(ConfigurationError, match="variant=vrnn"):
+        build(structure=Autoencoder)
     with pytest.raises(ConfigurationError, match="bidirectional=false"):
         build(bidirectional=True)
     with pytest.raises(ConfigurationError, match="observed=true"):

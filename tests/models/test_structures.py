@@ -22,6 +22,8 @@ from aelab.models.geometry import Flat, gradient
 from aelab.models.hamiltonian import Hamiltonian
 from aelab.models.ladder import Ladder, _merged
 from aelab.models.likelihoods import Gaussian as GaussianLikelihood
+from aelab.models.likelihoods import OptimalGaussian, Ordered
+from aelab.models.networks.causal import Recurrent
 from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
 from aelab.objectives.bounds import KL
 
@@ -378,3 +380,13 @@ def test_a_ladder_needs_its_own_posterior_and_prior():
 def test_the_structure_can_be_chosen_alone_as_it_asks_for_its_gradients_itself(train):
     metrics = train("structure=hamiltonian", "model.structure.steps=1").read()["metrics"]
     assert metrics["test/elbo"] == pytest.approx(-metrics["test/distortion"] - metrics["test/kl"], rel=1e-5)
+
+
+def test_dynamics_refuse_one_scale_for_a_batch_of_places_too():
+    likelihood = Ordered((1, 2), OptimalGaussian(), Recurrent, width=4, told=2)
+    with pytest.raises(ConfigurationError, match="likelihood=gaussian"):
+        autoencoder(
+            (1, 2), 2, None, encoder=partial(MLPEncoder, widths=[4]), posterior=posteriors.DiagonalGaussian,
+            decoder=partial(MLPDecoder, widths=[4]), likelihood=likelihood, prior=priors.StandardNormal,
+            structure=Hamiltonian,
+        )  # fmt: skip

@@ -12,9 +12,9 @@ from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import NO_ENCODER, Batch, Sizes, Trace
 from aelab.models.conditions import Conditioner
 from aelab.models.distributions import rsample_and_log_prob
+from aelab.models.distributions.later import as_now
 from aelab.models.evidence import proposed
 from aelab.models.likelihoods import Likelihood
-from aelab.models.likelihoods.base import as_now
 from aelab.models.posteriors import Posterior, check_latent
 from aelab.models.priors import Prior
 
@@ -32,6 +32,7 @@ class Autoencoder(nn.Module):
         a model without a posterior alone, which decides it elsewhere.
 
     follows_gradient: whether inference itself differentiates the model, also at validation.
+    tells_prior: whether the prior is given the observation.
     separable: whether the posterior is a function of the encoder's parameters alone.
     sizes: of an observation, a whole code and what is known of them, for parts built beside the model.
 
@@ -41,6 +42,7 @@ class Autoencoder(nn.Module):
     """
 
     follows_gradient = False
+    tells_prior = False
     separable = True
 
     def __init__(
@@ -59,6 +61,11 @@ class Autoencoder(nn.Module):
             raise ConfigurationError(
                 "a model without a posterior draws its codes from a prior and infers nothing: choose a prior "
                 "with corruption=none and structure=plain, or a posterior"
+            )
+        if prior is not None and prior.observed and not self.tells_prior:
+            raise ConfigurationError(
+                "model.prior.observed=true reads the observation, which this structure does not tell its "
+                "prior: choose structure=recurrent, as variant=vrnn does, or model.prior.observed=false"
             )
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood = decoder, likelihood

@@ -13,7 +13,6 @@ from aelab.core.errors import ConfigurationError
 from aelab.models import Autoencoder
 from aelab.models.distributions import Gaussian, Transported
 from aelab.models.geometry import Energy, Euclidean, Flat, Geometry, Metric, gradient
-from aelab.models.likelihoods import OptimalGaussian
 
 
 class Hamiltonian(Autoencoder):
@@ -25,7 +24,7 @@ class Hamiltonian(Autoencoder):
                                                └────── `steps` times ──────┘
         log q(z_K) = log q(z_0) + log q(rho_0|z_0) - log|det| - log N(rho_K; 0, G(z_K))
 
-    Not with likelihood=optimal_gaussian, whose density of one image depends on the others.
+    Not with optimal_gaussian, be it of places alone, whose density of one image depends on the others.
 
     steps: of leapfrog. size: of each at the start, trained for each latent dimension, below 0.5.
     temperature: the inverse temperature of the momenta at the start, trained, in (0, 1).
@@ -44,10 +43,10 @@ class Hamiltonian(Autoencoder):
         **parts: Any,
     ) -> None:
         super().__init__(**parts)
-        if isinstance(self.likelihood, OptimalGaussian):
+        if self.likelihood.pooled:
             raise ConfigurationError(
-                "structure=hamiltonian follows the density of each image alone, and that of "
-                "likelihood=optimal_gaussian has one scale for a batch: choose likelihood=gaussian with "
+                "structure=hamiltonian follows the density of each observation alone, and that of "
+                "optimal_gaussian has one scale for a batch: choose likelihood=gaussian with "
                 "model.likelihood.learned=true"
             )
         if steps < 1 or not 0 < size < 0.5 or not 0 < temperature < 1:

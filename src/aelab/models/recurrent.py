@@ -24,6 +24,8 @@ class Recurrent(Autoencoder):
     The prior is a prior given x, that of `trace`; samples are drawn step by step from both.
     """
 
+    tells_prior = True
+
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         fits = isinstance(self.prior, GaussianSteps) and self.prior.observed

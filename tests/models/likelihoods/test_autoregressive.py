@@ -14,8 +14,8 @@ from torch.testing import assert_close
 from aelab.config.compose import compose
 from aelab.core.records import Batch
 from aelab.models import autoencoder
+from aelab.models.distributions.later import as_now
 from aelab.models.likelihoods import Likelihood
-from aelab.models.likelihoods.base import as_now
 from aelab.models.networks.mlp import MLPDecoder, MLPEncoder
 from aelab.models.posteriors import DiagonalGaussian
 from aelab.models.priors import StandardNormal

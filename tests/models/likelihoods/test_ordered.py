@@ -5,11 +5,20 @@ from itertools import product
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from aelab.core.errors import ConfigurationError
 from aelab.models.distributions import Masked
-from aelab.models.likelihoods import Bernoulli, Categorical, DiscretizedLogisticMixture, Gaussian, Ordered
+from aelab.models.likelihoods import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    Gaussian,
+    Laplace,
+    OptimalGaussian,
+    Ordered,
+)
 from aelab.models.networks.causal import Dilated
 from aelab.models.networks.pixel_cnn import PixelCNN
 
@@ -162,3 +171,52 @@ def test_a_wave_is_scored_where_it_is_rounded_to():
 def test_what_has_no_places_is_refused(shape, options, why):
     with pytest.raises(ConfigurationError, match=why):
         Ordered(shape, Bernoulli(), WAVES, **options)
+
+
+@pytest.mark.parametrize(
+    ("grid", "kernel", "why"), [((8, 8), 4, "an odd number"), ((8,), 5, "maps of rows and columns")]
+)
+def test_each_fault_of_a_pixel_cnn_has_its_own_advice(grid, kernel, why):
+    with pytest.raises(ConfigurationError, match=why):
+        PixelCNN(4, grid, kernel=kernel)
+
+
+def test_real_values_are_scored_and_drawn_in_their_own_units():
+    torch.manual_seed(0)
+    for of in (Gaussian(bounds=(2, 4)), Laplace(bounds=(2, 4))):
+        likelihood = Ordered((1, 3), of, WAVES, width=4, told=2, bounds=(2, 4))
+        p = likelihood(torch.randn(1, 2, 2, 3))
+        assert bool(((p.mean > 2) & (p.mean < 4)).all())
+        nn.init.zeros_(likelihood.output.weight)
+        nn.init.zeros_(likelihood.output.bias)
+        x = 3 + torch.rand(2, 1, 3)
+        assert_close(p.each(x)[0], of(torch.zeros(1, 2, 1, 3)).each(x)[0])
+
+
+def test_samples_lie_in_the_support():
+    likelihood, _ = likelihood_of(CASES["wave"])
+    p = likelihood(told_of(CASES["wave"], 1, 9))
+    x = p.sample()
+    assert bool(((x > -1) & (x < 1)).any())
+    assert bool(p.support.check(x).all())
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_one_scale_is_that_of_the_hidden_values_and_a_sample_has_no_graph(known):
+    torch.manual_seed(0)
+    likelihood = Ordered((2, 3), OptimalGaussian(1.0), WAVES, width=4, told=2).train()
+    assert likelihood.pooled
+    x, hidden = torch.rand(5, 2, 3), torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    p = likelihood(torch.randn(1, 5, 2, 3))
+    q = Masked(p, hidden, x) if known else p
+    q.log_prob(x)
+    with torch.no_grad():
+        # Where all is known a walk finds the true ones, and its choices are of the means given them.
+        means = []
+        likelihood.walk(
+            p.told[0], lambda of: means.append(of.mean) or of.mean, lambda _, place: x[..., place]
+        )
+        error = ((x - torch.cat(means, -1)[0, :, :, 0]).square() * (hidden if known else 1)).sum()
+    count = 5 * (hidden.sum() if known else hidden.numel())
+    assert_close(likelihood.of.log_variance, (error / count).log())
+    assert not q.sample().requires_grad

@@ -109,3 +109,19 @@ def test_it_begins_as_the_standard_normal():
     prior = GaussianSteps(Sizes(latent=6), Recurrent)
     z = torch.randn(4, 6)
     assert_close(prior(None, None).log_prob(z), MultivariateNormal(torch.zeros(6), torch.eye(6)).log_prob(z))
+
+
+def test_mixed_precision_scores_later_by_the_moments_that_it_drew_by():
+    q = bent(posteriors.GaussianSteps, features=(4, 1, 3), sizes=Sizes(latent=2), network=Recurrent, width=4)
+    p = bent(GaussianSteps, sizes=Sizes(layout=(2, 1, 3), latent=6, context=2), network=Recurrent, width=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        h, context = torch.randn(5, 4, 1, 3).bfloat16(), torch.randn(5, 2)
+        posterior, prior = q(h), p(context, None)
+        z = posterior.rsample((2,))
+        now = posterior.along(z).loc, prior.along(z).loc
+    assert torch.equal(posterior.along(z).loc, now[0])
+    assert torch.equal(prior.along(z).loc, now[1])
+    prior.rate(posterior, z).sum().backward()
+    assert q.moments.direct.weight.grad.any()
+    with torch.no_grad():
+        assert not posterior.sample().requires_grad

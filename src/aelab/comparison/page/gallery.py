@@ -116,7 +116,7 @@ def _picture(name: str, run: RunSummary, kind: str) -> Picture | str:
     content, width, height = found
     try:
         sound = embedded_sound(run.pictures[kind].with_suffix(".wav"), run.path)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return f"its sound cannot be played: {error}"
     uri = "" if sound is None else _uri("audio/wav", sound)
     return Picture(name, _uri("image/png", content), width, height, uri)

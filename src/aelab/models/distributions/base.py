@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, TypeVar
 
 from torch import Size, Tensor, distributions, nn
-from torch.distributions import Distribution, Transform
+from torch.distributions import Distribution, Transform, constraints
 
 from aelab.core.errors import ConfigurationError
 
@@ -55,6 +55,11 @@ class Independent(distributions.Independent):
 
     def __init__(self, base: Distribution, event_dims: int) -> None:
         super().__init__(base, event_dims, validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Of each value."""
+        return self.base_dist.support
 
     def each(self, value: Tensor) -> Tensor:
         """The log-density of each value, in nats: (*batch, *event)."""

@@ -10,7 +10,21 @@ from torch.distributions import Distribution, constraints
 
 from aelab.models.distributions.base import ONE, Factorised, Shape
 
-SUPPORT = constraints.integer_interval(0, 255)  # says that it is discrete; pixels themselves are on [0, 1]
+
+class LevelsBetween(constraints.Constraint):
+    """Levels from one end to another: discrete as those of `integer_interval`, and no integers."""
+
+    is_discrete = True
+
+    def __init__(self, low: float, high: float) -> None:
+        self.lower_bound, self.upper_bound = low, high
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        return (value >= self.lower_bound) & (value <= self.upper_bound)
+
+
+SUPPORT = LevelsBetween(0, 1)
 
 
 class Levels(Factorised):

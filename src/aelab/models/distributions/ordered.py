@@ -22,8 +22,9 @@ class Ordered(Distribution):
 
     told: (*batch, width, T), T the number of places. event: of which the last `places` sides are of places.
     nats: C = the product of the other sides: values (N, C, T), told (N, width, T) -> the log-density of each
-    given the true ones before it, (N, C, T), or of a place with all its values, (N, 1, T). walk: told (N,
-    width, T), a choice and what is kept -> values (N, C, T), those of each place chosen given those before.
+    given the true ones before it, (N, C, T), or of a place with all its values, (N, 1, T); where some are
+    known, its third argument is 1 where one is hidden, (N, C, T). walk: told (N, width, T), a choice and what
+    is kept -> values (N, C, T), those of each place chosen given those before.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
@@ -33,7 +34,7 @@ class Ordered(Distribution):
         told: Tensor,
         event: Sequence[int],
         places: int,
-        nats: Callable[[Tensor, Tensor], Tensor],
+        nats: Callable[..., Tensor],
         walk: Callable[[Tensor, Choose, Keep], Tensor],
         support: constraints.Constraint,
     ) -> None:
@@ -57,7 +58,8 @@ class Ordered(Distribution):
         batch = torch.broadcast_shapes(value.shape[: -len(self.event_shape)], self.batch_shape)
         flat = self._flat(value, batch)
         told = self.told.expand(*batch, *self.told.shape[-2:]).reshape(len(flat), *self.told.shape[-2:])
-        nats, sides = self.nats(flat, told), list(self.event_shape)
+        hidden = () if self.known is None else (self._flat(self.known[0], batch),)
+        nats, sides = self.nats(flat, told, *hidden), list(self.event_shape)
         if nats.shape[1] != flat.shape[1]:
             sides[: -self.places] = [1] * (len(sides) - self.places)
         return nats.reshape(*batch, *sides)

@@ -142,6 +142,7 @@ class OptimalGaussian(Likelihood):
     """
 
     log_variance: Tensor
+    pooled = True
 
     def __init__(self, momentum: float = 0.01, bounds: Bounds = UNIT) -> None:
         super().__init__()

@@ -11,8 +11,10 @@ from torch.distributions import Distribution, constraints
 
 from aelab.core.errors import ConfigurationError
 from aelab.models import distributions
+from aelab.models.distributions.later import as_now
+from aelab.models.distributions.levels import LevelsBetween
 from aelab.models.distributions.ordered import Choose, Keep
-from aelab.models.likelihoods.base import Likelihood, Shape, as_now
+from aelab.models.likelihoods.base import Likelihood, Shape
 from aelab.models.likelihoods.location_scale import UNIT, Bounds
 from aelab.models.networks.causal import Causal
 
@@ -26,9 +28,10 @@ class Ordered(Likelihood):
         values of the places before it ───────┴─▶ network ──▶ of: p(values of the place)
 
     shape: of an observation. places: how many of its last sides are of places; None: all but the first.
-    of: the likelihood of the values of a place, in [0, 1]. network: (width, grid) -> what reads the places.
-    told: how many numbers a place is told. bounds: of the values, which are seen as in [0, 1]. levels: as
-    many as values are rounded to where they are scored, from end to end; None: they are scored as they are.
+    of: the likelihood of the values of a place: real numbers are told it as they are, others in [0, 1].
+    network: (width, grid) -> what reads the places. told: how many numbers a place is told. bounds: of the
+    values. levels: as many as values are rounded to where they are scored, from end to end; None: they are
+    scored as they are.
     """
 
     drawn = True
@@ -57,29 +60,35 @@ class Ordered(Likelihood):
         self.shape, self.places, self.told, self.levels = tuple(shape), places or len(shape) - 1, told, levels
         self.low, high = map(float, bounds or UNIT)
         self.span = high - self.low
-        self.of, self.binary = of, of.binary
+        self.of, self.binary, self.pooled = of, of.binary, of.pooled
         size = math.prod(self.shape[: -self.places])
         parameters = of.parameters_of((size, 1, 1))[0]
         self.value, self.tell = nn.Linear(size, width), nn.Linear(told, width)
         self.network = network(width=width, grid=self.shape[-self.places :])
         self.output = nn.Linear(width, parameters)
-        self.support = self._support(parameters)
+        found: Any = of(torch.zeros(1, 1, parameters, 1, 1)).support
+        self.real, self.discrete = found is constraints.real, found.is_discrete
+        moved = self.discrete and (self.low, self.span) != (0, 1)
+        self.support = LevelsBetween(self.low, self.low + self.span) if moved else found
 
     def parameters_of(self, shape: Shape) -> Shape:
         return (self.told, *shape[-self.places :])
 
     def forward(self, params: Tensor) -> distributions.Ordered:
         kind = params.device.type
-        nats, walk = as_now(self.nats, kind), as_now(self.walk, kind)
+        nats, walk = as_now(self.nats, kind), as_now(self.walk, kind, graph=False)
         return distributions.Ordered(params.flatten(3), self.shape, self.places, nats, walk, self.support)
 
-    def nats(self, x: Tensor, told: Tensor) -> Tensor:
+    def nats(self, x: Tensor, told: Tensor, hidden: Tensor | None = None) -> Tensor:
         """As of `distributions.Ordered`."""
-        x = self._rounded((x - self.low) / self.span)
-        before = F.pad(self._read(x[..., :-1]), (0, 0, 1, 0))
+        seen = self._rounded((x - self.low) / self.span)
+        before = F.pad(self._read(seen[..., :-1]), (0, 0, 1, 0))
         p: Any = self._at(self.network(before + self.tell(told.transpose(1, 2))))
-        nats: Tensor = p.each(x[:, :, None])[0, :, :, 0]
-        return nats if p.support.is_discrete else nats - math.log(self.span)
+        if hidden is not None:
+            p = distributions.Masked(p, hidden[:, :, None], x[:, :, None]).base
+        value = self.low + self.span * seen if self.real else seen
+        nats: Tensor = p.each(value[:, :, None])[0, :, :, 0]
+        return nats if self.real or self.discrete else nats - math.log(self.span)
 
     def walk(self, told: Tensor, choose: Choose, keep: Keep) -> Tensor:
         """As of `distributions.Ordered`."""
@@ -87,7 +96,8 @@ class Ordered(Likelihood):
         before = torch.zeros_like(heard[:, :1])
         for place in range(heard.shape[1]):
             features, state = self.network.step(before + heard[:, place : place + 1], state)
-            values = self.low + self.span * choose(self._at(features))[0, ..., 0, 0]
+            values = choose(self._at(features))[0, ..., 0, 0]
+            values = values if self.real else self.low + self.span * values
             found.append(keep(values, place))
             before = self._read((found[-1][..., None] - self.low) / self.span)
         return torch.stack(found, -1)
@@ -102,9 +112,3 @@ class Ordered(Likelihood):
 
     def _rounded(self, x: Tensor) -> Tensor:
         return x if self.levels is None else (x * (self.levels - 1)).round() / (self.levels - 1)
-
-    def _support(self, parameters: int) -> constraints.Constraint:
-        """Of the values, which `of` has in [0, 1]."""
-        found: Any = self.of(torch.zeros(1, 1, parameters, 1, 1)).support
-        moved = found.is_discrete and (self.low, self.span) != (0, 1)
-        return constraints.integer_interval(self.low, self.low + self.span) if moved else found

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.models import distributions
+from aelab.models.distributions.later import as_now
 from aelab.models.distributions.sequences import END, PAD, Choose
-from aelab.models.likelihoods.base import Likelihood, Shape, as_now
+from aelab.models.likelihoods.base import Likelihood, Shape
 from aelab.models.networks.causal import Causal
 
 

@@ -14,11 +14,16 @@ class PixelCNN(Causal):
 
     def __init__(self, width: int, grid: tuple[int, ...], layers: int = 4, kernel: int = 5) -> None:
         super().__init__()
-        if len(grid) != 2 or kernel < 3 or kernel % 2 == 0:
+        if kernel < 3 or kernel % 2 == 0:
             raise ConfigurationError(
-                f"a PixelCNN, of a kernel of odd size {kernel}, reads maps of rows and columns, and these "
-                f"are {list(grid)}: as a prior choose network=conv with model.encoder.flat=false, or "
-                "prior=recurrent; as a likelihood data of images, or likelihood=gaussian"
+                f"network.kernel={kernel}: that of a PixelCNN has a place in its middle, so choose an odd "
+                "number, 3 at least"
+            )
+        if len(grid) != 2:
+            raise ConfigurationError(
+                f"a PixelCNN reads maps of rows and columns, and these are {list(grid)}: as a prior choose "
+                "network=conv with model.encoder.flat=false, or prior=recurrent; as a likelihood data of "
+                "images, or likelihood=gaussian"
             )
         self.grid = grid
         self.layers = nn.ModuleList(_Gated(width, kernel) for _ in range(layers))

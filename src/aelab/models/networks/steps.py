@@ -1,11 +1,13 @@
 """The network that reads the Gaussians of steps from those before them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from aelab.models.distributions import Gaussian, bounded
+from aelab.models.distributions.later import as_now
 from aelab.models.networks.causal import Causal
 
 
@@ -37,6 +39,10 @@ class StepMoments(nn.Module):
         features, state = self.network.step(self._inputs(before, told), state)
         return self._moments(features, told), state
 
+    def now(self, device: str) -> "StepMomentsNow":
+        """The same, to be asked later in the precision of now."""
+        return StepMomentsNow(as_now(self, device, graph=False), as_now(self.step, device, graph=False))
+
     def _inputs(self, before: Tensor, told: Tensor | None) -> Tensor:
         read = self.read(before)
         return read if self.tell is None or told is None else read + self.tell(told)
@@ -47,3 +53,14 @@ class StepMoments(nn.Module):
             found = found + self.direct(told)
         loc, log_variance = found.float().chunk(2, -1)
         return Gaussian(loc, bounded(log_variance), 2)
+
+
+@dataclass(frozen=True)
+class StepMomentsNow:
+    """`Moments` in the precision of a pass. all: of all steps. step: of one more."""
+
+    all: Callable[[Tensor, Tensor | None], Gaussian]
+    step: Callable[[Tensor, Tensor | None, Any], tuple[Gaussian, Any]]
+
+    def __call__(self, before: Tensor, told: Tensor | None) -> Gaussian:
+        return self.all(before, told)

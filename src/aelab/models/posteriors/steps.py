@@ -33,4 +33,5 @@ class GaussianSteps(Posterior):
         self.moments = StepMoments(sizes.latent, features[0], network, width, direct=True)
 
     def forward(self, h: Tensor, step: int = 0) -> Steps:
-        return Steps(self.moments, self.steps, self.size, h, h.flatten(2).transpose(1, 2))
+        moments = self.moments.now(h.device.type)
+        return Steps(moments, self.steps, self.size, h, h.flatten(2).transpose(1, 2))

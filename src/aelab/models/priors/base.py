@@ -26,12 +26,14 @@ class Prior(nn.Module, ABC):
     codes_at_start: how many codes of training observations `begin` asks for, in a second stage.
     of_held_codes: whether it is of the codes of a trained model alone, and of no second use.
     clusters: whether it is a mixture whose components are clusters of observations.
+    observed: whether it is given a part of the observations too, which not every structure tells it.
     """
 
     examples: int = 0
     codes_at_start: int = 0
     of_held_codes: bool = False
     clusters: bool = False
+    observed: bool = False
 
     @abstractmethod
     def forward(self, context: Tensor | None, model: Encodes) -> Distribution: ...

@@ -61,4 +61,5 @@ class GaussianSteps(Prior):
         return self._of(torch.cat([before, context[:, None].expand(-1, self.steps, -1)], -1))
 
     def _of(self, told: Tensor | None) -> Steps:
-        return Steps(self.moments, self.steps, self.size, self.zero, told)
+        moments = self.moments.now(self.zero.device.type)
+        return Steps(moments, self.steps, self.size, self.zero, told)
