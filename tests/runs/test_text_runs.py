@@ -163,6 +163,13 @@ def test_what_does_not_fit_text_is_refused(overrides, sentence):
     assert len(str(refusal.value).splitlines()) == 1
 
 
+def test_exemplars_are_sentences_of_the_training_split(train):
+    run = train("variant=text_vae", "prior=exemplar", "model.prior.components=5", base=READS)
+    model = aelab.load(run.path)
+    assert all(model.kind.texts(model.model.prior.exemplars))
+    assert len(model.kind.texts(model.sample(3, seed=0))) == 3
+
+
 def test_it_is_bundled_and_its_encoder_is_a_graph_of_sentences_of_any_length(run, model, tmp_path):
     pytest.importorskip("safetensors")
     export(compose([f"run={run.path}", f"to={tmp_path / 'whole'}", "format=bundle"], "export"))

@@ -63,15 +63,16 @@ class RestorationOfTest:
                 findings.left_out[f"restoration/{name}"] = str(error)
                 continue
             rows = [case.test.x.cpu(), case.left.shown.cpu()]
-            captions = list(CAPTIONS)
+            captions, heard = list(CAPTIONS), list(rows)
             for way, found in self._ways(subject, findings, case):
                 table.append([name, way, *_measure(findings, f"{name}_{way}", case, found)])
                 rows.append(found.mean.cpu())
+                heard.append(rows[-1])
                 captions.append(way)
                 if found.deviation.any():
                     rows.append((found.deviation / found.deviation.amax()).cpu())
                     captions.append("deviation")
-            picture = subject.data.kind.picture([row[:SHOWN] for row in rows], captions)
+            picture = subject.data.kind.picture([row[:SHOWN] for row in rows], captions, heard=heard)
             findings.figure(f"restored_{name}", picture)
         if not table:
             raise InapplicableError("none of the degradations is one of these observations")

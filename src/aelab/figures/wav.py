@@ -2,6 +2,8 @@
 
 import io
 import wave
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -35,17 +37,16 @@ def frames_of(content: bytes) -> tuple[bytes, int]:
         raise ValueError("it is no whole WAV file") from error
 
 
-def with_sound(picture: Image.Image, content: bytes | None) -> Image.Image:
-    """A picture to which a WAV file belongs."""
-    if content is not None:
-        picture.info[SOUND] = content
+def with_sound(picture: Image.Image, make: Callable[[], bytes | None]) -> Image.Image:
+    """A picture to which a WAV file belongs, or None; it is made where it is asked for, and once."""
+    picture.info[SOUND] = cache(make)
     return picture
 
 
 def sound_of(picture: Image.Image) -> bytes | None:
     """The WAV file that belongs to a picture, where one does."""
-    found: bytes | None = picture.info.get(SOUND)
-    return found
+    make: Callable[[], bytes | None] | None = picture.info.get(SOUND)
+    return None if make is None else make()
 
 
 def save(picture: Image.Image, path: Path) -> list[Path]:

@@ -175,6 +175,18 @@ def test_a_picture_is_heard_column_by_column(kind, tmp_path):
         assert (each[::2, :LENGTH] - x[:, 0]).abs().max() < 1 / 32767
 
 
+def test_a_sound_is_made_where_it_is_kept_and_of_observations(monkeypatch, tmp_path):
+    kind, x = KINDS[Waveform], KINDS[Waveform].view.of(tones(300))
+    made = []
+    monkeypatch.setattr(kind.view, "sounds", lambda x: made.append(len(x)) or x[:, 0])
+    picture = kind.picture([x, x], ["output", "deviation"], heard=[x])
+    picture.save(tmp_path / "map.png")
+    assert made == []
+    save(picture, tmp_path / "kept.png")
+    assert sound_of(picture) is not None
+    assert made == [1]
+
+
 def test_a_picture_is_heard_for_a_few_seconds():
     many = KINDS[Waveform].view.of(tones(300).expand(100, -1))
     frames, rate = frames_of(sound_of(KINDS[Waveform].picture([many], [""])))

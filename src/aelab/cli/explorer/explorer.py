@@ -3,7 +3,7 @@
 import io
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -204,7 +204,7 @@ class Explorer:
         if not kind.in_columns:
             return picture
         large = picture.resize((picture.width * LARGE, picture.height * LARGE), Image.Resampling.NEAREST)
-        return with_sound(headed(large, [""], list(shown)), sound_of(picture))
+        return with_sound(headed(large, [""], list(shown)), partial(sound_of, picture))
 
     def _seen(self, choice: Choice) -> Tensor:
         return self.trained.seen(self.chosen(choice))

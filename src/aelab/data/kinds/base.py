@@ -85,11 +85,13 @@ class Kind(ABC):
         captions: Sequence[str],
         columns: int | None = None,
         heads: Sequence[str] = (),
+        heard: Sequence[Tensor] | None = None,
     ) -> Image.Image:
         """Rows of observations (N, *event), each with its caption on the left.
 
         columns: fold the rows after so many observations; the captions repeat in each band.
         heads: of the columns of rows that are not folded.
+        heard: the rows that sounds are of, where there are sounds; None: all are observations.
         """
         if not self.in_columns:
             return self.drawn(rows, captions)

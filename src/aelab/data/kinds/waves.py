@@ -84,11 +84,12 @@ class Waves(Kind):
         captions: Sequence[str],
         columns: int | None = None,
         heads: Sequence[str] = (),
+        heard: Sequence[Tensor] | None = None,
     ) -> Image.Image:
         """With the first of the sounds, column by column."""
-        heard = first_sounds(rows, self.view.length / self.view.rate).cpu()
+        first = first_sounds(heard or rows, self.view.length / self.view.rate).cpu()
         found = super().picture(rows, captions, columns, heads)
-        return with_sound(found, track(self.view.sounds(heard), self.view.rate))
+        return with_sound(found, lambda: track(self.view.sounds(first), self.view.rate))
 
     def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
         """Spectra in mel bands, time to the right and pitch upwards, the louder the darker; below waves."""

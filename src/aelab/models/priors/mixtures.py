@@ -187,7 +187,11 @@ class Exemplar(Prior):
     def __init__(self, sizes: Sizes, components: int = 500) -> None:
         super().__init__()
         self.examples = check_components("components", components)
-        self.register_buffer("exemplars", torch.rand(components, *sizes.shape))
+        names = sizes.vocabulary is not None  # tokens, which networks look up
+        exemplars = torch.rand(components, *sizes.shape)
+        self.register_buffer(
+            "exemplars", torch.ones_like(exemplars, dtype=torch.long) if names else exemplars
+        )
         self.register_buffer("logits", torch.zeros(components))
         self.log_variance = nn.Parameter(torch.zeros(()))
         self.contexts = nn.Parameter(torch.zeros(components, sizes.context)) if sizes.context else None
