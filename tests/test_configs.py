@@ -196,6 +196,7 @@ def test_every_choice_of_values_of_vectors(train, values):
 
 
 OF_IMAGES = {
+    "cycle_gan": "bounds",  # of what is inverted between them
     "msssim_vae": "structural similarity is of images",
     "dcgan": "a convolutional network reads images",
     "pixel_vae": "places in order",
