@@ -23,6 +23,7 @@ READS = {
 
 # What a step has to know of its values, and how its operations follow from them.
 BY_VALUES = {
+    "cycle_gan",  # as many observations as the other domain has
     "flow_prior_vae",  # the masks of zuko's coupling, which stay the same
     "hyperspherical_vae",  # draws are rejected until all are accepted
     "m2_vae",  # as many rows as there are labels to sum over

@@ -207,6 +207,15 @@ def test_exemplars_take_the_mean_of_any_code():
     assert_close(prior(None, model).component_distribution.mean, model.encode(prior.exemplars).mean)
 
 
+def test_fewer_exemplars_than_components_weigh_alike():
+    prior, model = priors.Exemplar(Sizes(SHAPE, LATENT), 5), Model(posterior=posteriors.Deterministic)
+    x, z = torch.rand(3, *SHAPE), torch.randn(7, LATENT)
+    prior.initialise(x)
+    p = prior(None, model)
+    each = td.Independent(td.Normal(model.encode(x).mean, p.component_distribution.stddev[:3]), 1)
+    assert_close(p.log_prob(z), each.log_prob(z[:, None]).logsumexp(-1) - torch.tensor(3.0).log())
+
+
 def test_vamp_mixes_layered_codes():
     bottom_up = posteriors.BottomUp(6, Sizes(latent=3), [1])
     prior, z = priors.Vamp(Sizes(SHAPE, LATENT), 5), torch.randn(2, 7, LATENT)

@@ -198,6 +198,7 @@ class Exemplar(Prior):
 
     def initialise(self, x: Tensor) -> None:
         self.exemplars.copy_(x[torch.arange(self.examples, device=x.device) % len(x)])
+        self.logits[len(x) :] = -30  # of what repeats an image, so that all weigh alike
 
     def forward(self, context: Tensor | None, model: Encodes) -> MixtureSameFamily:
         centres = model.encode(self.exemplars, self.contexts).mean
