@@ -96,7 +96,7 @@ def test_a_second_domain_needs_codes_as_large_as_an_observation():
 
 @pytest.mark.slow
 def test_white_digits_are_made_black_and_back_by_sets_that_nobody_paired(train):
-    run = train("variant=cycle_gan", *MAPS, base=["logger=[]", "threads=1", "trainer.max_epochs=12"])
+    run = train("variant=cycle_gan", *MAPS, base=["logger=[]", "threads=1", "trainer.max_epochs=20"])
     parts = build(compose(["variant=cycle_gan", *MAPS, "logger=[]"]))
     parts.training.load_state_dict(load(run.checkpoints / "best.ckpt")["state_dict"])
     model, x = parts.training.model.eval(), parts.data.val_examples(300).x
