@@ -183,6 +183,7 @@ class Exemplar(Prior):
     """
 
     exemplars: Tensor
+    logits: Tensor
 
     def __init__(self, sizes: Sizes, components: int = 500) -> None:
         super().__init__()
