@@ -203,7 +203,7 @@ class Exemplar(Prior):
 
     def forward(self, context: Tensor | None, model: Encodes) -> MixtureSameFamily:
         centres = model.encode(self.exemplars, self.contexts).mean
-        return mixture(self.logits, Gaussian(centres, bounded(self.log_variance)))  # type: ignore[arg-type]
+        return mixture(self.logits, Gaussian(centres, bounded(self.log_variance)))
 
 
 def check_components(name: str, count: int) -> int:
