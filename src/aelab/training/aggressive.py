@@ -1,6 +1,5 @@
 """Training in which inference keeps up with the model: several steps of its own for each of the rest's."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -76,8 +75,8 @@ class Aggressive(Standard):
         super().on_validation_epoch_end()
         if self.climbing:
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-            device = self.device
-            self.follow_information(self.information(data.val_examples(self.examples).map(_to(device))))
+            examples = data.val_examples(self.examples).map(lambda value: value.to(self.device))
+            self.follow_information(self.information(examples))
 
     def follow_information(self, nats: float) -> None:
         """Go on as before where it is above the best so far, and as `Standard` for good where it is not."""
@@ -92,7 +91,3 @@ class Aggressive(Standard):
         super().on_load_checkpoint(checkpoint)
         kept = checkpoint["aggressive"]
         self.climbing, self.best = kept["climbing"], kept["best"]
-
-
-def _to(device: torch.device) -> Callable[[Tensor], Tensor]:
-    return lambda value: value.to(device)

@@ -165,12 +165,6 @@ class Training(Measured):
         seed = step_seed(self.seed, "train", epoch_of(self.trainer), batch_idx, self.global_rank)
         seed_generators(seed, self.device)
 
-    def costs(self, trace: Trace) -> tuple[dict[str, Tensor], Tensor]:
-        """The objective's terms, unweighted, and the loss of model and terms."""
-        with self.in_float32():
-            values = self.objective(trace, self.model)
-            return values, self.objective.total(values, trace.step, self.model)
-
     @abstractmethod
     def differentiate(self, trace: Trace) -> None:
         """Give every trained parameter the gradient that a training step on this trace would give it."""

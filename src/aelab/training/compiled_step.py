@@ -10,7 +10,7 @@ through memory between its products.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -62,7 +62,7 @@ class CompiledStep:
 
     def __call__(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], list[Tensor]]:
         """The terms and `loss` by name, and the gradient of each trained parameter."""
-        with torch.no_grad(), _exactly():
+        with torch.no_grad(), self.training.in_float32():
             values, gradients = _split(self.run(*self._inputs(batch, step)), len(self.names))
         return dict(zip(self.names, values, strict=True)), gradients
 
@@ -85,8 +85,8 @@ class CompiledStep:
             values += [(entry, _always(next(rest))) for entry, _ in self.schedules]
             batch = Batch(*(None if value is None else next(rest) for value in like))  # type: ignore[arg-type]
             with replaced(values):
-                terms, loss = _forward(training, batch, 0)
-                with _exactly():
+                terms, loss = _costs(training, batch, 0)
+                with training.in_float32():  # the forward pass has applied its precision already
                     gradients = torch.autograd.grad(loss, weights)
             kept = [*terms.values(), loss]
             return [*(value.detach() for value in kept), *map(_laid_out, gradients, weights)]
@@ -113,7 +113,7 @@ class CompiledStep:
         return [value.detach() for value in values.values()], list(gradients), after
 
     def _eager(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
-        terms, loss = _forward(self.training, batch, step)
+        terms, loss = _costs(self.training, batch, step)
         return {**terms, "loss": loss}, torch.autograd.grad(loss, self.trained)
 
 
@@ -130,12 +130,9 @@ class Known(Function):
         return None, None, *(gradient * each for each in ctx.gradients)
 
 
-def _forward(training: Measured, batch: Batch, step: int) -> tuple[dict[str, Tensor], Tensor]:
+def _costs(training: Measured, batch: Batch, step: int) -> tuple[dict[str, Tensor], Tensor]:
     """The terms and the loss, as an eager step computes them."""
-    trace = training.model(batch, training.objective.samples, step)
-    with training.in_float32():
-        terms = training.objective(trace, training.model)
-        return terms, training.objective.total(terms, step, training.model)
+    return training.costs(training.model(batch, training.objective.samples, step))
 
 
 def _schedules(training: Measured) -> Iterator[tuple[Entry, Schedule]]:
@@ -155,11 +152,6 @@ def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
     return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
 
 
-def _exactly() -> AbstractContextManager[Any]:
-    """Without mixed precision, which the forward pass has applied already."""
-    return torch.autocast("cpu", enabled=False)
-
-
 @contextmanager
 def _static() -> Iterator[None]:
     """One sentence for whatever says that operations or shapes follow from values."""
@@ -177,7 +169,7 @@ def _compiled(run: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> Cal
     from torch._inductor.compile_fx import compile_fx
 
     traced = _traced(run, inputs)
-    with torch.no_grad(), _exactly():
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         made: Any = compile_fx(traced, inputs, config_patches={"fallback_random": True, "compile_threads": 1})
     return made
 

@@ -9,17 +9,17 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 from torchmetrics import MetricCollection
 
 from aelab.core.errors import NonFiniteError
 from aelab.core.quantity import Quantity
-from aelab.core.records import Batch
+from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.loggers import trackers
 from aelab.metrics.estimands import quantities
 from aelab.models import Autoencoder
 from aelab.objectives.base import Objective
+from aelab.training.optimizers import norm
 from aelab.training.sharding import gather, local, scatter
 from aelab.training.window import Window
 
@@ -54,6 +54,12 @@ class Measured(LightningModule):
         kind = self.device.type
         return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
+    def costs(self, trace: Trace) -> tuple[dict[str, Tensor], Tensor]:
+        """The objective's terms, unweighted, and the loss of model and terms."""
+        with self.in_float32():
+            values = self.objective(trace, self.model)
+            return values, self.objective.total(values, trace.step, self.model)
+
     def model_optimizer(self) -> LightningOptimizer:
         """The model's, whose steps Lightning counts."""
         found: Any = self.optimizers()
@@ -68,12 +74,10 @@ class Measured(LightningModule):
     @torch.no_grad()
     def watch_gradients(self) -> None:
         """Keep the gradient's norm, before any clipping, of the batch that fills a window, for trackers."""
-        if len(self.window) + 1 >= self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            # Under fp16 gradients are scaled, and no norm that means anything.
-            read = self.trainer.precision != "16-mixed" and trackers(self.trainer.loggers)
-            gradients = [p.grad for p in self.parameters() if p.grad is not None] if read else []
-            if gradients:
-                self.watched = {"train/gradient_norm": float(get_total_norm(gradients))}
+        fills = len(self.window) + 1 >= self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        # Under fp16 gradients are scaled, and no norm that means anything.
+        if fills and self.trainer.precision != "16-mixed" and trackers(self.trainer.loggers):
+            self.watched = {"train/gradient_norm": float(norm(self.parameters()))}
 
     def log_window(self, epoch: int | None = None) -> None:
         """Log the mean terms since the last time, the weights, the learning rate and the throughput."""

@@ -95,9 +95,13 @@ class Kind(ABC):
         """
         if not self.in_columns:
             return self.drawn(rows, captions)
-        rows, captions = (rows, captions) if columns is None else folded(rows, captions, columns)
-        found = self.drawn(rows, captions)
-        return headed(found, captions, heads) if heads else found
+        shown, told = (rows, captions) if columns is None else folded(rows, captions, columns)
+        found = self.drawn(shown, told)
+        return self.sounding(headed(found, told, heads) if heads else found, heard or rows)
+
+    def sounding(self, picture: Image.Image, rows: Sequence[Tensor]) -> Image.Image:
+        """A picture with what is heard of rows of observations: by default nothing is."""
+        return picture
 
     @abstractmethod
     def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:

@@ -78,18 +78,10 @@ class Waves(Kind):
         }
         return found | ({"si_sdr": si_sdr(x[:, 0], back[:, 0])} if self.is_wave else {})
 
-    def picture(
-        self,
-        rows: Sequence[Tensor],
-        captions: Sequence[str],
-        columns: int | None = None,
-        heads: Sequence[str] = (),
-        heard: Sequence[Tensor] | None = None,
-    ) -> Image.Image:
+    def sounding(self, picture: Image.Image, rows: Sequence[Tensor]) -> Image.Image:
         """With the first of the sounds, column by column."""
-        first = first_sounds(heard or rows, self.view.length / self.view.rate).cpu()
-        found = super().picture(rows, captions, columns, heads)
-        return with_sound(found, lambda: track(self.view.sounds(first), self.view.rate))
+        first = first_sounds(rows, self.view.length / self.view.rate).cpu()
+        return with_sound(picture, lambda: track(self.view.sounds(first), self.view.rate))
 
     def drawn(self, rows: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
         """Spectra in mel bands, time to the right and pitch upwards, the louder the darker; below waves."""
