@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ INGREDIENTS: dict[str, Callable[[], None]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the times at which trainings are killed")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments at which trainings are killed")
     parser.add_argument("--without", choices=INGREDIENTS, help="leave out an ingredient of exact resume")
     parser.add_argument("--bare", action="store_true", help="leave out what is of images and an MLP alone")
     parser.add_argument("overrides", nargs="*", help="further overrides of the trained configuration")
@@ -66,45 +66,61 @@ def main() -> int:
         root = Path(folder)
         _work(compose([*overrides, f"outputs={root / 'first'}"]), [])
         began = time.monotonic()  # now that all is imported, as it is for those that are forked
-        whole = _outcome(_train(root / "whole", overrides, lambda: None))
+        points = [""]
+        whole = _outcome(_train(root / "whole", overrides, lambda _: None, points))
         length = time.monotonic() - began
         equal = resumes = 0
         for trial in range(arguments.trials):
-            kills: list[float] = []
-            delay = functools.partial(_delay, dice, length, kills)
-            began = time.monotonic()
-            run = _train(root / str(trial), overrides, delay)
-            length = min(length, time.monotonic() - began)  # where others have left the processor since
+            kills: list[str] = []
+            run = _train(
+                root / str(trial), overrides, functools.partial(_next, dice, points, length, kills), []
+            )
             resumes += _resumed(run)
             different = [name for name, value in _outcome(run).items() if not _same(value, whole[name])]
             equal += not different
             verdict = f"different: {', '.join(different)}" if different else "equal"
-            times = " ".join(f"{t:.2f}" for t in kills)
-            print(f"trial {trial + 1}: killed after {times} s of {length:.2f} s: {verdict}", flush=True)
+            print(f"trial {trial + 1}: killed after {', '.join(kills)}: {verdict}", flush=True)
     print(f"{equal} of {arguments.trials} trainings are bit for bit equal after {resumes} resumes")
     return 0 if equal == arguments.trials and resumes else 1
 
 
-def _delay(dice: random.Random, length: float, kills: list[float]) -> float | None:
-    """When to kill next, in seconds: at most three times, and then no more."""
-    if len(kills) == 3:
+def _next(
+    dice: random.Random, points: Sequence[str], length: float, kills: list[str], newest: str
+) -> tuple[str, float] | None:
+    """The resume point at which to kill next, of those ahead, and the seconds after it: thrice at most.
+
+    Moments are drawn by what a training has done: by the clock, a machine that others use, or a slow
+    start, puts them all where nothing is left to be resumed.
+    """
+    ahead = [name for name in points[:-1] if name >= newest]
+    if len(kills) == 3 or not ahead:
         return None
-    kills.append(dice.uniform(0.4, 1) * length)
-    return kills[-1]
+    point, seconds = dice.choice(ahead), dice.uniform(0, 2 * length / len(points))
+    kills.append(f"{point or 'the start'} by {seconds:.3f} s")
+    return point, seconds
 
 
-def _train(root: Path, overrides: list[str], delay: Callable[[], float | None]) -> RunFolder:
-    """Train in forked processes, each killed after its delay, until one of them ends by itself."""
+def _train(
+    root: Path,
+    overrides: list[str],
+    moment: Callable[[str], tuple[str, float] | None],
+    points: list[str],
+) -> RunFolder:
+    """Train in forked processes, each killed at its moment, until one ends by itself; note resume points."""
     config = compose([*overrides, f"outputs={root}"])
     while True:
         begun = [RunFolder(path.parent) for path in root.rglob("record.json")]
-        points = [run for run in begun if resume_points(run.checkpoints)]
-        killed = _fork(functools.partial(_work, config, points), delay())
+        resumable = [run for run in begun if resume_points(run.checkpoints)]
+        killed = _fork(functools.partial(_work, config, resumable), root, moment(_newest(root)), points)
         for record in root.rglob("record.json"):
             if RunFolder(record.parent).status is Status.FINISHED:
                 return RunFolder(record.parent)
         if not killed:
             raise ResumeError(f"a training in {root} ended by itself without finishing")
+
+
+def _newest(root: Path) -> str:
+    return max((path.stem for path in root.glob("*/*/checkpoints/resume-*.ckpt")), default="")
 
 
 def _work(config: DictConfig, begun: list[RunFolder]) -> None:
@@ -116,8 +132,8 @@ def _work(config: DictConfig, begun: list[RunFolder]) -> None:
             train(config, Signals())
 
 
-def _fork(work: Callable[[], Any], delay: float | None) -> bool:
-    """Whether the forked process had to be killed after `delay` seconds."""
+def _fork(work: Callable[[], Any], root: Path, moment: tuple[str, float] | None, points: list[str]) -> bool:
+    """Whether the forked process had to be killed at its moment; resume points seen are noted."""
     child = os.fork()
     if not child:
         code = 1
@@ -126,11 +142,16 @@ def _fork(work: Callable[[], Any], delay: float | None) -> bool:
             code = 0
         finally:
             os._exit(code)
-    deadline = time.monotonic() + (float("inf") if delay is None else delay)
+    deadline = float("inf")
     while time.monotonic() < deadline:
         if os.waitpid(child, os.WNOHANG)[0]:
             return False
-        time.sleep(0.005)
+        newest = _newest(root)
+        if newest not in points:
+            points.append(newest)
+        if moment and newest >= moment[0]:
+            deadline, moment = time.monotonic() + moment[1], None
+        time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return True
