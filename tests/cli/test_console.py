@@ -19,7 +19,7 @@ import aelab
 from aelab.cli import console
 from aelab.cli.completion import candidates, script
 from aelab.cli.help import help_of
-from aelab.cli.overview import commands
+from aelab.cli.overview import commands, overview
 from aelab.config.folders import choices, searched_first
 from aelab.config.trusted import parts
 from aelab.core.errors import ConfigurationError, RunError
@@ -126,6 +126,15 @@ def test_help_says_a_command_s_own_options_and_no_others(name):
     assert not re.search(r"^  (hydra|defaults):", shown, re.MULTILINE)
     assert ("  variant: " in shown) == (name == "train")
     assert len(shown.splitlines()) < 130
+
+
+@pytest.mark.parametrize("name", [None, *sorted({*commands()} - {"sweep"})])
+def test_help_fits_a_narrow_terminal_but_for_commands_to_be_copied(name, monkeypatch):
+    shown = overview() if name is None else help_of(name)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = overview() if name is None else help_of(name)
+    assert all(len(line) <= 80 or line.startswith("  aelab ") for line in narrow.splitlines())
+    assert narrow.replace("#", "").split() == shown.replace("#", "").split()
 
 
 def test_a_part_of_a_training_is_no_option_of_a_comparison(user):

@@ -122,6 +122,15 @@ def test_charts_follow_what_is_chosen(page):
     assert len(page.locator("#cost-chart polyline.front").get_attribute("points").split()) == 9
 
 
+def test_the_numbers_along_an_axis_have_equally_many_decimals(page):
+    for chart in ("#curve", "#forest", "#plane-chart"):
+        texts = page.locator(f"{chart} text").all_inner_texts()
+        numbers = [text for text in texts if re.fullmatch(r"−?[\d.]+", text)]
+        along = {len(text.partition(".")[2]) for text in numbers}
+        assert len(numbers) > 3
+        assert len(along) <= 2, (chart, numbers)  # one for each axis
+
+
 def test_curves_are_read_by_the_keyboard(page):
     page.locator("#curve svg").focus()
     page.keyboard.press("ArrowLeft")
@@ -199,6 +208,15 @@ def test_no_page_scrolls_sideways(browser, pages, name, width):
         for button in page.locator(".tabs button").all():
             button.click()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_group_s_colour_stands_beside_its_name_where_there_is_little_room(browser, tmp_path):
+    found = comparison(tmp_path / "runs", ["vae_digits", "beta_vae_digits"])
+    (tmp_path / "page.html").write_text(render(found))
+    with opened(browser, tmp_path / "page.html", 420) as page:
+        for head in page.locator(".family:visible tbody th").all():
+            key, name = (head.locator(each).bounding_box() for each in (".key", "bdi"))
+            assert key["y"] - name["y"] < name["height"] < 30
 
 
 def test_without_scripts_every_number_is_there(browser, pages):

@@ -48,7 +48,7 @@ def main(config: DictConfig) -> None:
         out.print(f"figures   {from_here(folder / 'figures')}: {len(figures)}, for a paper")
     for tracker in tracked:
         if hint := tell(tracker, comparison):
-            out.print(f"tracker   {hint}")
+            out.out(f"tracker   {hint}", highlight=False)
 
 
 def _rows(sheet: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:

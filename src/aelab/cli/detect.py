@@ -16,6 +16,7 @@ from aelab.config.nearest import nearest
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.files import draft, safe_names
 from aelab.core.seeds import drawn_from
+from aelab.core.terminal import console
 from aelab.data.values import valued
 from aelab.jobs.anomaly import Score
 from aelab.jobs.threshold import Threshold
@@ -46,10 +47,10 @@ def main(config: DictConfig) -> None:
         values = zip(*found.values(), rule.p_values(found[by]), anomalous, strict=True)
         rows = ([*(f"{s:.6g}" for s in scores), f"{p:.4g}", int(is_one)] for *scores, p, is_one in values)
         write_per_file(to, [*found, "p_value", "anomalous"], names, rows)
-    print(f"scores    {config.to}: {', '.join(found)}")
+    console().print(f"scores    {config.to}: {', '.join(found)}")
     if config.maps is not None:
         print(f"maps      {config.maps}")
-    print(
+    console().print(
         f"anomalies {int(anomalous.sum())} of {len(names)} by {by}, with {config.false_positives:.3g} of "
         f"normal {model.kind.nouns} called so, after {len(rule.normal)} of validation"
     )
@@ -65,7 +66,7 @@ def _served(scores: Mapping[str, Score], model: Trained, config: DictConfig) -> 
             score.fit(reference)
             served[name] = score
         except InapplicableError as error:
-            print(f"left out  {name}: {error}")
+            console().print(f"without   {name}: {error}")
     if not served:
         raise InapplicableError("none of the scores is one that this model can serve: choose others")
     return served

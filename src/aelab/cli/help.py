@@ -1,14 +1,13 @@
 """`aelab COMMAND --help`: what it does, examples, its groups, and its options as conf/ has them."""
 
 import re
-import shutil
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aelab.config.folders import choices, chosen_groups, file_of
+from aelab.core.text import columns, folded
 
-WIDEST = 120  # columns
+OPTIONS = "Options (any value below a group's, too: --cfg job prints all that your choices compose):"
 
 
 def help_of(name: str) -> str:
@@ -19,10 +18,10 @@ def help_of(name: str) -> str:
     words: Any = OmegaConf.to_container(OmegaConf.load(found).hydra.help, resolve=False)
     parts = [
         f"{words['header']}\n",
-        textwrap.indent(words["template"].rstrip(), "  ") + "\n",
+        "\n".join(map(_fitting, words["template"].rstrip().splitlines())) + "\n",
         _groups(chosen_groups(name)),
-        "Options (any value below a group's, too: --cfg job prints all that your choices compose):\n\n"
-        + textwrap.indent("\n".join(_options(found.read_text(encoding="utf-8"))), "  "),
+        folded(OPTIONS, columns()) + "\n",
+        "\n".join(_fitting(line, "# ") for line in _options(found.read_text(encoding="utf-8"))),
     ]
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -31,17 +30,14 @@ def _groups(names: Sequence[str]) -> str:
     """The choices of each group, one paragraph a group."""
     if not names:
         return ""
-    width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
     widest = max(map(len, names)) + 1
+    later = " " * (widest + 3)
     lines = [
-        textwrap.fill(
-            ", ".join(choices(group)), width, initial_indent=f"  {group + ':':<{widest}} ",
-            subsequent_indent=" " * (widest + 3), break_on_hyphens=False,
-        )
-        for group in names
-    ]  # fmt: skip
+        folded(", ".join(choices(group)), columns(), f"  {group + ':':<{widest}} ", later) for group in names
+    ]
     several = "; several of callback, logger and objective/penalty, as callback=[ema]" * ("callback" in names)
-    return "\n".join([f"Groups, of which one is chosen, as {names[0]}=NAME{several}:\n", *lines, ""])
+    head = folded(f"Groups, of which one is chosen, as {names[0]}=NAME{several}:", columns())
+    return "\n".join([f"{head}\n", *lines, ""])
 
 
 def _options(text: str) -> Iterator[str]:
@@ -52,3 +48,11 @@ def _options(text: str) -> Iterator[str]:
             own = not line.startswith(("defaults:", "hydra:"))
         if own and line.strip() and not line.startswith("#"):
             yield line
+
+
+def _fitting(line: str, later: str = "") -> str:
+    """A line, and what goes on below it, as an option's comment; a command is left whole, to be copied."""
+    if line.startswith("aelab "):
+        return f"  {line}"
+    below = " " * (len(line) - len(line.lstrip()) + (6 if later else 2))
+    return folded(f"  {line}", columns(), later=below + later)

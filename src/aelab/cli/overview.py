@@ -3,6 +3,7 @@
 import re
 
 from aelab.core.paths import conf_dir
+from aelab.core.text import columns, folded
 
 SWEEP = "Train many: a grid or a search over any options; the same as aelab train -m."
 TEXT = """\
@@ -10,10 +11,13 @@ aelab COMMAND [OPTION=VALUE ...]: a laboratory for autoencoders
 
 {lines}
 
-Every command takes --help, --tree, which shows what a line composes, and --config-dir DIR, whose files are
-found before the project's own; those that end with a table take --json. In bash, zsh and fish,
+{rest}
 eval "$(aelab --completion bash)" completes commands and options.
 """
+REST = (
+    "Every command takes --help, --tree, which shows what a line composes, and --config-dir DIR, whose files "
+    "are found before the project's own; those that end with a table take --json. In bash, zsh and fish,"
+)
 
 
 def commands() -> dict[str, str]:
@@ -25,4 +29,6 @@ def commands() -> dict[str, str]:
 
 def overview() -> str:
     """All of them, to be printed."""
-    return TEXT.format(lines="\n".join(f"  {name:<12}{line}" for name, line in commands().items()))
+    width = columns()
+    lines = [folded(line, width, f"  {name:<13}", " " * 15) for name, line in commands().items()]
+    return TEXT.format(lines="\n".join(lines), rest=folded(REST, width))

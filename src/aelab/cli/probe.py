@@ -6,8 +6,10 @@ from omegaconf import DictConfig
 
 from aelab.config.construct import construct
 from aelab.core.files import draft
+from aelab.core.terminal import console
 from aelab.evaluation.findings import Findings
 from aelab.evaluation.probing import Probing
+from aelab.evaluation.report import missing
 from aelab.evaluation.subject import subject_of
 from aelab.runs.find import run_of
 from aelab.runs.folder import Run
@@ -28,8 +30,8 @@ def main(config: DictConfig) -> None:
             csv.writer(file).writerows([["probe", *SPACES], *rows])
     for name, *values in [["probe", *SPACES], *rows]:
         print(f"{name:<22}" + "".join(f"{value:>12}" for value in values))
-    for name, why in findings.left_out.items():
-        print(f"without   {name}: {why}")
+    for line in missing(findings):
+        console().print(line)
     print(f"probes    {config.to}")
 
 

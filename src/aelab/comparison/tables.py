@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from aelab.comparison.base import Budget, Comparison, Group
 from aelab.comparison.number_format import mean_and_deviation, quantity
 from aelab.core.quantity import ARROWS, Quantity, short
+from aelab.core.terminal import console, table_of
 from aelab.core.text import listed
 
 WIDTH, FIGURES = 120, 24  # of a page that is no terminal; of a column
@@ -27,16 +28,16 @@ FACTS: dict[str, Callable[[Budget], str]] = {
 }
 
 
-def show(comparison: Comparison, alpha: float, console: Console) -> None:
+def show(comparison: Comparison, alpha: float, on: Console) -> None:
     """Print the comparison's tables and sentences."""
-    for part in parts(comparison, alpha, console.width):
-        console.print(part)
+    for part in parts(comparison, alpha, on.width):
+        on.print(part)
 
 
 def page(comparison: Comparison, alpha: float) -> str:
     """The comparison as plain text, 120 columns wide."""
     text = StringIO()
-    show(comparison, alpha, Console(file=text, width=WIDTH, markup=False, highlight=False, soft_wrap=True))
+    show(comparison, alpha, console(WIDTH, text))
     return text.getvalue()
 
 
@@ -46,20 +47,19 @@ def parts(comparison: Comparison, alpha: float, width: int = WIDTH) -> Iterator[
     abreast = max(1, (width - min(label, 40) - 10) // FIGURES)
     for start in range(0, len(comparison.metrics), abreast):
         yield _findings(comparison, comparison.metrics[start : start + abreast], alpha)
-    yield Text(
-        f"mean ± standard deviation over seeds, #rank; best: better than every other group; * differs from "
-        f"{comparison.baseline} (paired t-tests over seeds, corrected, at {alpha:g}); ↑ higher is better; "
-        "lost N: N repetitions have no value, and "
-        "the group is never best"
+    yield (
+        "reading   mean ± standard deviation over seeds, #rank; best: better than every other group; * "
+        f"differs from {comparison.baseline} (paired t-tests over seeds, corrected, at {alpha:g}); ↑ higher "
+        "is better; lost N: N repetitions have no value, and the group is never best"
     )
     if untested := [m.name for m in comparison.metrics if not _tested(comparison, m.name)]:
-        yield Text(f"untested  {listed(untested, 6)}: no two groups share two seeds that differ in spread")
-    yield _budgets(comparison.groups)
-    yield from map(Text, sentences(comparison))
+        yield f"untested  {listed(untested, 6)}: no two groups share two seeds that differ in spread"
+    yield from _budgets(comparison.groups)
+    yield from sentences(comparison)
 
 
 def _findings(comparison: Comparison, metrics: Sequence[Quantity], alpha: float) -> Table:
-    table = Table("group", "seeds", title_justify="left")
+    table = table_of(Column("group", overflow="fold"), "seeds")
     for metric in metrics:
         where, slash, last = metric.name.rpartition("/")
         head = Text(f"{where}{slash}\n{last}{ARROWS[metric.higher_is_better]}\n{short(metric.unit)}")
@@ -94,18 +94,21 @@ def _tested(comparison: Comparison, metric: str) -> bool:
     return len(found) < 2 or any(summary.p is not None for summary in found)
 
 
-def _budgets(groups: Sequence[Group]) -> RenderableType:
+def _budgets(groups: Sequence[Group]) -> Iterator[RenderableType]:
     """The table of the budgets that differ between groups; those that are alike stand once, below."""
     values_of = {fact: [words(group.budget) for group in groups] for fact, words in FACTS.items()}
     alike = {fact: values[0] for fact, values in values_of.items() if len(set(values)) == 1}
     various = [fact for fact in values_of if fact not in alike]
     lines = "; ".join(f"{fact} {value or 'not recorded'}" for fact, value in alike.items())
-    table = Table("group", *various, caption=Text(f"alike: {lines}" if alike else ""), caption_justify="left")
-    if not various:
-        return Text(f"alike in all groups: {lines}")
+    of_words = ("hardware", "commit", "data")
+    heads = [Column(fact, overflow="fold", no_wrap=fact not in of_words) for fact in various]
+    table = table_of(Column("group", overflow="fold"), *heads)
     for index, group in enumerate(groups):
         table.add_row(Text(group.name), *(Text(values_of[fact][index] or "–") for fact in various))
-    return table
+    if various:
+        yield table
+    if alike:
+        yield f"alike     {lines}"
 
 
 def sentences(comparison: Comparison) -> Iterator[str]:

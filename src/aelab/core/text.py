@@ -1,9 +1,13 @@
 """Text for messages, files and terminals, harmless also where it quotes what may come from anywhere."""
 
 import re
+import shutil
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+WIDTH = 120  # columns of what is no terminal
 
 SECRET = re.compile(
     r"(?i)(api[_-]?key|passw(or)?d|secret|credential|(?<![a-z])(token|pat|key|auth)(?![a-z]))"
@@ -72,6 +76,25 @@ def without_secrets(value: Any) -> Any:
         value = _KEY.sub(HIDDEN, value)
         return _ASSIGNED.sub(rf"\g<key>{HIDDEN}", _IN_ADDRESS.sub(f"{HIDDEN}@", value))
     return value
+
+
+def columns() -> int:
+    """How wide a text to be read is: the terminal, but no wider than lines are read well."""
+    return min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+
+
+def hung(line: str, width: int) -> str:
+    """A line, cut at words to lines of a width, of which the later ones leave the label's column free."""
+    label = re.match(r"(\S+ {2,}|)", line)[0]  # type: ignore[index]
+    return folded(line[len(label) :], width, label, " " * len(label)) if len(line) > width else line
+
+
+def folded(text: str, width: int, first: str = "", later: str = "") -> str:
+    """A text as lines of a width, cut at words alone."""
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=later,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def listed(names: Iterable[object], most: int = 3) -> str:

@@ -143,7 +143,7 @@ class Generation:
         if found["recall"].value < POOR or found["diversity"].value < NARROW:
             findings.alarms[f"{self.name}_low_diversity"] = (
                 f"samples cover {found['recall'].value:.1%} of the test {findings.noun}s' features and lie "
-                f"{found['diversity'].value:.2f} times as far from one another as {findings.noun}s do"
+                f"{found['diversity'].value:.2g} times as far from one another as {findings.noun}s do"
             )
         self._show(subject, findings, drawn, train_images, fake, train)
 

@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from aelab.core.quantity import ARROWS, short
-from aelab.core.terminal import result
+from aelab.core.terminal import result, table_of
 from aelab.evaluation.findings import Findings
 from aelab.metrics.estimate import Estimate
 from aelab.runs.folder import RunFolder
@@ -21,9 +18,7 @@ def report_evaluation(
     table: the names of its rows; None: all estimates.
     """
     title = f"{folder.path.parent.name}, {suite}"
-    columns = Table(
-        "estimate", "value", "±", "unit", "of", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    columns = table_of("estimate", "value", "±", "unit", "of", title=title)
     columns.columns[0].no_wrap = columns.columns[1].no_wrap = True
     for column in (1, 2, 4):
         columns.columns[column].justify = "right"
@@ -31,14 +26,19 @@ def report_evaluation(
     shown = list(found) if table is None else [name for name in table if name in found]
     for name in shown:
         columns.add_row(*_row(name, found[name]))
-    missing = {**findings.undefined, **findings.left_out}
     lines = [f"alarm     {name}: {why}" for name, why in findings.alarms.items()]
-    reasons = {why: [name for name, other in missing.items() if other == why] for why in missing.values()}
-    lines += [f"without   {', '.join(names)}: {why}" for why, names in reasons.items()]
+    lines += missing(findings)
     if len(shown) < len(found):
         lines.append(f"numbers   {len(found) - len(shown)} more: table=full, and {folder.evaluations.name}")
     result(run=str(folder.path), suite=suite, **findings.record())
     print_table(columns, folder, findings.figures, hints, lines)
+
+
+def missing(findings: Findings) -> list[str]:
+    """A line for each reason why something was not estimated, with all that it holds for."""
+    without = {**findings.undefined, **findings.left_out}
+    reasons = {why: [name for name, other in without.items() if other == why] for why in without.values()}
+    return [f"without   {', '.join(names)}: {why}" for why, names in reasons.items()]
 
 
 def _row(name: str, found: Estimate) -> tuple[str, ...]:

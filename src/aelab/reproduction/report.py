@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from aelab.core.environment import NONE, Difference
-from aelab.core.terminal import console
+from aelab.core.terminal import console, table_of
 from aelab.core.text import printable
 from aelab.reproduction.verdict import Agreement, Verdict
 
@@ -42,7 +40,9 @@ def show_environment(differing: Sequence[Difference]) -> None:
     """Print a table of the differences that can change the bits, and a line on the others."""
     mattering = [item for item in differing if item.matters]
     if mattering:
-        table = Table("can change the bits", "recorded", "here")
+        table = table_of("can change the bits", "recorded", "here")
+        for column in table.columns:
+            column.overflow = "fold"
         for item in mattering:
             table.add_row(item.what, item.recorded, item.here)
         console().print(table)
@@ -83,7 +83,7 @@ def verdict_line(agreement: Agreement) -> str:
 
 def show_study(found: Sequence[Reproduction]) -> None:
     """Print a table of all verdicts."""
-    table = Table("run", "verdict", title=f"{len(found)} runs")
+    table = table_of("run", "verdict", title=f"{len(found)} runs")
     table.columns[0].overflow = "fold"
     for item in found:
         table.add_row(printable(item.run), printable(verdict_line(item.agreement)))

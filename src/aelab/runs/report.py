@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from aelab.config.trusted import check_parts
 from aelab.core.errors import RunError
 from aelab.core.quantity import ARROWS, short
-from aelab.core.terminal import console, from_here, result
+from aelab.core.terminal import console, from_here, result, table_of
 from aelab.core.text import listed, printable, sizes
 from aelab.runs.build import Parts
 from aelab.runs.folder import Run, RunFolder
@@ -61,7 +60,7 @@ def unsuited(parts: Parts) -> str | None:
 
 def report(folder: RunFolder, hints: Sequence[str]) -> None:
     """The table of test metrics, the run's folder, its pictures, and what the trackers suggest."""
-    table = Table("test metric", "value", "unit", title=folder.path.parent.name, box=SIMPLE_HEAD)
+    table = table_of("test metric", "value", "unit", title=folder.path.parent.name)
     table.columns[1].justify = "right"
     record = folder.read()
     for name, value in record.get("metrics", {}).items():
@@ -94,4 +93,4 @@ def print_table(
         names = sorted(picture.stem for picture in pictures if picture.parent == place)
         out.print(f"pictures  {from_here(place)}: {listed(names, 6)}")
     for hint in hints:
-        out.print(f"tracker   {hint}")
+        out.out(f"tracker   {hint}", highlight=False)

@@ -8,10 +8,10 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from rich.table import Column, Table
+from rich.table import Column
 
 from aelab.core.invocation import invocation
-from aelab.core.terminal import console, from_here, result
+from aelab.core.terminal import console, from_here, result, table_of
 from aelab.core.text import listed
 from aelab.sweeps.cost import cost
 from aelab.sweeps.elbow import elbow, selection_sentence
@@ -45,14 +45,17 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
     """Print a table of all trials, the errors of failed ones, and the best trial as a command."""
     trials = record.latest()
     names = list(plan.objectives) or [OWN]
+    homes = {Path(run).parents[1] for trial in trials for run in run_folders(trial)}
+    home = homes.pop() if len(homes) == 1 else None
     # A path is broken rather than cut: it is what the next command is given.
-    folders = Column("run", overflow="fold")
-    table = Table("trial", "state", *names, "seconds", "varied", folders, title=record.study.study_name)
+    told = [Column(name, overflow="fold") for name in ("varied", "run")]
+    heads = [Column(name, justify="right", no_wrap=True) for name in ("trial", "state", *names, "seconds")]
+    table = table_of(*heads, *told, title=record.study.study_name)
     for trial in trials:
         values = _values(plan, trial) if trial.state is TrialState.COMPLETE else []
         cells = [*values, *[""] * (len(names) - len(values))]
         table.add_row(
-            str(trial.number), _state(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial)
+            str(trial.number), _state(trial), *cells, _seconds(trial), _varied(plan, trial), _run(trial, home)
         )
     result(
         study=record.study.study_name,
@@ -69,10 +72,12 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
     if not plan.objectives:
         out.print(f"best      none: each trial has its own {OWN}, and sweep.objectives names one for all")
     for line in _best_lines(plan, record):
-        out.print(f"best      {line}")
+        out.out(f"best      {line}", highlight=False)
     if plan.plotted is not None:
         for line in _elbow(plan, trials, folder):
-            out.print(line)
+            out.out(line, highlight=False)
+    if home is not None:
+        out.print(f"runs      {from_here(home)}")
     out.print(f"study     {record.study.study_name} in {displayed(plan.options['storage'], folder)}")
 
 
@@ -199,5 +204,7 @@ def _varied(plan: Plan, trial: FrozenTrial) -> str:
     return " ".join(o for o in trial.user_attrs.get("overrides", []) if o not in plan.fixed)
 
 
-def _run(trial: FrozenTrial) -> str:
-    return listed((from_here(Path(run)) for run in reversed(run_folders(trial))), 1)
+def _run(trial: FrozenTrial, home: Path | None) -> str:
+    """Where the trial's newest run lies: in the folder that all runs of the sweep lie in, or from here."""
+    folders = map(Path, reversed(run_folders(trial)))
+    return listed((from_here(run) if home is None else run.relative_to(home) for run in folders), 1)

@@ -56,6 +56,14 @@ function ticks([low, high], count) {
   return found;
 }
 
+/* What stands beside ticks: numbers of equally many decimals, unless one of them is written otherwise. */
+function labels(values) {
+  const texts = values.map(brief), digits = (text) => (text.split(".")[1] ?? "").length;
+  if (!texts.every((text) => /^−?\d+(\.\d+)?$/.test(text))) return texts;
+  const most = Math.max(...texts.map(digits));
+  return values.map((value) => value.toFixed(most).replace("-", "−"));
+}
+
 function extent(values, margin = 0.06) {
   if (!values.length) return [0, 1];
   const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
@@ -74,14 +82,16 @@ function frame(box, { label, height, x, y, xLabel, yLabel, left = 58 }) {
   const width = Math.max(240, box.clientWidth - 24), top = 22, right = 14, bottom = 40;
   const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": label });
   const px = scale(x, [left, width - right]), py = scale(y, [height - bottom, top]);
-  for (const value of ticks(y, height / 60)) {
+  const levels = ticks(y, height / 60), steps = ticks(x, width / 110);
+  const beside = labels(levels), below = labels(steps);
+  levels.forEach((value, k) => {
     svg.append(make("line", { class: "rule", x1: left, x2: width - right, y1: py(value), y2: py(value) }));
-    svg.append(make("text", { x: left - 8, y: py(value) + 4, "text-anchor": "end" }, brief(value)));
-  }
-  for (const value of ticks(x, width / 110)) {
+    svg.append(make("text", { x: left - 8, y: py(value) + 4, "text-anchor": "end" }, beside[k]));
+  });
+  steps.forEach((value, k) => {
     svg.append(make("line", { class: "axis", x1: px(value), x2: px(value), y1: height - bottom, y2: height - bottom + 4 }));
-    svg.append(make("text", { x: px(value), y: height - bottom + 18, "text-anchor": "middle" }, brief(value)));
-  }
+    svg.append(make("text", { x: px(value), y: height - bottom + 18, "text-anchor": "middle" }, below[k]));
+  });
   svg.append(make("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
   svg.append(make("text", { x: width - right, y: height - 4, "text-anchor": "end" }, xLabel));
   svg.append(make("text", { x: 0, y: 11 }, yLabel));

@@ -58,7 +58,7 @@ function curves(box, data, shown, name, bands) {
   const of = (i) => data.groups[i].curves[name];
   const [known, outside] = fenced(data, shown.filter(of), (i) => of(i)[1].at(-1));
   if (!known.length) return empty(box, "No shown group has logged this.");
-  const later = known.flatMap((i) => of(i).slice(bands ? 2 : 1).flatMap((line) => line.slice(Math.ceil(line.length * 0.04))));
+  const later = known.flatMap((i) => of(i).slice(bands ? 2 : 1).flatMap((line) => line.slice(line.length > 4 ? Math.ceil(line.length * 0.04) : 0)));
   const x = extent(known.flatMap((i) => of(i)[0]), 0);
   const height = Math.min(440, Math.max(300, box.clientWidth * 0.45));
   const f = frame(box, { label: `${name} over steps; arrow keys move along`, height, x, y: extent(later), xLabel: "step", yLabel: name });
