@@ -158,6 +158,7 @@ class Centroids(Metric):
     iterations: of each implicit equation of a step of dynamics.
     """
 
+    queues = ("centres", "matrices")
     centres: Tensor
     matrices: Tensor
 
