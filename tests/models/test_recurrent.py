@@ -79,6 +79,30 @@ def test_samples_are_of_the_density_that_scores_them():
         assert torch.stack(scores).std() > 0.1
 
 
+@pytest.mark.parametrize("condition", [None, OneHot])
+@torch.no_grad()
+def test_each_step_is_read_once_for_the_draws_of_reading_all_again(condition):
+    model, read = build(condition=condition), []
+    context = None if condition is None else torch.eye(3)[[0, 1, 2, 0, 1]]
+    for part in (model.prior.moments, model.decoder, model.likelihood):
+        part.output.register_forward_hook(lambda _, inputs, __: read.append(inputs[0][..., 0].numel()))
+    torch.manual_seed(1)
+    x, z = model.draw(5, context)
+    assert read == 3 * 4 * [5]
+    torch.manual_seed(1)
+    steps, means = z.view(5, LATENT, 4), []
+    p = model._prior(context, x).along(z)
+    likelihood = model.decode(z[None], context)
+    model.likelihood.walk(
+        likelihood.told[0], lambda of: means.append(of.mean) or of.mean, lambda _, place: x[:, 0, :, place]
+    )
+    for place, mean in enumerate(means):
+        of_z, of_x = torch.randn(5, 1, LATENT), torch.randn(1, 5, 2, 1, 1)
+        scale = (0.5 * p.log_variance[:, place]).exp()
+        assert_close(steps[..., place], p.loc[:, place] + scale * of_z[:, 0])
+        assert_close(x[:, 0, :, place], (mean + 0.5 * of_x)[0, ..., 0, 0])
+
+
 class Longer(nn.Module):
     """A decoder with what is left of a likelihood that reads nothing before."""
 
