@@ -21,6 +21,7 @@ from aelab.metrics.importance import (
     NLL_BITS_PER_DIM,
     NLL_EFFECTIVE_SAMPLES,
     NO_BOUND,
+    codes_that_count,
     importance_sampled,
 )
 from aelab.metrics.rate import MUTUAL_INFORMATION, PARTS, kl_per_dimension, rate_parts
@@ -114,9 +115,11 @@ class Likelihood:
         except InapplicableError as error:
             findings.undefine("likelihood", names, str(error))
             return
-        nll = -torch.cat(log_p)
+        nll, codes = -torch.cat(log_p), codes_that_count(subject.model, self.samples)
         example = next(subject.traces("test", BLOCK))
-        note = "; ".join(filter(None, [f"{self.samples} codes of each {findings.noun}", _note(example)]))
+        note = "; ".join(
+            filter(None, [f"{codes} code{'s' * (codes > 1)} of each {findings.noun}", _note(example)])
+        )
         if "elbo" in subject.measured:
             self._contradiction(subject, findings, nll)
         values = {NLL: nll, NLL_EFFECTIVE_SAMPLES: torch.cat(effective)}
