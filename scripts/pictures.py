@@ -55,9 +55,11 @@ def report(outputs: Path) -> Iterator[Path]:
         print("without   report.png: no Chromium in PATH; AELAB_CHROMIUM can name one")
         return
     aelab(
-        "sweep", f"variant={COMPARED}", "seed=0,1,2", "trainer.max_epochs=40", "threads=1", *common(outputs)
+        "sweep", f"variant={COMPARED}", "seed=0,1,2", "trainer.max_epochs=20", "threads=1", *common(outputs)
     )
-    aelab("compare", f"runs={outputs}", "baseline=vae_digits", f"to={outputs / 'compared'}")
+    # By default what `ae` has not, as a bound, would be left out.
+    metrics = "metric=[test/elbo,test/kl,test/distortion,test/mse]"
+    aelab("compare", f"runs={outputs}", "baseline=vae_digits", metrics, f"to={outputs / 'compared'}")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

@@ -124,7 +124,7 @@ def test_charts_follow_what_is_chosen(page):
 
 def test_the_numbers_along_an_axis_have_equally_many_decimals(page):
     for chart in ("#curve", "#forest", "#plane-chart"):
-        texts = page.locator(f"{chart} text").all_inner_texts()
+        texts = page.locator(f"{chart} text").all_text_contents()
         numbers = [text for text in texts if re.fullmatch(r"−?[\d.]+", text)]
         along = {len(text.partition(".")[2]) for text in numbers}
         assert len(numbers) > 3

@@ -113,8 +113,8 @@ def dci(
 
     >>> factors = np.stack([np.arange(80) % 2, np.arange(80) // 2 % 2], 1)
     >>> codes = factors.astype(float)
-    >>> [round(found.value, 6) for found in dci(codes, factors, codes, factors, trees=2)]
-    [1.0, 1.0, 1.0]
+    >>> print(*(round(found.value, 6) for found in dci(codes, factors, codes, factors, trees=2)))
+    1.0 1.0 1.0
     """
     train, test = (train_codes, train_factors), (test_codes, test_factors)
     (codes, levels), (others, truth) = split(train, test, fewest=2)
