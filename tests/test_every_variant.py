@@ -6,6 +6,7 @@ import pytest
 import torch
 from findings import finite
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from small import GANS, TOLD, few_quick, of_numbers, small
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -149,8 +150,20 @@ def test_it_is_loaded_and_used(variant, model, told):
         assert model.log_prob(x, samples=3, **told).isfinite().all()
 
 
+@pytest.fixture(scope="module")
+def evaluated():
+    """The models whose evaluation was looked at, by their configuration and their data's."""
+    return set()
+
+
 @pytest.mark.slow
-def test_it_is_evaluated_by_every_part(variant, run, evaluate):
+def test_it_is_evaluated_by_every_part(variant, run, evaluate, evaluated):
+    """An evaluation reads of a run its model and its data: of those that differ in their objective it is one."""
+    settings = trusted_settings(run.config)
+    of = OmegaConf.to_yaml(OmegaConf.masked_copy(settings, ["model", "data"]))
+    if of in evaluated:
+        return
+    evaluated.add(of)
     encodes = variant not in GANS
     names = finite(evaluate(run), encodes)
     assert "likelihood/distortion" in names
