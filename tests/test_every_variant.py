@@ -158,7 +158,7 @@ def evaluated():
 
 @pytest.mark.slow
 def test_it_is_evaluated_by_every_part(variant, run, evaluate, evaluated):
-    """An evaluation reads of a run its model and its data: of those that differ in their objective it is one."""
+    """It reads the model and the data of a run: those that differ in their objective are evaluated once."""
     settings = trusted_settings(run.config)
     of = OmegaConf.to_yaml(OmegaConf.masked_copy(settings, ["model", "data"]))
     if of in evaluated:
