@@ -20,6 +20,9 @@ model together, against as many runs one after another.
 its trainings: its record, in a journal or at `--storage URL`, and the start of a trial.
 
 `python scripts/benchmark.py --nll` measures the likelihood by importance sampling instead, against pythae's.
+
+`python scripts/benchmark.py --gpu --json results.json` measures a GPU in five minutes: steps, kernels,
+precisions, members and likelihood, in seconds on the wall; `--device cpu` rehearses it.
 """
 
 import argparse
@@ -32,6 +35,7 @@ import pstats
 import random
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -42,7 +46,7 @@ from rich.table import Table
 from aelab.core.errors import AelabError
 from aelab.runs.fit import quieten
 from aelab.training.matmul import choose_matmul
-from benchmarks import compositions, evidence, hand, members, ours, studies
+from benchmarks import compositions, evidence, gpu, hand, members, ours, studies
 from benchmarks.compositions import OURS
 from benchmarks.hand import Case, Composition
 from benchmarks.rounds import Reference, Rounds, cells, empty_table, measure, silence, verdict
@@ -125,6 +129,8 @@ def main() -> int:
     console.print(f"{_processor()}, torch {torch.__version__}, 1 thread; load average before {load}")
     if arguments.nll:
         return _nll(arguments, console)
+    if arguments.gpu:
+        return _on_a_gpu(arguments, console)
     if arguments.trials:
         return _swept(arguments, console)
     if arguments.members:
@@ -167,6 +173,27 @@ def _nll(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _on_a_gpu(arguments: argparse.Namespace, console: Console) -> int:
+    """What a GPU makes of the cases, and where the time of a step goes on it."""
+    device, together = torch.device(arguments.device), arguments.members or [1, 8, 64]
+    names, steps = [n for n in arguments.models if n != "mlp_512"], arguments.steps or 400
+    began, share, results = time.perf_counter(), gpu.SECONDS / len(names), {}
+    for index, name in enumerate(names, 1):
+        until = began + index * share
+        results[name] = gpu.measured(CASES[name], device, together, arguments.rounds, steps, until)
+    console.print(gpu.table(results))
+    on = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    console.print(f"{on}; rounds of {steps} steps{'' if device.type == 'cuda' else f'; {gpu.LEFT_OUT}'}")
+    if arguments.json:
+        report = {
+            "device": on,
+            "torch": torch.__version__,
+            "results": {n: found._asdict() for n, found in results.items()},
+        }
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
 def _swept(arguments: argparse.Namespace, console: Console) -> int:
     """A sweep's costs: of few and of many trials, in one process and in many."""
     most = max(arguments.trials)
@@ -192,6 +219,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", nargs="+", type=int, default=[1], help="processes that share a sweep")
     parser.add_argument("--storage", help="a database's URL; left out: a journal")
     parser.add_argument("--nll", action="store_true", help="measure importance sampling, and stop")
+    parser.add_argument("--gpu", action="store_true", help="measure a GPU, and stop")
+    parser.add_argument(
+        "--device", choices=["cuda", "cpu"], default="cuda", help="of --gpu; cpu: a rehearsal"
+    )
     parser.add_argument("--bf16", action="store_true", help="measure trainings in bfloat16 instead")
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for results that mean something")
     parser.add_argument("--steps", type=int, help=f"of a measurement, a multiple of {hand.LOG_EVERY}")
@@ -201,6 +232,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if arguments.gpu and arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--gpu: torch finds no CUDA here; --device cpu rehearses the measurement")
     try:
         arguments.cases = compositions.compositions(arguments.overrides) if arguments.overrides else []
     except AelabError as error:

@@ -47,3 +47,35 @@ def test_what_a_sweep_costs_is_measured():
     assert done.returncode == 0, done.stderr
     assert "5      │ 2" in done.stdout
     assert "times as fast" in done.stdout
+
+
+def test_a_gpu_is_refused_where_there_is_none():
+    done = forks.run(SCRIPT, "--gpu", env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 2
+    assert done.stderr.count("error:") == 1
+    assert "torch finds no CUDA here; --device cpu" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_measurement_of_a_gpu_is_rehearsed_on_a_cpu(tmp_path):
+    report, shorter = tmp_path / "report.json", ("--models", "tiny", "--steps", "50", "--rounds", "1")
+    done = benchmark("--gpu", "--device", "cpu", *shorter, "--members", "1", "2", "--json", str(report))
+    assert done.returncode == 0, done.stderr
+    assert "no CUDA graphs and no kernels" in " ".join(done.stdout.split())
+    (seconds,) = json.loads(report.read_text())["results"]["tiny"]["rounds"]
+    assert "floor in a CUDA graph" not in seconds
+    assert {"aelab's loop, images in a memory map", "aelab, logging off, bf16", "2 members together"} <= {
+        *seconds
+    }
+    assert all(0 < value < 1 for value in seconds.values())
+
+
+@pytest.mark.parametrize(
+    ("spans", "covered"),
+    [([], 0), ([(0, 2), (3, 4)], 3), ([(0, 5), (1, 2)], 5), ([(3, 4), (0, 2), (1, 3)], 4)],
+)
+def test_kernels_that_overlap_keep_a_device_busy_once(monkeypatch, spans, covered):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    from benchmarks.gpu import busy
+
+    assert busy(spans) == covered

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 IMAGES, SIDE = 60_000, 28
 LOG_EVERY = 50
 LEARNING_RATE = 1e-3
+CPU = torch.device("cpu")
 
 Networks = tuple[nn.Module, nn.Module]
 
@@ -174,18 +175,24 @@ def mixed_floor(case: Case, steps: int) -> float:
 
 
 def _floor(case: Case, steps: int, fused: bool, mixed: bool = False) -> float:
-    model = case.hand_written()
-    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=fused)
-    x = pixels(case.batch_size).reshape(-1, *case.event) / 255
+    return timed(floor_step(case, CPU, fused, mixed), steps)
+
+
+def floor_step(case: Case, device: torch.device, fused: bool, mixed: bool = False) -> Callable[[int], None]:
+    """One step of the floor on a device, given its number."""
+    model = case.hand_written().to(device)
+    graphs = device.type == "cuda"  # a step that a CUDA graph can capture
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=fused, capturable=graphs)
+    x = (pixels(case.batch_size).reshape(-1, *case.event) / 255).to(device)
 
     def step(index: int) -> None:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             distortion, rate = model(x)
         (distortion + rate).backward()
         optimizer.step()
 
-    return timed(step, steps)
+    return step
 
 
 class _Images(Dataset):

@@ -31,7 +31,7 @@ def measured(
         FLOOR: floor,
         ALONE.first: ours.logged,
         ALONE.again: ours.logged,
-        **{_name(count): _together(count) for count in members},
+        **{_name(count): together(count) for count in members},
     }
     dice = random.Random(f"{seed}/members")
     with silence():
@@ -43,7 +43,7 @@ def _name(count: int) -> str:
     return f"{count} together"
 
 
-def _together(count: int) -> Contender:
+def together(count: int) -> Contender:
     """A step of `count` members with folders, journals and callbacks, as `trainer=vectorised` takes it."""
 
     def run(case: Case, steps: int) -> float:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,9 +17,19 @@ from aelab.data.splits import Observations, Splits
 from aelab.runs.build import Parts, build, make_trainer
 from aelab.runs.folder import Run
 from aelab.runs.train import begin, fit
-from benchmarks.hand import IMAGES, LOG_EVERY, SIDE, Case, Composition, pixels, timed, timed_trainer, warmup
+from benchmarks.hand import (
+    CPU,
+    IMAGES,
+    LOG_EVERY,
+    SIDE,
+    Case,
+    Composition,
+    pixels,
+    timed,
+    timed_trainer,
+    warmup,
+)
 
-CPU = torch.device("cpu")
 HELD_OUT, CLASSES = 500, 10
 
 
@@ -33,6 +43,22 @@ class Synthetic:
         x = pixels(IMAGES + HELD_OUT)
         y = torch.arange(len(x)) % CLASSES
         return Splits(Observations(x[:IMAGES], y[:IMAGES]), Observations(x[IMAGES:], y[IMAGES:]), {})
+
+
+class Mapped(Synthetic):
+    """The same images as a memory map, of which the rows of each batch are read and moved to the device."""
+
+    def load(self) -> Splits:
+        found = super().load()
+        return replace(found, train=_mapped(found.train), test=_mapped(found.test))
+
+
+def _mapped(found: Observations) -> Observations:
+    with NamedTemporaryFile() as file:  # whose name goes, and whose bytes stay as long as the map
+        file.write(found.x.numpy().tobytes())
+        file.flush()
+        x = torch.from_file(file.name, shared=False, size=found.x.numel(), dtype=torch.uint8)
+    return replace(found, x=x.view_as(found.x), rows=torch.arange(len(found.x)), mapped=True)
 
 
 def most_steps(case: Composition) -> int:
@@ -84,12 +110,12 @@ def check_equal(case: Case, tolerance: float = 1e-4) -> None:
 
 def bare(case: Composition, steps: int) -> float:
     """aelab's loader, model and objective in a plain loop, without Lightning."""
-    parts = build(configuration(case, steps))
-    return timed(bare_step(parts), steps)
+    return timed(bare_step(build(configuration(case, steps))), steps)
 
 
-def bare_step(parts: Parts) -> Callable[[int], None]:
+def bare_step(parts: Parts, device: torch.device = CPU) -> Callable[[int], None]:
     """One step of the plain loop, given its number; as in a run, its noise follows from its position."""
+    parts.training.to(device)
     model, objective, seed = parts.training.model, parts.training.objective, parts.training.seed
     optimizer = parts.training.make_optimizer(list(model.parameters()))
     critics = {
@@ -100,7 +126,7 @@ def bare_step(parts: Parts) -> Callable[[int], None]:
 
     def step(index: int) -> None:
         batch = next(loader)
-        seed_generators(step_seed(seed, "train", 0, index), CPU)
+        seed_generators(step_seed(seed, "train", 0, index), device)
         trace = model(batch, objective.samples)
         for critic, own in critics.items():
             own.zero_grad()  # of what the model's cost left there

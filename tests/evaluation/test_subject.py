@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from known import CPU, SHAPE, Arrays, Pixels, Shown, subject
+from small import only, small
 from torch import nn
 
 from aelab.config.compose import compose
@@ -199,3 +200,12 @@ def test_checksums_tell_which_images_are_which_split():
     assert first == checksums("data.source.count=50")
     for other in (["data.source.count=60"], ["data.source.count=50", "data.source.test=0.3"]):
         assert checksums(*other) != first
+
+
+def test_a_generator_that_critics_trained_has_no_likelihood(train, evaluate):
+    found = evaluate(train("variant=gan", base=small("gan")), *only("likelihood"))
+    assert not found["estimates"]
+    reasons = {
+        found["undefined"][f"likelihood/{name}"] for name in ("distortion", "elbo", "nll", "nll_bits_per_dim")
+    }
+    assert reasons == {"critics trained this generator, and no likelihood was fitted"}

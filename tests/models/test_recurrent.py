@@ -15,23 +15,23 @@ from aelab.models.conditions import OneHot
 from aelab.models.distributions import divergence
 from aelab.models.evidence import log_weights
 from aelab.models.likelihoods import Gaussian, Ordered
-from aelab.models.networks.causal import Recurrent as Reads
+from aelab.models.networks.causal import Recurrent
 from aelab.models.networks.frames import FramesDecoder, FramesEncoder
 from aelab.models.posteriors import DiagonalGaussian, GaussianSteps
 from aelab.models.priors import GaussianSteps as Prior
-from aelab.models.recurrent import Recurrent
+from aelab.models.recurrent import VariationalRecurrent
 
 SHAPE, LATENT = (1, 2, 4), 2
 
 
-def build(observed=True, bidirectional=False, structure=Recurrent, condition=None):
+def build(observed=True, bidirectional=False, structure=VariationalRecurrent, condition=None):
     torch.manual_seed(0)
-    likelihood = Ordered(SHAPE, Gaussian(0.5, bounds=None), Reads, width=6, told=3, places=1)
+    likelihood = Ordered(SHAPE, Gaussian(0.5, bounds=None), Recurrent, width=6, told=3, places=1)
     model = autoencoder(
         SHAPE, LATENT, 3 if condition else None,
-        encoder=partial(FramesEncoder, width=5), posterior=partial(GaussianSteps, network=Reads, width=5),
+        encoder=partial(FramesEncoder, width=5), posterior=partial(GaussianSteps, network=Recurrent, width=5),
         decoder=partial(FramesDecoder, width=5, bidirectional=bidirectional), likelihood=likelihood,
-        prior=partial(Prior, network=Reads, width=5, observed=observed), structure=structure,
+        prior=partial(Prior, network=Recurrent, width=5, observed=observed), structure=structure,
         conditioner=condition,
     ).eval()  # fmt: skip
     for parameter in model.parameters():
@@ -79,6 +79,30 @@ def test_samples_are_of_the_density_that_scores_them():
         assert torch.stack(scores).std() > 0.1
 
 
+@pytest.mark.parametrize("condition", [None, OneHot])
+@torch.no_grad()
+def test_each_step_is_read_once_for_the_draws_of_reading_all_again(condition):
+    model, read = build(condition=condition), []
+    context = None if condition is None else torch.eye(3)[[0, 1, 2, 0, 1]]
+    for part in (model.prior.moments, model.decoder, model.likelihood):
+        part.output.register_forward_hook(lambda _, inputs, __: read.append(inputs[0][..., 0].numel()))
+    torch.manual_seed(1)
+    x, z = model.draw(5, context)
+    assert read == 3 * 4 * [5]
+    torch.manual_seed(1)
+    steps, means = z.view(5, LATENT, 4), []
+    p = model._prior(context, x).along(z)
+    likelihood = model.decode(z[None], context)
+    model.likelihood.walk(
+        likelihood.told[0], lambda of: means.append(of.mean) or of.mean, lambda _, place: x[:, 0, :, place]
+    )
+    for place, mean in enumerate(means):
+        of_z, of_x = torch.randn(5, 1, LATENT), torch.randn(1, 5, 2, 1, 1)
+        scale = (0.5 * p.log_variance[:, place]).exp()
+        assert_close(steps[..., place], p.loc[:, place] + scale * of_z[:, 0])
+        assert_close(x[:, 0, :, place], (mean + 0.5 * of_x)[0, ..., 0, 0])
+
+
 class Longer(nn.Module):
     """A decoder with what is left of a likelihood that reads nothing before."""
 
@@ -104,7 +128,7 @@ def test_without_the_past_it_is_a_recurrent_autoencoder_of_codes():
         SHAPE, LATENT, None,
         encoder=partial(FramesEncoder, width=5), posterior=DiagonalGaussian,
         decoder=lambda sizes: Longer(model.decoder, model.likelihood), likelihood=Gaussian(0.5, bounds=None),
-        prior=partial(Prior, network=Reads, width=5),
+        prior=partial(Prior, network=Recurrent, width=5),
     ).eval()  # fmt: skip
     plain.encoder = model.encoder
     plain.posterior.projection.weight.copy_(model.posterior.moments.direct.weight[..., None, None])

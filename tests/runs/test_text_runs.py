@@ -74,6 +74,7 @@ def test_a_language_model_is_its_likelihood_alone(train, evaluate):
     assert "test/elbo" not in found
     told = evaluate(run, *only("likelihood", "reconstruction"))
     costs = {name: each["value"] for name, each in told["estimates"].items()}
+    assert costs["likelihood/nll_effective_samples"] == 1
     # Codes say nothing: every one of them has the same likelihood, which is the evidence.
     assert costs["likelihood/nll_nats_per_token"] == pytest.approx(_first(run, 50), rel=1e-5)
     assert costs["likelihood/nats_per_token"] == pytest.approx(found["test/nats_per_token"], rel=1e-6)

@@ -21,6 +21,7 @@ from aelab.metrics.importance import (
     NLL_BITS_PER_DIM,
     NLL_EFFECTIVE_SAMPLES,
     NO_BOUND,
+    codes_that_count,
     importance_sampled,
 )
 from aelab.metrics.rate import MUTUAL_INFORMATION, PARTS, kl_per_dimension, rate_parts
@@ -38,6 +39,7 @@ COLLAPSED = 0.1  # nats of a whole code that carries nothing
 OWN_SAMPLES = "the posterior knows the density of its own samples alone"
 ONE = "one observation has no variance"
 REAL = "no number of bits describes the density of real numbers, and tokens are measured in nats"
+UNFITTED = "critics trained this generator, and no likelihood was fitted"
 GREY = "a cross-entropy and no likelihood: the likelihood is of bits, and the values are grey"
 
 
@@ -71,7 +73,9 @@ class Likelihood:
         of_prior = "of codes of the prior" if subject.model.encoder is None else ""
         note = "; ".join(filter(None, [of_prior, _note(next(subject.traces("test", BLOCK)))]))
         for quantity in EVIDENCE:
-            if (values := subject.measured.get(quantity.name)) is not None:
+            if not subject.fitted:
+                findings.undefine("likelihood", [quantity.name], UNFITTED)
+            elif (values := subject.measured.get(quantity.name)) is not None:
                 findings.add("likelihood", mean(values, quantity, "" if quantity is KL else note))
             else:
                 real = quantity is BITS_PER_DIM and "elbo" in subject.measured
@@ -97,6 +101,10 @@ class Likelihood:
 
     @torch.no_grad()
     def _evidence(self, subject: Subject, findings: Findings) -> None:
+        names = [each.name for each in (NLL, NLL_BITS_PER_DIM, NLL_EFFECTIVE_SAMPLES)]
+        if not subject.fitted:
+            findings.undefine("likelihood", names, UNFITTED)
+            return
         log_p, effective = [], []
         try:
             for index, batch in subject.batches("test", self.images):
@@ -105,12 +113,13 @@ class Likelihood:
                 log_p.append(found[0].cpu())
                 effective.append(found[1].cpu())
         except InapplicableError as error:
-            names = [each.name for each in (NLL, NLL_BITS_PER_DIM, NLL_EFFECTIVE_SAMPLES)]
             findings.undefine("likelihood", names, str(error))
             return
-        nll = -torch.cat(log_p)
+        nll, codes = -torch.cat(log_p), codes_that_count(subject.model, self.samples)
         example = next(subject.traces("test", BLOCK))
-        note = "; ".join(filter(None, [f"{self.samples} codes of each {findings.noun}", _note(example)]))
+        note = "; ".join(
+            filter(None, [f"{codes} code{'s' * (codes > 1)} of each {findings.noun}", _note(example)])
+        )
         if "elbo" in subject.measured:
             self._contradiction(subject, findings, nll)
         values = {NLL: nll, NLL_EFFECTIVE_SAMPLES: torch.cat(effective)}

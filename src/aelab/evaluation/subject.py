@@ -53,6 +53,7 @@ class Subject:
     """The model in evaluation mode on `device`, and the data that it was trained on.
 
     name: of the run. seed: of all noise. peers: the same configuration trained with other seeds.
+    fitted: whether p(x|z) was: critics alone train a generator without an encoder.
     estimates: what this suite found before, by name, and spaces: the feature spaces that its samples were
     compared in: of a peer.
     """
@@ -63,6 +64,7 @@ class Subject:
     seed: int
     device: torch.device
     peers: tuple["Subject", ...] = ()
+    fitted: bool = True
     estimates: Mapping[str, float] = field(default_factory=dict)
     spaces: frozenset[str] = frozenset()
     _codes: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
@@ -242,7 +244,8 @@ def subject_of(run: Run, config: DictConfig) -> Subject:
     model = model_of(run).to(device)
     choose_matmul(model, BLOCK)
     data = data_of(run, config.data.root)
-    subject = Subject(model, data, str(run.settings.name), int(run.settings.seed), device)
+    fitted = model.encoder is not None or not run.settings.objective.get("critics")
+    subject = Subject(model, data, str(run.settings.name), int(run.settings.seed), device, fitted=fitted)
     return replace(subject, peers=tuple(_peers(run, subject, config)))
 
 

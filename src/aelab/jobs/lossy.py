@@ -191,12 +191,10 @@ class Lossy:
     def _tables(self, symbols: np.ndarray, told: Told) -> Iterator[np.ndarray]:
         """For each place of symbols (N, T) a table (N, codes), which reads the places before it alone, as a
         decoder knows them: `symbols` may be filled in while the tables are asked for."""
-        prior = self._prior(told)
-        known = np.zeros_like(symbols, np.int64)
+        prior, state, known = self._prior(told), None, torch.from_numpy(symbols)
         for place in range(prior.length):
-            logits = prior.predicted(torch.from_numpy(known))[:, place]
+            logits, state = prior.following(known[:, :place], state)
             yield counted(logits.double().numpy())
-            known[:, place] = symbols[:, place]
 
     def _prior(self, told: Told) -> SymbolPrior:
         prior = None if self.model.prior is None else self.model.prior(told.context, self.model)

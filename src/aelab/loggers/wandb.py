@@ -120,7 +120,7 @@ class Wandb(Tracker[WandbLogger]):
         inner.log_metrics({name: histogram}, step)
 
     def _warn(self, inner: WandbLogger, name: str, why: str) -> None:
-        inner.experiment.alert(title=f"{self._name}: {name}", text=why)
+        inner.experiment.alert(title=f"{self._name}: {name}", text=why, level="WARN")
 
     def _summarise(self, inner: WandbLogger, values: Mapping[str, float]) -> None:
         inner.experiment.summary.update(dict(values))

@@ -27,6 +27,13 @@ MEMORY = {"cpu": 8e6}
 MEMORY_ELSEWHERE = 1e9
 
 
+def codes_that_count(model: Autoencoder, samples: int) -> int:
+    """How many of `samples` codes can change an estimate: one where a decoder reads none that is drawn from
+    the prior, as a language model's."""
+    alike = model.posterior is None and not getattr(model.decoder, "reads_codes", True)
+    return 1 if alike else samples
+
+
 def importance_sampled(
     model: Autoencoder, batch: Batch, samples: int, memory: float | None = None, step: int = 0
 ) -> tuple[Tensor, Tensor]:
@@ -38,6 +45,7 @@ def importance_sampled(
     by more than rounding; the noise is that of torch's default generators.
     Raises InapplicableError for a model whose posterior has no density, or without a prior.
     """
+    samples = codes_that_count(model, samples)
     rows = (slice(start, start + IMAGES) for start in range(0, len(batch.x), IMAGES))
     parts = [batch.map(lambda value, part=part: value[part]) for part in rows]  # type: ignore[misc]
     estimates = [log_evidence(_passes(model, part, samples, memory, step)) for part in parts]

@@ -1,10 +1,10 @@
 """A variational recurrent network: a code for each step of an observation, given all steps before."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
@@ -14,7 +14,7 @@ from aelab.models.likelihoods import Ordered
 from aelab.models.priors import GaussianSteps
 
 
-class Recurrent(Autoencoder):
+class VariationalRecurrent(Autoencoder):
     """The model of observations (*sides, T) whose every step has a code of its own (Chung et al. 2015,
     https://arxiv.org/abs/1506.02216): p(x, z) = prod_t p(z_t | z_<t, x_<t) p(x_t | z_<=t, x_<t).
 
@@ -29,7 +29,8 @@ class Recurrent(Autoencoder):
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         fits = isinstance(self.prior, GaussianSteps) and self.prior.observed
-        if not fits or not isinstance(self.likelihood, Ordered) or not self._looks_back():
+        walks = isinstance(self.likelihood, Ordered) and hasattr(self.decoder, "step")
+        if not fits or not walks or not self._looks_back():
             raise ConfigurationError(
                 "structure=recurrent needs prior=steps with model.prior.observed=true, likelihood=frames and "
                 "network=gru_frames with model.decoder.bidirectional=false: choose variant=vrnn"
@@ -55,16 +56,15 @@ class Recurrent(Autoencoder):
     @torch.no_grad()
     def draw(self, count: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Observations (count, *event) and their codes (count, latent), of the joint density."""
-        like = next(self.parameters())
-        x, z = like.new_zeros(count, *self.sizes.shape), like.new_zeros(1, count, self.latent)
-        places = torch.arange(x.shape[-1], device=x.device)
-        for place in range(len(places)):
-            z = self._prior(context, x).drawn(z, place)
-            x = self._step(z, context, x, (places == place).float())
-        return x, z[0]
-
-    def _step(self, z: Tensor, context: Tensor | None, x: Tensor, here: Tensor) -> Tensor:
-        """Observations in which the step where `here` is 1 is drawn given those before it."""
-        likelihood: Any = self.decode(z, context)
-        drawn: Distribution = likelihood.among(here, x)
-        return drawn.sample()[0]
+        slots: Any = self  # of the kinds that were asked for above
+        x = slots.prior.zero.new_zeros(count, math.prod(self.sizes.shape[:-1]))
+        z = slots.prior.zero.new_zeros(count, 1, slots.prior.size)
+        drawn, codes, of_z, of_told, of_x = [], [], None, None, None
+        for place in range(slots.prior.steps):
+            p, of_z = slots.prior.step(z, x, context, of_z)
+            z = p.sample()
+            told, of_told = slots.decoder.step(z.mT, context, of_told)
+            x, of_x = slots.likelihood.step(told, x if place else None, lambda p: p.sample(), of_x)
+            drawn.append(x)
+            codes.append(z)
+        return torch.stack(drawn, -1).view(count, *self.sizes.shape), torch.cat(codes, 1).mT.flatten(1)

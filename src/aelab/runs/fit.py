@@ -18,7 +18,7 @@ from aelab.cluster import ranks
 from aelab.cluster.claims import ClaimedError, claimed
 from aelab.cluster.rendezvous import Rendezvous
 from aelab.config.construct import construct
-from aelab.core.errors import ResumeError
+from aelab.core.errors import NonFiniteError, ResumeError
 from aelab.core.quantity import Quantity
 from aelab.core.signals import Signals, Terminated
 from aelab.data.module import DataModule
@@ -29,7 +29,7 @@ from aelab.runs.folder import Run, RunFolder, Status
 from aelab.runs.report import report
 from aelab.training.callbacks.codes import Codes
 from aelab.training.callbacks.critic_alarms import CriticAlarms
-from aelab.training.callbacks.dead_codes import DeadCodes
+from aelab.training.callbacks.dead_codes import DeadCodes, tell
 from aelab.training.callbacks.pictures import Pictures
 from aelab.training.callbacks.progress import progress
 from aelab.training.callbacks.resume import Best, ResumePoints
@@ -187,6 +187,8 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str | None = None) ->
         raise
     except BaseException as reason:
         error = f"{type(reason).__name__}: {reason}"
+        if isinstance(reason, NonFiniteError):
+            tell(trainer, "diverged", str(reason))
         raise
     finally:
         if trainer.is_global_zero:

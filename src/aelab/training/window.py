@@ -62,7 +62,7 @@ class Window:
             name, value = self.names[column], table[row, column].item()
             raise NonFiniteError(
                 f"the training diverged: {name} is {value} at step {self.steps[row]}; nothing "
-                " of it was saved; try a lower optimizer.lr, or training.gradient_clip_val=1"
+                "of it was saved; try a lower optimizer.lr, or training.gradient_clip_val=1"
             )
         return table
 

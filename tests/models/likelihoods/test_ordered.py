@@ -125,6 +125,19 @@ def test_each_mean_is_the_mean_given_the_means_before_it():
         assert_close((logit[0] - logit[1]).sigmoid(), mean[..., place])
 
 
+def test_a_mean_that_was_read_before_is_that_of_who_asks():
+    """Of the same walk, once with its graph for an objective, and of another where some values are known."""
+    likelihood, _ = likelihood_of(CASES["binary"])
+    p = likelihood(told_of(CASES["binary"], 1, 2, requires_grad=True))
+    with torch.no_grad():
+        plain = p.mean
+        assert p.mean is plain
+    assert p.mean.requires_grad
+    assert_close(p.mean, plain)
+    known = torch.ones(2, 1, 2, 3)
+    assert torch.equal(p.among(torch.zeros(1, 2, 3), known).mean[0], known)
+
+
 @torch.no_grad()
 def test_among_known_pixels_a_walk_reads_them():
     likelihood, _ = likelihood_of(CASES["binary"])

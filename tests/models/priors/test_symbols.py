@@ -66,6 +66,23 @@ def test_step_by_step_is_as_all_at_once(network):
 
 
 @every
+@torch.no_grad()
+def test_each_place_is_read_once_for_the_draws_of_reading_all_again(network):
+    prior, read = prior_of(network, context=3), []
+    p = prior(torch.randn(2, 3), Digits())
+    prior.output.register_forward_hook(lambda _, inputs, __: read.append(inputs[0][..., 0].numel()))
+    torch.manual_seed(1)
+    drawn = p.sample((3,))
+    assert sum(read) == 3 * 2 * 12
+    torch.manual_seed(1)
+    again = torch.zeros(3, 2, 12, dtype=torch.int64)
+    for place in range(12):
+        logits = p.predicted(again)[..., place, :]
+        again[..., place] = (logits - torch.empty_like(logits).exponential_().log()).argmax(-1)
+    assert torch.equal(drawn.long(), again)
+
+
+@every
 def test_it_is_normalised(network):
     prior = prior_of(network, grid=(2, 2) if "pixel" in str(network).lower() else (4,), codes=3)
     p = prior(None, Digits())

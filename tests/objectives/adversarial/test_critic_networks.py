@@ -32,6 +32,24 @@ def test_pairs_and_several_outputs(choice, options):
     assert critic(Sample(parts, torch.rand(5, 4))).shape[:2] == (5, 6)
 
 
+@pytest.mark.parametrize("choice", ["conv", "patch", "resnet"])
+def test_a_code_and_a_label_join_what_a_convolutional_trunk_has_read_of_the_image(choice):
+    """And the score of each pair is its own: what a penalty on each one's gradient takes for granted."""
+    critic = network(choice, [(1, 8, 8), (3,)], context=2)
+    x, z, c = (torch.rand(5, *shape, requires_grad=True) for shape in ((1, 8, 8), (3,), (2,)))
+    assert critic.trunk.layers[0].in_channels == 1
+    assert_close(critic.features(Sample((x, z), c)), critic.features(Sample((x, -z), -c)), rtol=0, atol=0)
+    score = critic(Sample((x, z), c))[2].sum()
+    for gradient in torch.autograd.grad(score, (x, z, c)):
+        moved = gradient.flatten(1).abs().sum(1) > 0
+        assert moved.tolist() == [False, False, True, False, False]
+
+
+def test_without_anything_to_be_told_there_is_nothing_to_join():
+    assert not list(network("conv").joint)
+    assert not list(network("conv", context=4, projection=True).joint)
+
+
 @pytest.mark.parametrize("choice", ["mlp", "patch"])
 def test_a_projected_condition_adds_its_inner_product_to_the_score_alone(choice):
     critic = network(choice, context=4, outputs=3, projection=True)
@@ -65,3 +83,5 @@ def test_what_a_network_cannot_do_is_refused():
         network("autoencoder", [(1, 8, 8), (3,)])
     with pytest.raises(ConfigurationError, match="network=mlp"):
         network("conv", [(16,)])
+    with pytest.raises(ConfigurationError, match="joint=0"):
+        network("conv", context=2, joint=[0])

@@ -17,7 +17,7 @@ def test_it_warns_once_until_it_is_mended(capsys, codes, used, said):
     for count, expected in zip(used, said, strict=True):
         metrics = {"val/active_units": torch.tensor(float(count))}
         trainer = SimpleNamespace(
-            callback_metrics=metrics, sanity_checking=False, is_global_zero=True, loggers=[]
+            callback_metrics=metrics, sanity_checking=False, is_global_zero=True, loggers=[], global_step=1
         )
         callback.on_validation_end(trainer, module)
         assert ("8 codebook entries are not in use" in capsys.readouterr().err) == expected

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -40,6 +39,7 @@ class Ordered(Distribution):
     ) -> None:
         self.told, self.places, self.nats, self.walk, self.of = told, places, nats, walk, support
         self.known: tuple[Tensor, Tensor] | None = None
+        self.means: dict[bool, Tensor] = {}  # with a graph, and without
         super().__init__(told.shape[:-2], Size(event), validate_args=False)
 
     @property
@@ -50,7 +50,7 @@ class Ordered(Distribution):
         """The same, of which a walk draws the values where `hidden` is 1, broadcastable to observations, and
         finds those of `known` (B, *event) elsewhere."""
         found = copy.copy(self)
-        found.known = hidden, known
+        found.known, found.means = (hidden, known), {}
         return found
 
     def each(self, value: Tensor) -> Tensor:
@@ -71,10 +71,14 @@ class Ordered(Distribution):
     def sample(self, sample_shape: Shape = ONE) -> Tensor:
         return self._walked(self.told.expand(*sample_shape, *self.told.shape), lambda p: p.sample())
 
-    @cached_property
+    @property
     def mean(self) -> Tensor:
-        """Of a walk: at each place the mean given the means before it, which is exact for the first."""
-        return self._walked(self.told, lambda p: p.mean)
+        """Of a walk: at each place the mean given the means before it, which is exact for the first. Several
+        readers share one walk."""
+        graph = torch.is_grad_enabled()
+        if graph not in self.means:
+            self.means[graph] = self._walked(self.told, lambda p: p.mean)
+        return self.means[graph]
 
     def _walked(self, told: Tensor, choose: Choose) -> Tensor:
         batch = told.shape[:-2]

@@ -1,7 +1,7 @@
 """Codes that are entries of a codebook: the point that an encoder chooses, and densities over its symbols."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -78,11 +78,22 @@ class Quantised(Distribution):
         return counts.scatter_add(1, self.symbols + self.book * self.codes, ones)
 
 
+class ReadsSymbols(Protocol):
+    """What tells each symbol of a code, given those before it and a context (N, C) or None."""
+
+    def logits(self, symbols: Tensor, context: Tensor | None) -> Tensor:
+        """Of all symbols (N, T), each of those before it alone: (N, T, codes)."""
+        ...
+
+    def step(self, before: Tensor, context: Tensor | None, state: Any) -> tuple[Tensor, Any]:
+        """Of the symbol that follows those of (N, t): (N, codes), and what is kept of them, None at first."""
+        ...
+
+
 class SymbolPrior(Distribution):
     """The distribution of a code whose T symbols are drawn one after the other.
 
-    logits: symbols (N, T) and context (N, C) or None -> (N, T, codes), those of each symbol given the ones
-        before it, which alone they read; None: every symbol alike. book: what symbols a code is made of.
+    reader: of the symbols; None: every symbol alike. book: what symbols a code is made of.
     context: (B, C) or None, which decides the batch shape.
     """
 
@@ -91,7 +102,7 @@ class SymbolPrior(Distribution):
 
     def __init__(
         self,
-        logits: Callable[[Tensor, Tensor | None], Tensor] | None,
+        reader: ReadsSymbols | None,
         book: Symbolic,
         length: int,
         codes: int,
@@ -99,7 +110,7 @@ class SymbolPrior(Distribution):
         context: Tensor | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.logits, self.book, self.context = logits, book, context
+        self.reader, self.book, self.context = reader, book, context
         self.length, self.codes, self.device = length, codes, device
         batch = Size() if context is None else context.shape[:1]
         super().__init__(batch, Size([latent]), validate_args=False)
@@ -115,32 +126,41 @@ class SymbolPrior(Distribution):
 
     def log_prob_each(self, symbols: Tensor) -> Tensor:
         """log p of each of the symbols (..., T) given those before it, in nats: (..., T)."""
-        if self.logits is None:
+        if self.reader is None:
             return torch.full(symbols.shape, -math.log(self.codes), device=symbols.device)
         logits = self.predicted(symbols)
         return logits.log_softmax(-1).gather(-1, symbols[..., None])[..., 0]
 
     def predicted(self, symbols: Tensor) -> Tensor:
         """The logits of each symbol given those before it: (..., T) -> (..., T, codes), float32."""
-        if self.logits is None:
+        if self.reader is None:
             return torch.zeros(self.codes, device=symbols.device).expand(*symbols.shape, self.codes)
         flat = symbols.reshape(-1, self.length)
-        context = None
-        if self.context is not None:
-            context = self.context.expand(*symbols.shape[:-1], -1).reshape(len(flat), -1)
-        return self.logits(flat, context).float().view(*symbols.shape, self.codes)
+        return self.reader.logits(flat, self._told(len(flat))).float().view(*symbols.shape, self.codes)
+
+    def following(self, before: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The logits of the symbol behind those of (N, t): (N, codes), float32, and what is kept of them."""
+        if self.reader is None:
+            return torch.zeros(len(before), self.codes, device=before.device), None
+        logits, state = self.reader.step(before, self._told(len(before)), state)
+        return logits.float(), state
+
+    def _told(self, count: int) -> Tensor | None:
+        """The context of `count` codes, (N, C)."""
+        return None if self.context is None else self.context.repeat(count // len(self.context), 1)
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ONE) -> Tensor:
         shape = (*sample_shape, *self.batch_shape, self.length)
-        if self.logits is None:
+        if self.reader is None:
             return self.book.code_of(torch.randint(self.codes, shape, device=self.device))
-        symbols = torch.zeros(shape, dtype=torch.int64, device=self.device)
+        symbols = torch.zeros(shape, dtype=torch.int64, device=self.device).view(-1, self.length)
+        state = None
         for place in range(self.length):
-            logits = self.predicted(symbols)[..., place, :]
+            logits, state = self.following(symbols[:, :place], state)
             noise = -torch.empty_like(logits).exponential_().log()
-            symbols[..., place] = (logits + noise).argmax(-1)
-        return self.book.code_of(symbols)
+            symbols[:, place] = (logits + noise).argmax(-1)
+        return self.book.code_of(symbols.view(shape))
 
 
 @register_kl(Quantised, SymbolPrior)

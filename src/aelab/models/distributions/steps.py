@@ -66,11 +66,6 @@ class Steps(Distribution):
         """Of a walk: each step the mean given the means before it, and no expectation but for the first."""
         return self._walked(torch.zeros(*self.batch_shape, self.steps, self.size, device=self.like.device))
 
-    def drawn(self, value: Tensor, place: int) -> Tensor:
-        """Codes (..., latent) in which the step at a place is drawn given those before it."""
-        here = torch.arange(self.steps, device=value.device)[:, None] == place
-        return self._folded(torch.where(here, self.along(value).sample(), self._unfolded(value)))
-
     def _walked(self, noise: Tensor) -> Tensor:
         """Codes by noise (..., T, D), which each step turns into its own."""
         flat, told = noise.reshape(-1, self.steps, self.size), self._told(noise.shape[:-2])

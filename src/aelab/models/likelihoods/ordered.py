@@ -92,15 +92,22 @@ class Ordered(Likelihood):
 
     def walk(self, told: Tensor, choose: Choose, keep: Keep) -> Tensor:
         """As of `distributions.Ordered`."""
-        heard, state, found = self.tell(told.transpose(1, 2)), None, []
-        before = torch.zeros_like(heard[:, :1])
-        for place in range(heard.shape[1]):
-            features, state = self.network.step(before + heard[:, place : place + 1], state)
-            values = choose(self._at(features))[0, ..., 0, 0]
-            values = values if self.real else self.low + self.span * values
+        state, found = None, list[Tensor]()
+        for place in range(told.shape[-1]):
+            before = found[-1] if found else None
+            values, state = self.step(told[..., place : place + 1], before, choose, state)
             found.append(keep(values, place))
-            before = self._read((found[-1][..., None] - self.low) / self.span)
         return torch.stack(found, -1)
+
+    def step(self, told: Tensor, before: Tensor | None, choose: Choose, state: Any) -> tuple[Tensor, Any]:
+        """One more place: what it is told (N, told, 1), the values (N, C) before it, None at first, and what
+        is kept of all before -> the values (N, C) that are chosen, and what is kept now."""
+        inputs = self.tell(told.transpose(1, 2))
+        if before is not None:
+            inputs = inputs + self._read((before[..., None] - self.low) / self.span)
+        features, state = self.network.step(inputs, state)
+        values = choose(self._at(features))[0, ..., 0, 0]
+        return values if self.real else self.low + self.span * values, state
 
     def _read(self, x: Tensor) -> Tensor:
         """Values in [0, 1], (N, C, T) -> inputs (N, T, width)."""

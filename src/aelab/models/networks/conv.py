@@ -43,7 +43,7 @@ def _strides(channels: Sequence[int], strides: Sequence[int] | None, kernel: int
 
 
 def with_planes(x: Tensor, context: Tensor | None) -> Tensor:
-    """x (B, C, H, W) or (B, C, T) with the context (B, K) as K further constant planes."""
+    """x (B, C, *sides) with the context (B, K) as K more constant planes; of vectors, as more numbers."""
     if context is None:
         return x
     sides = x.shape[2:]

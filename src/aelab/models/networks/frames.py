@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +52,13 @@ class FramesDecoder(nn.Module):
         self.output = nn.Linear(ways * width, parts)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        states = self.layers(beside(z.unflatten(-1, self.layout)[:, :, 0], context))[0]
-        return self.output(states).transpose(1, 2).unflatten(1, self.shape[:-1])
+        return self.step(z.unflatten(-1, self.layout)[:, :, 0], context, None)[0]
+
+    def step(self, z: Tensor, context: Tensor | None, state: Any) -> tuple[Tensor, Any]:
+        """The next frames of codes z (N, D, T), as of `forward`, where it looks back alone, and what is kept
+        of those before, None at first."""
+        states, state = self.layers(beside(z, context), state)
+        return self.output(states).transpose(1, 2).unflatten(1, self.shape[:-1]), state
 
 
 def beside(x: Tensor, context: Tensor | None) -> Tensor:

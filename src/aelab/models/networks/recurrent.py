@@ -71,6 +71,8 @@ class Untold(nn.Module):
     adds to it.
     """
 
+    reads_codes = False
+
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.constant = nn.Parameter(torch.zeros(sizes.shape))

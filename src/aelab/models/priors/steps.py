@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import Sizes
-from aelab.models.distributions import Steps
+from aelab.models.distributions import Gaussian, Steps
 from aelab.models.networks.causal import Causal
+from aelab.models.networks.frames import beside
 from aelab.models.networks.steps import StepMoments
 from aelab.models.priors.base import Encodes, Prior
 
@@ -55,10 +57,12 @@ class GaussianSteps(Prior):
 
     def given(self, x: Tensor, context: Tensor | None) -> Steps:
         """p(z_t | z_<t, x_<t, c) of observations x (B, *sides, T), where they are `observed`."""
-        before = F.pad(x.flatten(1, -2)[..., :-1], (1, 0)).transpose(1, 2)
-        if context is None:
-            return self._of(before)
-        return self._of(torch.cat([before, context[:, None].expand(-1, self.steps, -1)], -1))
+        return self._of(beside(F.pad(x.flatten(1, -2)[..., :-1], (1, 0)), context))
+
+    def step(self, z: Tensor, x: Tensor, context: Tensor | None, state: Any) -> tuple[Gaussian, Any]:
+        """The Gaussian of one more step over (1, size), given those before it, of codes z (N, 1, size) and
+        observations x (N, D), 0 at first, and what is kept of them."""
+        return self.moments.step(z, beside(x[..., None], context), state)
 
     def _of(self, told: Tensor | None) -> Steps:
         moments = self.moments.now(self.zero.device.type)

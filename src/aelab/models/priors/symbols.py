@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +12,9 @@ from torch import Tensor, nn
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
 from aelab.models.distributions import SymbolPrior
+from aelab.models.distributions.quantised import ReadsSymbols
 from aelab.models.networks.causal import Causal
 from aelab.models.priors.base import Encodes, Prior
-
-Logits = Callable[[Tensor, Tensor | None], Tensor]
 
 NO_CODEBOOK = (
     "codes here are no entries of a codebook, of which prior=uniform_codebook, recurrent, transformer and "
@@ -38,10 +38,10 @@ class OfSymbols(Prior, ABC):
     def forward(self, context: Tensor | None, model: Encodes) -> SymbolPrior: ...
 
     def _over(
-        self, model: Encodes, logits: Logits | None = None, context: Tensor | None = None
+        self, model: Encodes, reader: ReadsSymbols | None = None, context: Tensor | None = None
     ) -> SymbolPrior:
         book, device = model.posterior, self.zero.device
-        return SymbolPrior(logits, book, self.length, self.codes, self.latent, context, device)
+        return SymbolPrior(reader, book, self.length, self.codes, self.latent, context, device)
 
 
 class UniformCodebook(OfSymbols):
@@ -69,11 +69,19 @@ class Autoregressive(OfSymbols):
         self.output = nn.Linear(width, self.codes)
 
     def forward(self, context: Tensor | None, model: Encodes) -> SymbolPrior:
-        return self._over(model, self.logits, context)
+        return self._over(model, self, context)
 
     def logits(self, symbols: Tensor, context: Tensor | None) -> Tensor:
-        """Symbols (N, T), context (N, C) or None -> (N, T, codes), of each symbol given those before it."""
-        before = F.pad(self.symbol(symbols[:, :-1]), (0, 0, 1, 0)) + self.place
-        if self.told is not None and context is not None:
-            before = before + self.told(context)[:, None]
-        return self.output(self.network(before))
+        """As of `ReadsSymbols`."""
+        return self.output(self.network(self._inputs(symbols[:, :-1], self.place, context)))
+
+    def step(self, before: Tensor, context: Tensor | None, state: Any) -> tuple[Tensor, Any]:
+        """As of `ReadsSymbols`."""
+        inputs = self._inputs(before[:, -1:], self.place[before.shape[1]], context)[:, -1:]
+        features, state = self.network.step(inputs, state)
+        return self.output(features)[:, 0], state
+
+    def _inputs(self, before: Tensor, place: Tensor, context: Tensor | None) -> Tensor:
+        """Symbols (N, t) behind an empty place, told their places: (N, 1 + t, width)."""
+        inputs = F.pad(self.symbol(before), (0, 0, 1, 0)) + place
+        return inputs if self.told is None or context is None else inputs + self.told(context)[:, None]

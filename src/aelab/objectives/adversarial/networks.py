@@ -1,16 +1,18 @@
 """Networks of critics: a trunk, which is any encoder, and a head that gives scores."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
-from aelab.models.posteriors.base import head
+from aelab.models.networks.conv import with_planes
+from aelab.models.posteriors.base import Features, head
 from aelab.objectives.adversarial.comparisons import Sample, Shapes
 
 
@@ -20,6 +22,8 @@ class CriticNetwork(nn.Module):
 
     shapes: of a sample's parts; the trunk reads the first, and is told the others and the context beside it.
     trunk: an encoder's factory, of the sizes.
+    joint: widths of layers after the trunk, where what is told joins the features, at each place of a map,
+        and not the input (BiGAN, Donahue, Krähenbühl and Darrell 2017, https://arxiv.org/abs/1605.09782).
     deviation: whether the mean deviation of the features over the batch is one more of them, by which a
         critic sees samples that are all alike (Karras et al. 2018, https://arxiv.org/abs/1710.10196).
     projection: whether the context is not told, but scores are added its inner product with the features
@@ -32,6 +36,7 @@ class CriticNetwork(nn.Module):
         context: int,
         outputs: int,
         trunk: Callable[[Sizes], nn.Module],
+        joint: Sequence[int] | None = None,
         deviation: bool = False,
         projection: bool = False,
     ) -> None:
@@ -43,25 +48,30 @@ class CriticNetwork(nn.Module):
             )
         first, *rest = shapes
         told = sum(map(math.prod, rest)) + (0 if projection else context)
-        read: Any = trunk(Sizes(shape=first, context=told))
-        self.trunk, features = read, read.features
-        self.deviation = deviation
-        self.head = head(_widened(features) if deviation else features, outputs)
-        width = features if isinstance(features, int) else features[0]
+        beside, after = (told, 0) if joint is None else (0, told)
+        read: Any = trunk(Sizes(shape=first, context=beside))
+        self.trunk, self.joins, self.deviation = read, joint is not None, deviation
+        width = read.features if isinstance(read.features, int) else read.features[0]
+        given = _of_width(read.features, width + deviation + after)
+        self.joint, given = _layers(given, joint if joint and after else ())
+        self.head = head(given, outputs)
         self.embedding = nn.Linear(context, width, bias=False) if projection else None
 
     def features(self, sample: Sample) -> Tensor:
         """What the trunk gives, (N, F) or (N, F, h, w)."""
-        first, *rest = sample.parts
-        told = [part.flatten(1) for part in rest]
+        return self.trunk(sample.parts[0], None if self.joins else self._told(sample))
+
+    def _told(self, sample: Sample) -> Tensor | None:
+        """The other parts and the context, unless it is projected, (N, K)."""
+        told = [part.flatten(1) for part in sample.parts[1:]]
         if self.embedding is None and sample.context is not None:
             told.append(sample.context)
-        return self.trunk(first, torch.cat(told, 1) if told else None)
+        return torch.cat(told, 1) if told else None
 
     def forward(self, sample: Sample) -> Tensor:
         features = self.features(sample)
         given = torch.cat([features, _deviation(features)], 1) if self.deviation else features
-        outputs = self.head(given)
+        outputs = self.head(self.joint(with_planes(given, self._told(sample) if self.joins else None)))
         if self.embedding is None:
             return outputs
         assert sample.context is not None
@@ -72,8 +82,18 @@ class CriticNetwork(nn.Module):
         return outputs + F.pad(aligned.movedim(1, -1), (0, outputs.shape[1] - 1)).movedim(-1, 1)
 
 
-def _widened(features: Any) -> Any:
-    return features + 1 if isinstance(features, int) else (features[0] + 1, *features[1:])
+def _of_width(features: Features, width: int) -> Features:
+    return width if isinstance(features, int) else (width, *features[1:])
+
+
+def _layers(features: Features, widths: Sequence[int]) -> tuple[nn.Sequential, Features]:
+    """Linear maps with their activations, and what the last of them gives."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        at_least(1, **{"critic.network.joint": width})
+        layers += [head(features, width), nn.LeakyReLU(0.2)]
+        features = _of_width(features, width)
+    return nn.Sequential(*layers), features
 
 
 def _deviation(features: Tensor) -> Tensor:

@@ -33,8 +33,13 @@ class DeadCodes(Callback):
 
 
 def raise_alarm(trainer: Trainer, name: str, why: str) -> None:
-    """Print an alarm, and tell the trackers."""
+    """Print an alarm, and tell the trackers after which step."""
     print(f"alarm     {name}: {why}", file=sys.stderr)
+    tell(trainer, name, f"after step {trainer.global_step} {why}")
+
+
+def tell(trainer: Trainer, name: str, why: str) -> None:
+    """Raise an alarm in the run's trackers."""
     for tracker in trackers(trainer.loggers):
         tracker.alert(name, why)
 
