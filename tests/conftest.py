@@ -45,8 +45,8 @@ _choices_known = defaults_list._create_interpolation_map
 
 def _choices_asked(overrides: Any, defaults: Any, self_added: bool) -> Any:
     """What Hydra makes for each file, a fifth of composing, and reads where a default is interpolated."""
-    if any(default.is_interpolation() for default in defaults):
-        return _choices_known(overrides, defaults, self_added)
+    asked = any(default.is_interpolation() for default in defaults)
+    return _choices_known(overrides, defaults, self_added) if asked else None
 
 
 defaults_list._create_interpolation_map = _choices_asked

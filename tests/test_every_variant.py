@@ -160,7 +160,8 @@ def evaluated():
 def test_it_is_evaluated_by_every_part(variant, run, evaluate, evaluated):
     """It reads of a run the model, the data and whether there are critics: those that share them once."""
     settings = trusted_settings(run.config)
-    of = OmegaConf.to_yaml(settings.model), OmegaConf.to_yaml(settings.data), "critics" in settings.objective
+    critics = bool(settings.objective.get("critics"))
+    of = OmegaConf.to_yaml(settings.model), OmegaConf.to_yaml(settings.data), critics
     if of in evaluated:
         return
     evaluated.add(of)
