@@ -15,7 +15,7 @@ from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.core.signals import Signals
 from aelab.models.evidence import log_weights
-from aelab.models.geometry import Centroids, Flat, Kernels, gradient
+from aelab.models.geometry import Centroids, Flat, KernelGeometry, gradient
 from aelab.models.hamiltonian import Hamiltonian
 from aelab.runs.build import build
 from aelab.runs.folder import Run, RunFolder, Status
@@ -36,11 +36,13 @@ def doubles(*shape):
 
 def kernels(count=6, size=2, least=0.3, iterations=60):
     factors = doubles(count, size, size).tril()
-    return Kernels(doubles(count, size), factors @ factors.mT, width=1.3, least=least, iterations=iterations)
+    return KernelGeometry(
+        doubles(count, size), factors @ factors.mT, width=1.3, least=least, iterations=iterations
+    )
 
 
 def constant(least):
-    return Kernels(doubles(1, 2), torch.zeros(1, 2, 2).double(), width=1.0, least=least, iterations=3)
+    return KernelGeometry(doubles(1, 2), torch.zeros(1, 2, 2).double(), width=1.0, least=least, iterations=3)
 
 
 def double_well(z):

@@ -15,23 +15,23 @@ from aelab.models.conditions import OneHot
 from aelab.models.distributions import divergence
 from aelab.models.evidence import log_weights
 from aelab.models.likelihoods import Gaussian, Ordered
-from aelab.models.networks.causal import Recurrent as Reads
+from aelab.models.networks.causal import Recurrent
 from aelab.models.networks.frames import FramesDecoder, FramesEncoder
 from aelab.models.posteriors import DiagonalGaussian, GaussianSteps
 from aelab.models.priors import GaussianSteps as Prior
-from aelab.models.recurrent import Recurrent
+from aelab.models.recurrent import VariationalRecurrent
 
 SHAPE, LATENT = (1, 2, 4), 2
 
 
-def build(observed=True, bidirectional=False, structure=Recurrent, condition=None):
+def build(observed=True, bidirectional=False, structure=VariationalRecurrent, condition=None):
     torch.manual_seed(0)
-    likelihood = Ordered(SHAPE, Gaussian(0.5, bounds=None), Reads, width=6, told=3, places=1)
+    likelihood = Ordered(SHAPE, Gaussian(0.5, bounds=None), Recurrent, width=6, told=3, places=1)
     model = autoencoder(
         SHAPE, LATENT, 3 if condition else None,
-        encoder=partial(FramesEncoder, width=5), posterior=partial(GaussianSteps, network=Reads, width=5),
+        encoder=partial(FramesEncoder, width=5), posterior=partial(GaussianSteps, network=Recurrent, width=5),
         decoder=partial(FramesDecoder, width=5, bidirectional=bidirectional), likelihood=likelihood,
-        prior=partial(Prior, network=Reads, width=5, observed=observed), structure=structure,
+        prior=partial(Prior, network=Recurrent, width=5, observed=observed), structure=structure,
         conditioner=condition,
     ).eval()  # fmt: skip
     for parameter in model.parameters():
@@ -128,7 +128,7 @@ def test_without_the_past_it_is_a_recurrent_autoencoder_of_codes():
         SHAPE, LATENT, None,
         encoder=partial(FramesEncoder, width=5), posterior=DiagonalGaussian,
         decoder=lambda sizes: Longer(model.decoder, model.likelihood), likelihood=Gaussian(0.5, bounds=None),
-        prior=partial(Prior, network=Reads, width=5),
+        prior=partial(Prior, network=Recurrent, width=5),
     ).eval()  # fmt: skip
     plain.encoder = model.encoder
     plain.posterior.projection.weight.copy_(model.posterior.moments.direct.weight[..., None, None])

@@ -46,6 +46,11 @@ class Findings:
             self.estimates[f"{part}/{quantity.name}"] = replace(estimate, quantity=quantity)
 
     @property
+    def files(self) -> dict[str, list[Path]]:
+        """The files of each kind."""
+        return {kind: getattr(self, kind) for kind in FILES}
+
+    @property
     def spaces(self) -> frozenset[str]:
         """The names of the feature spaces that samples were compared in."""
         return frozenset(space["name"] for space in self.facts.get("feature_space", {}).values())
@@ -76,14 +81,14 @@ class Findings:
         """Bring figures and tables into another folder, over those of the same names."""
         if self.figures or self.tables:
             folder.mkdir(parents=True, exist_ok=True)
-        for paths in (self.figures, self.printed, self.sounds, self.tables):
+        for paths in self.files.values():
             paths[:] = [path.replace(folder / path.name) for path in paths]
         self.folder = folder
 
     def clear(self, earlier: Mapping[str, Any]) -> None:
         """Remove the files that the record of an earlier evaluation lists and this one did not make again."""
         lists = [names for key in FILES if isinstance(names := earlier.get(key), list)]
-        ours = {path.name for path in (*self.figures, *self.printed, *self.sounds, *self.tables)}
+        ours = {path.name for paths in self.files.values() for path in paths}
         for path in self.folder.glob("*"):
             listed = any(path.name in names for names in lists)
             if listed and path.suffix in SUFFIXES and path.name not in ours:
@@ -97,10 +102,7 @@ class Findings:
             "left_out": self.left_out,
             "alarms": self.alarms,
             **self.facts,
-            "figures": [path.name for path in self.figures],
-            "printed": [path.name for path in self.printed],
-            "sounds": [path.name for path in self.sounds],
-            "tables": [path.name for path in self.tables],
+            **{kind: [path.name for path in paths] for kind, paths in self.files.items()},
         }
 
     def _path(self, name: str) -> Path:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.precision import in_float32
 from aelab.models.distributions import StandardGaussian
 from aelab.models.posteriors.base import Features
 
@@ -56,7 +57,7 @@ class Flat(Geometry):
 
 
 @dataclass(frozen=True)
-class Kernels(Geometry):
+class KernelGeometry(Geometry):
     """G^-1(z) = sum_i M_i exp(-|z - c_i|^2 / width^2) + least I.
 
     centres: c (K, latent). matrices: M (K, latent, latent), positive semidefinite.
@@ -84,13 +85,13 @@ class Kernels(Geometry):
         return (weights @ self.matrices.flatten(1)).unflatten(-1, (size, size)) + self.least * eye
 
     def coloured(self, z: Tensor, noise: Tensor) -> tuple[Tensor, Tensor | float]:
-        with single(z):
+        with in_float32(z.device):
             factor = _root(self.inverse(z))
             momentum = torch.linalg.solve_triangular(factor.mT, noise[..., None], upper=True)
             return momentum[..., 0], -_log_diagonal(factor)
 
     def log_prob(self, z: Tensor, momentum: Tensor) -> Tensor:
-        with single(z):
+        with in_float32(z.device):
             inverse = self.inverse(z)
             half = _log_diagonal(_root(inverse))
             squares = (momentum * _times(inverse, momentum)).sum(-1)
@@ -98,17 +99,17 @@ class Kernels(Geometry):
 
     def velocity(self, z: Tensor, momentum: Tensor) -> Tensor:
         """dH / d momentum = G^-1(z) momentum, (S, B, latent)."""
-        with single(z):
+        with in_float32(z.device):
             return _times(self.inverse(z), momentum)
 
     def slope(self, z: Tensor) -> Callable[[Tensor], Tensor]:
         """dH / dz but for the energy's, a function of the momentum."""
-        with single(z):
+        with in_float32(z.device):
             weights = self.weights(z)
             metric = torch.cholesky_inverse(_root(self._inverse(weights)))
 
         def of_momentum(momentum: Tensor) -> Tensor:
-            with single(z):
+            with in_float32(z.device):
                 squares = momentum[..., :, None] * momentum[..., None, :] - metric
                 each = weights * (squares.flatten(-2) @ self.matrices.flatten(1).T)
                 return -(each.sum(-1, keepdim=True) * z - each @ self.centres) / self.width**2
@@ -148,7 +149,7 @@ class Euclidean(Metric):
 
 class Centroids(Metric):
     """The metric whose volume is large far from the codes of observations (Chadebec, Mantoux and
-    Allassonnière 2020, https://arxiv.org/abs/2010.11518): `Kernels` around the means of the last
+    Allassonnière 2020, https://arxiv.org/abs/2010.11518): `KernelGeometry` around the means of the last
     observations of the training, each with M = L L' / centroids, L lower triangular and read off the
     features. (Their sum is not divided: how many they are is in the scale of L here, and steps stay small.)
 
@@ -158,6 +159,7 @@ class Centroids(Metric):
     iterations: of each implicit equation of a step of dynamics.
     """
 
+    queues = ("centres", "matrices")
     centres: Tensor
     matrices: Tensor
 
@@ -191,23 +193,18 @@ class Centroids(Metric):
             with torch.no_grad():
                 self.centres.copy_(centres)
                 self.matrices.copy_(matrices)
-        return Kernels(centres, matrices, self.width, self.least, self.iterations)
+        return KernelGeometry(centres, matrices, self.width, self.least, self.iterations)
 
     def _matrices(self, features: Tensor) -> Tensor:
         size = self.centres.shape[1]
         numbers = self.factors(features.flatten(1)).to(self.matrices.dtype)
-        with single(numbers):
+        with in_float32(numbers.device):
             lower = numbers.new_zeros(len(numbers), size, size)
             rows, columns = torch.tril_indices(size, size, device=numbers.device)
             lower[:, rows, columns] = numbers
             positive = nn.functional.softplus(lower.diagonal(dim1=1, dim2=2))
             lower = lower.tril(-1) + positive.diag_embed()
             return lower @ lower.mT / len(self.centres)
-
-
-def single(value: Tensor) -> torch.autocast:
-    """Where mixed precision is off: for products that densities are made of."""
-    return torch.autocast(value.device.type, enabled=False)
 
 
 def gradient(energy: Energy, z: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from aelab.models.likelihoods import Ordered
 from aelab.models.priors import GaussianSteps
 
 
-class Recurrent(Autoencoder):
+class VariationalRecurrent(Autoencoder):
     """The model of observations (*sides, T) whose every step has a code of its own (Chung et al. 2015,
     https://arxiv.org/abs/1506.02216): p(x, z) = prod_t p(z_t | z_<t, x_<t) p(x_t | z_<=t, x_<t).
 

@@ -117,7 +117,7 @@ class CompiledStep:
         return {**terms, "loss": loss}, torch.autograd.grad(loss, self.trained)
 
 
-class Known(Function):
+class KnownGradient(Function):
     """A loss whose gradients are known already: forward(loss, gradients, *weights) -> the loss."""
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from aelab.core.errors import NonFiniteError
+from aelab.core.precision import in_float32
 from aelab.core.quantity import Quantity
 from aelab.core.records import Batch, Trace
 from aelab.core.seeds import seed_generators, step_seed
@@ -50,9 +51,8 @@ class Measured(LightningModule):
         self.quantities: dict[str, Quantity] = {}  # what was measured, by the name that loggers know it by
 
     def in_float32(self) -> AbstractContextManager[Any]:
-        """Where mixed precision is off: for densities, which half precision is too coarse for."""
-        kind = self.device.type
-        return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+        """Where mixed precision is off on the model's device."""
+        return in_float32(self.device)
 
     def costs(self, trace: Trace) -> tuple[dict[str, Tensor], Tensor]:
         """The objective's terms, unweighted, and the loss of model and terms."""

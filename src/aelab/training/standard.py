@@ -11,7 +11,7 @@ from aelab.core.errors import AelabError, ConfigurationError
 from aelab.core.records import Batch, Trace
 from aelab.core.text import first_line
 from aelab.training.base import Training
-from aelab.training.compiled_step import STEPS, CompiledStep, Known
+from aelab.training.compiled_step import STEPS, CompiledStep, KnownGradient
 from aelab.training.loop import lean_loop
 
 
@@ -54,7 +54,7 @@ class Standard(Training):
             for parameter, gradient in zip(compiled.trained, gradients, strict=True):
                 parameter.grad = gradient
         else:  # others may follow the backward pass
-            loss = Known.apply(values["loss"], gradients, *compiled.trained)
+            loss = KnownGradient.apply(values["loss"], gradients, *compiled.trained)
             self.manual_backward(self.summed(loss, batch))
         return values
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
+from aelab.core.precision import in_float32
 
 MOST = 1 << 16  # symbols of a place, which are counted one by one
 FORGOTTEN = 1e-10  # a share of the vectors below which a mean over them is kept as it is
@@ -71,7 +72,7 @@ class Entries(nn.Module, ABC):
 
     def forward(self, vectors: Tensor) -> Tensor:
         table = self.table.detach()
-        with torch.autocast(vectors.device.type, enabled=False):
+        with in_float32(vectors.device):
             return torch.addmm(0.5 * table.square().sum(1), vectors.detach(), table.T, alpha=-1).argmin(1)
 
     def follow(self, vectors: Tensor, symbols: Tensor, decay: float) -> None:

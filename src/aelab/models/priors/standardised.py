@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from aelab.core.precision import in_float32
 from aelab.core.records import Sizes
 from aelab.models.distributions.base import ONE, Shape
 from aelab.models.priors.base import Encodes, Prior
@@ -49,10 +50,10 @@ class Scaled(Distribution):
         super().__init__(standard.batch_shape, standard.event_shape, validate_args=False)
 
     def rsample(self, sample_shape: Shape = ONE) -> Tensor:
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        with in_float32(self.shift.device):
             return self.standard.rsample(torch.Size(sample_shape)) * self.scale + self.shift
 
     def log_prob(self, value: Tensor) -> Tensor:
-        with torch.autocast(value.device.type, enabled=False):
+        with in_float32(value.device):
             found = self.standard.log_prob((value - self.shift) / self.scale)
             return found - self.scale.log().sum()
