@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import runpy
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,24 @@ def start(script: Path | str, *arguments: Path | str, env: Mapping[str, str]) ->
 def run(script: Path | str, *arguments: Path | str, env: Mapping[str, str]) -> CompletedProcess[str]:
     """`python SCRIPT ARGUMENTS`, as `subprocess.run` runs it."""
     return start(script, *arguments, env=env).wait()
+
+
+def run_ranks(script: Path | str, *arguments: Path | str, env: Mapping[str, str]) -> None:
+    """The same as the two ranks of one machine that a starter other than Lightning tells their places.
+
+    Lightning would start the second one in an interpreter of its own; it fails where one of them does.
+    """
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [start(script, *arguments, env={**env, **address, "LOCAL_RANK": f"{rank}"}) for rank in (0, 1)]
+    for done in [rank.wait() for rank in ranks]:
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _run(line: list[str], env: Mapping[str, str], outputs: Sequence[IO[str]]) -> None:

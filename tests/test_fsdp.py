@@ -18,8 +18,8 @@ TRAIN = str(Path(__file__).parents[1] / "scripts/train.py")
 TWO = [
     *SMALL, "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=2", "data.validation=283",
     "data.eval_batch_size=100", "trainer.limit_train_batches=1.0", "trainer.log_every_n_steps=2",
-    "resume_points.every_batches=1", "resume_points.keep=50",
 ]  # fmt: skip
+POINTS = ["resume_points.every_batches=1", "resume_points.keep=50"]
 
 
 def run(environment: dict[str, str], *overrides: str) -> None:
@@ -28,7 +28,7 @@ def run(environment: dict[str, str], *overrides: str) -> None:
 
 
 def trained(root: Path, environment: dict[str, str], *overrides: str) -> RunFolder:
-    run(environment, *TWO, *overrides, f"outputs={root}")
+    forks.run_ranks(TRAIN, *TWO, *overrides, f"outputs={root}", env=environment)
     (record,) = root.rglob("record.json")
     return RunFolder.open(record.parent)
 
@@ -60,7 +60,8 @@ def test_shards_train_to_the_bits_of_whole_weights(tmp_path, script_environment,
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["ddp", "fsdp"])
 def test_a_run_continues_to_the_same_bits(tmp_path, script_environment, trainer):
-    folder = trained(tmp_path, script_environment, f"trainer={trainer}", "variant=optimal_sigma_vae")
+    overrides = [*POINTS, f"trainer={trainer}", "variant=optimal_sigma_vae"]
+    folder = trained(tmp_path, script_environment, *overrides)
     end, journal = states(resume_points(folder.checkpoints)[0]), folder.metrics.read_bytes()
     folder.update(status=Status.KILLED)
     for point in resume_points(folder.checkpoints)[:5]:

@@ -1,5 +1,6 @@
 """Killed at random times and resumed, a training ends with the bits of one that was left alone."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,19 +14,20 @@ def check(environment: dict[str, str], *arguments: str) -> subprocess.CompletedP
     return forks.start(SCRIPT, *arguments, env=environment).wait(900)
 
 
-# A trial is resumed twice or three times.
-@pytest.mark.parametrize("trials", [4, pytest.param(20, marks=pytest.mark.slow)])
+# Each trial is killed, and resumed, up to three times.
+@pytest.mark.parametrize("trials", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_killed_trainings_end_bit_equal(script_environment, trials):
     done = check(script_environment, "--trials", f"{trials}", "--seed", f"{trials}")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{trials} of {trials} trainings are bit for bit equal" in done.stdout
+    equal = rf"{trials} of {trials} trainings are bit for bit equal after (\d+) resumes"
+    assert int(re.search(equal, done.stdout)[1]) >= trials
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ingredient", ["noise", "position", "window", "journal"])
 def test_the_comparison_fails_when_an_ingredient_is_left_out(script_environment, ingredient):
-    done = check(script_environment, "--trials", "4", "--without", ingredient)
+    done = check(script_environment, "--trials", "2", "--without", ingredient)
     print(done.stdout)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "different" in done.stdout
@@ -46,6 +48,6 @@ def test_the_comparison_fails_when_an_ingredient_is_left_out(script_environment,
     ],
 )  # fmt: skip
 def test_other_trainings_resume_too(script_environment, overrides):
-    trials = "2" if "--bare" in overrides else "4"
+    trials = "1" if "--bare" in overrides else "2"
     done = check(script_environment, "--trials", trials, *overrides)
     assert done.returncode == 0, done.stdout + done.stderr

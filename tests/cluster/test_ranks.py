@@ -1,12 +1,12 @@
 """Processes that torchrun, Slurm and a user's script start: one folder, and the weights of one machine."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import forks
 import pytest
+from forks import free_port
 
 from aelab.runs.folder import RunFolder, Status
 from aelab.training.checkpoints import load, resume_points
@@ -29,12 +29,6 @@ def run(environments: list[dict[str, str]], script_environment: dict[str, str], 
     ]
     done = [script.wait(120) for script in started]
     return [(process.returncode, process.stdout + process.stderr) for process in done]
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def only_run(root: Path) -> RunFolder:

@@ -14,7 +14,7 @@ import torch
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 from PIL import Image
-from small import OF_A_RUN, only, rewrite
+from small import OF_A_RUN, few_quick, of_numbers, only, rewrite
 
 from aelab.cli.flags import flags
 from aelab.config.compose import compose
@@ -324,9 +324,12 @@ def test_whatever_a_run_has_for_mirrors_is_replaced(mirrors):
     assert config.data.source.mirrors == mirrors
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", sorted(set(choices("variant")) - OF_A_RUN))
+@pytest.mark.parametrize(
+    "variant",
+    few_quick(["vae", *sorted(set(choices("variant")) - OF_A_RUN - {*of_numbers("variant")})], every=99),
+)
 def test_a_run_of_the_project_is_trusted(tmp_path, variant):
+    """As those of images are (`test_every_variant.py`)."""
     folder = RunFolder(tmp_path)
     config = compose([f"variant={variant}", "callback=ema", "lr_schedule=cosine", "logger=[wandb,csv]"])
     OmegaConf.save(config, folder.config)

@@ -7,6 +7,7 @@ from linear_gaussian import linear_gaussian
 from torch.testing import assert_close
 
 import aelab
+from aelab.cli.augment import labelled, stored
 from aelab.cli.augment import main as augment
 from aelab.config.compose import compose
 from aelab.core.errors import AelabError
@@ -14,6 +15,7 @@ from aelab.core.records import Batch
 from aelab.jobs.augmentation import Interpolations, Moved, Perturbations, Posteriors, Restorations
 from aelab.jobs.masks import Missing
 from aelab.jobs.restoration import OnePass
+from aelab.runs.data import data_of
 
 COUNT = 4000
 
@@ -124,6 +126,18 @@ def test_few_labels_are_all_that_is_read_and_pictures_lie_by_their_class(train_o
     augment(compose([f"run={run.path}", f"to={to}.npz", "per_class=2"], "augment"))
     with np.load(f"{to}.npz") as file:
         assert np.bincount(file["y_train"]).tolist() == [4] * 10
+
+
+@pytest.mark.parametrize("values", ["grey", "dynamic", "fixed"])
+def test_python_makes_of_pixels_what_the_command_makes(train_once, tmp_path, values):
+    run = train_once(f"values={values}", "data.labelled=20")
+    options = [f"to={tmp_path / 'new.npz'}", "augmentation=moved", "per_class=2", "real=false"]
+    augment(compose([f"run={run.path}", *options], "augment"))
+    model = aelab.load(run.path)
+    known = labelled(data_of(model.run).expected().observations("train"), model)
+    new, _ = model.augment(known.x, known.y, Moved(), per_class=2, seed=0)
+    with np.load(tmp_path / "new.npz") as file:
+        assert np.array_equal(file["x_train"], stored(new, model).numpy())
 
 
 @pytest.mark.parametrize(

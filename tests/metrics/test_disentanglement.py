@@ -11,14 +11,12 @@ from aelab.metrics.disentanglement import (
     beta_vae_score,
     dci,
     disentanglement,
-    entropy,
     factor_vae_score,
     irs,
     mig,
     modularity,
     mutual_information,
     sap,
-    udr,
 )
 from aelab.metrics.disentanglement.intervention import Members
 from aelab.metrics.disentanglement.prediction import _concentration
@@ -170,80 +168,6 @@ def test_what_learns_nothing_is_that_of_the_images_to_test_on():
     _, _, others, truth = data(noisy)
     for score in (mig, modularity, irs):
         assert scored(noisy)[score.__name__] == score(others, truth).value
-
-
-def test_mutual_information_of_a_joint_table():
-    codes, factors = np.divmod(np.arange(12), 4)
-    grid = np.repeat([codes, factors], 5, axis=1).T
-    independent = mutual_information(grid[:, :1], grid[:, 1:])
-    assert independent == pytest.approx(np.zeros((1, 1)), abs=1e-12)
-    assert mutual_information(grid, grid) == pytest.approx(np.diag([math.log(3), math.log(4)]))
-    assert entropy(grid) == pytest.approx([math.log(3), math.log(4)])
-    # 3/8 1/8 over 1/8 3/8, with a constant beside them on both sides.
-    unit, factor = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], [3, 1, 1, 3], axis=0).T
-    expected = 2 * (3 / 8 * math.log(3 / 2) + 1 / 8 * math.log(1 / 2))
-    still = np.zeros(8, dtype=int)
-    found = mutual_information(np.stack([unit - 2.5, still], 1), np.stack([still, factor], 1))
-    assert found == pytest.approx(np.array([[0, expected], [0, 0]]), abs=1e-12)
-    assert entropy(np.stack([still, factor], 1)) == pytest.approx([0, math.log(2)])
-
-
-@few
-@given(st.integers(0, 1000), st.integers(2, 30))
-def test_mutual_information_is_that_of_scikit_learn(seed, bins):
-    from sklearn.metrics import mutual_info_score
-
-    rng = np.random.default_rng(seed)
-    factors = rng.integers(0, [2, 7, 40], (200, 3))
-    codes = np.concatenate([rng.normal(size=(200, 2)), factors[:, :1] + rng.normal(size=(200, 1))], 1)
-    found = mutual_information(codes, factors, bins)
-    for (d, k), value in np.ndenumerate(found):
-        binned = np.digitize(codes[:, d], np.histogram(codes[:, d], bins)[1][:-1])
-        assert value == pytest.approx(mutual_info_score(factors[:, k], binned), abs=1e-9)
-
-
-def test_the_gap_of_a_unit_that_is_right_three_times_of_four():
-    factor = np.repeat([0, 1], 40)
-    right = np.tile([1, 1, 1, 0], 20).astype(bool)
-    codes = np.stack([np.where(right, factor, 1 - factor), factor, np.zeros(80)], 1)
-    missing = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2)
-    assert mig(codes, factor[:, None]).value == pytest.approx(missing)
-    two = np.stack([factor, np.zeros(80, dtype=int)], 1)  # a factor of one level has no gap
-    assert mig(codes, two).value == pytest.approx(missing)
-    assert mig(codes[:, :2] * [1, 0], two).value == pytest.approx(1 - missing)
-
-
-def test_levels_on_the_edges_of_bins_stay_there():
-    level = np.tile(np.arange(41), 5)[:, None]  # every other one on an edge
-    plain = mutual_information(level, level)
-    for scale in (0.1, 0.3, 0.7, 3.3):
-        for shift in (0.1, 0.7, 5.3):
-            assert mutual_information(scale * level + shift, level) == pytest.approx(plain)
-
-
-def test_more_levels_than_bins_bound_the_gap():
-    level = np.repeat(np.arange(40), 10)
-    codes = np.stack([level, np.zeros(400)], 1)
-    assert mig(codes, level[:, None]).value == pytest.approx(math.log(20) / math.log(40), abs=1e-3)
-    assert mig(codes, level[:, None], bins=40).value == pytest.approx(1)
-
-
-def test_modularity_of_units_that_are_known():
-    first, second = np.divmod(np.arange(80) % 4, 2)
-    factors = np.stack([first, second], 1)
-    alone, both, nothing = first, 2 * first + second, np.zeros(80)
-    for units, expected in (
-        ([alone], 1),
-        ([both], 0),  # ln 2 of each
-        ([alone, both], 1 / 2),
-        ([alone, nothing], 1 / 2),  # what tells nothing is not modular
-    ):
-        assert modularity(np.stack(units, 1), factors).value == pytest.approx(expected, abs=1e-9)
-    # Three factors, of which the unit tells one and half as many nats of another: 1 - (1/4) / 2.
-    third = np.arange(80) // 4 % 2
-    four = 2 * first + second
-    factors = np.stack([four, first, third], 1)
-    assert modularity(four[:, None], factors).value == pytest.approx(1 - 1 / 8)
 
 
 def test_a_unit_is_read_by_thresholds_between_levels():
@@ -445,53 +369,6 @@ def test_the_seed_decides():
         assert estimate.error is not None
 
 
-def grid(levels=5, units=4):
-    """Codes whose units are exactly independent."""
-    return np.stack(np.meshgrid(*[np.arange(levels)] * units, indexing="ij"), -1).reshape(-1, units)
-
-
-ALL = np.ones(4)
-
-
-def test_models_agree_up_to_order_and_sign():
-    z = grid()
-    scores, average = udr([z, -z[:, [3, 1, 0, 2]], np.exp(z) * [1, -1, 1, -1]], [ALL] * 3)
-    assert [score.value for score in scores] == pytest.approx([1, 1, 1])
-    assert average.value == pytest.approx(1)
-    assert (average.count, scores[0].count) == (3, 2)
-
-
-def test_models_of_chance_do_not_agree():
-    rng = np.random.default_rng(0)
-    scores, average = udr([rng.normal(size=(2000, 4)) for _ in range(3)], [ALL] * 3)
-    assert 0 < average.value < 0.05
-    assert len(scores) == 3
-
-
-def test_the_agreement_of_units_that_are_known():
-    z = grid(5, 2)
-    twice = z[:, [0, 0]]
-    # Both of the twins have one like them, which has two, and the other unit none: (1 + 1 + 1/2 + 0) / 4.
-    scores, _ = udr([z, twice], [ALL[:2]] * 2)
-    assert [score.value for score in scores] == pytest.approx([5 / 8, 5 / 8])
-    # A twin that is not informative is not counted: (1 + 1 + 0) / 3.
-    scores, _ = udr([z, twice], [ALL[:2], np.array([1, 0.009])])
-    assert scores[0].value == pytest.approx(2 / 3)
-    # A model's score is the median over the others: 1, 5/8 and 0, as nothing of the last is informative.
-    four = udr([z, z, twice, z], [ALL[:2], ALL[:2], ALL[:2], np.zeros(2)])
-    assert [score.value for score in four[0]] == pytest.approx([5 / 8, 5 / 8, 5 / 8, 0])
-    assert four[1].value == pytest.approx(15 / 32)
-    assert four[0][0].error == pytest.approx(1.2533 * np.std([1, 5 / 8, 0], ddof=1) / 3**0.5)
-
-
-def test_models_may_differ_in_their_number_of_units():
-    z = grid()
-    rng = np.random.default_rng(0)
-    wide = np.concatenate([z, rng.normal(size=(len(z), 3))], 1)
-    scores, _ = udr([z, wide], [ALL, np.array([1, 1, 1, 1, 0, 0, 0])])
-    assert scores[0].value == pytest.approx(1)
-
-
 CODES, FACTORS, *_ = data(perfect)
 STILL = np.zeros_like(FACTORS)
 ONE_SIDED = [mig, modularity, irs]
@@ -551,18 +428,3 @@ def test_what_is_compared_is_there():
         irs(CODES[:60], unique)
     with pytest.raises(InapplicableError, match="votes=1: "):
         beta_vae_score(CODES, FACTORS, CODES, FACTORS, votes=1)
-
-
-@pytest.mark.parametrize(
-    ("codes", "kl", "told"),
-    [
-        ([CODES], [ALL], "two or more models"),
-        ([CODES, CODES[:-1]], [ALL, ALL], "on the same images"),
-        ([CODES, CODES], [ALL, ALL[:2]], "one number for each unit"),
-        ([CODES, CODES], [ALL], "one number for each unit"),
-        ([CODES, CODES + np.inf], [ALL, ALL], "finite codes"),
-    ],
-)
-def test_models_that_cannot_be_compared_are_refused(codes, kl, told):
-    with pytest.raises(InapplicableError, match=told):
-        udr(codes, kl)

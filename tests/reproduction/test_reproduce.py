@@ -4,12 +4,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import forks
 import pytest
 from recorded_runs import ROOT, alter, configure, copy, git, make_repository, make_run, report, reproduce
 from small import SMALL
@@ -164,17 +163,13 @@ def test_a_signal_leaves_neither_tree_nor_process(repository, run, tmp_path, scr
     target = configure(copy(run, tmp_path / "run"), "trainer.max_epochs", 100000)
     (tmp_path / "scratch").mkdir()
     options = [f"run={target.path}", f"repository={repository}", f"to={tmp_path / 'outputs'}"]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *options],
-        env={**script_environment, "TMPDIR": str(tmp_path / "scratch")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    environment = {**script_environment, "TMPDIR": str(tmp_path / "scratch")}
+    process = forks.start(ROOT / "scripts" / "reproduce.py", *options, env=environment)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("outputs/*/*/*/checkpoints/best.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(60).returncode == 143
     assert not list((tmp_path / "scratch").iterdir())
     (record,) = tmp_path.glob("outputs/*/*/*/record.json")
     assert json.loads(record.read_text())["status"] == "killed"

@@ -1,4 +1,4 @@
-"""A trained model at work: every variant, the numbers of its evaluation, and what is refused."""
+"""A trained model at work: the numbers of its evaluation, and what is refused."""
 
 import subprocess
 import sys
@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
-from small import GANS, SMALL, TOLD, few_quick, of_numbers, only, rewrite
+from small import only, rewrite
 
 import aelab
-from aelab.config.compose import compose
 from aelab.config.construct import construct_recorded
 from aelab.core.errors import (
     AelabError,
@@ -25,7 +23,6 @@ from aelab.core.errors import (
 from aelab.core.seeds import step_seed
 from aelab.data.values import Threshold
 from aelab.figures.images import as_images
-from aelab.models.distributions import has_density
 from aelab.runs.build import build
 
 
@@ -68,57 +65,6 @@ def test_neither_lightning_nor_hydra_is_imported(run):
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "torch" in loaded
     assert not loaded & {"pytorch_lightning", "lightning_fabric", "hydra", "wandb", "matplotlib"}
-
-
-NO_BOUND = ("no prior", "no evidence lower bound")
-
-
-@pytest.mark.parametrize("variant", few_quick(name for name in of_numbers("variant") if name not in GANS))
-def test_every_variant_with_an_encoder_is_loaded_and_used(train, variant):
-    condition = ["condition=label"] if variant == "cvae" else []
-    model = aelab.load(train(f"variant={variant}", *condition, "trainer.limit_train_batches=1").path)
-    told = {"y": [1, 2, 3]} if variant == "cvae" else {}
-    x = (images() > 0.5).float()
-    codes = model.encode(x, **told)
-    assert codes.shape == (3, model.latent)
-    outputs = model.reconstruct(x, **told)
-    assert outputs.shape == x.shape
-    torch.testing.assert_close(model.decode(codes, **told), outputs)
-    if model.model.prior is None:
-        with pytest.raises(InapplicableError, match="no prior"):
-            model.sample(3)
-    else:
-        assert model.sample(3, seed=0, **told).isfinite().all()
-    if model.model.prior is None or not has_density(model.posterior(x, **told)):
-        with pytest.raises(InapplicableError, match="|".join(NO_BOUND)):
-            model.log_prob(x)
-    else:
-        assert model.log_prob(x, samples=3, **told).isfinite().all()
-
-
-@pytest.mark.parametrize("variant", sorted(GANS))
-def test_every_variant_without_an_encoder_is_loaded_and_sampled(train, variant):
-    base = [option for option in SMALL if "widths" not in option]
-    model = aelab.load(train(f"variant={variant}", "trainer.limit_train_batches=1", base=base).path)
-    told = {"y": [1, 2, 3]} if variant in TOLD else {}
-    assert model.sample(3, seed=0, **told).shape == (3, 1, 8, 8)
-    with pytest.raises(InapplicableError, match="no encoder"):
-        model.encode(images(), **told)
-
-
-@pytest.mark.parametrize("variant", few_quick(of_numbers("variant")))
-def test_a_model_is_made_as_hydra_makes_it(variant):
-    config = compose(
-        [f"variant={variant}", "data=mnist", *(["condition=label"] if variant == "cvae" else [])]
-    )
-    torch.manual_seed(0)
-    ours = construct_recorded(config.model, "model")
-    torch.manual_seed(0)
-    theirs = instantiate(config.model, _convert_="all")
-    assert str(ours) == str(theirs)
-    assert ours.state_dict().keys() == theirs.state_dict().keys()
-    for name, weights in theirs.state_dict().items():
-        assert torch.equal(ours.state_dict()[name], weights)
 
 
 def test_a_part_that_refuses_its_arguments_says_where():

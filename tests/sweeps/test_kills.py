@@ -20,7 +20,7 @@ from aelab.loggers.jsonl import rows
 from aelab.runs.folder import RunFolder, Status
 from aelab.sweeps.storage import open_storage
 
-TRIALS = int(os.environ.get("AELAB_TEST_TRIALS", "40"))
+TRIALS = int(os.environ.get("AELAB_TEST_TRIALS", "20"))
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 
 

@@ -2,13 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 
+import forks
 import pytest
 from small import SMALL
 
@@ -27,11 +27,11 @@ DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 
 
 def command(root: Path, *overrides: str) -> list[str]:
-    return [sys.executable, TRAIN, "-m", *SMALL, *DDP, *overrides, f"outputs={root}"]
+    return [TRAIN, "-m", *SMALL, *DDP, *overrides, f"outputs={root}"]
 
 
-def run(line: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+def run(line: list[str], environment: dict[str, str]) -> CompletedProcess[str]:
+    return forks.run(*line, env=environment)
 
 
 def runs(root: Path) -> list[RunFolder]:
@@ -59,7 +59,7 @@ def test_a_trial_of_two_processes_is_the_run_that_its_command_makes(tmp_path, sc
     assert [len(list(each.path.rglob("run-*.wandb"))) for each in found] == [1, 1]
     alone = found[1].read()["command"]
     assert "-m" not in alone
-    done = run([*alone, f"outputs={tmp_path / 'alone'}", "logger=[]"], script_environment)
+    done = run([*alone[1:], f"outputs={tmp_path / 'alone'}", "logger=[]"], script_environment)
     assert done.returncode == 0, done.stderr
     (again,) = runs(tmp_path / "alone")
     assert all(value.equal(weights(again)[name]) for name, value in weights(found[1]).items())
@@ -68,9 +68,7 @@ def test_a_trial_of_two_processes_is_the_run_that_its_command_makes(tmp_path, sc
 @pytest.mark.slow
 def test_a_trial_whose_second_process_dies_fails_alone(tmp_path, script_environment):
     long = ["trainer.max_epochs=400,2", "trainer.check_val_every_n_epoch=2", "seed=0"]
-    process = subprocess.Popen(
-        command(tmp_path, *long), env=script_environment, stdout=subprocess.PIPE, text=True
-    )
+    process = forks.start(*command(tmp_path, *long), env=script_environment)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size for path in tmp_path.rglob("metrics.jsonl")):
         assert time.monotonic() < deadline
@@ -82,9 +80,9 @@ def test_a_trial_whose_second_process_dies_fails_alone(tmp_path, script_environm
         and str(tmp_path).encode() in _bytes(entry / "cmdline")
     ]  # fmt: skip
     os.kill(second, signal.SIGKILL)
-    said = process.communicate(timeout=240)[0]
-    assert process.returncode == 1
-    assert "failed    trial 0" in said
+    done = process.wait()
+    assert done.returncode == 1
+    assert "failed    trial 0" in done.stdout
     states = Counter(each.status for each in runs(tmp_path))
     assert states[Status.FINISHED] == 1
     assert states[Status.FAILED] + states[Status.KILLED] == 1

@@ -2,11 +2,9 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 from small import SMALL
@@ -133,16 +131,13 @@ def test_several_rounds_of_accumulated_batches_are_refused():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [TOY, []], ids=["critics", "standard"])
-def test_two_processes_step_alike_and_share_what_terms_move(tmp_path, options):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+def test_two_processes_step_alike_and_share_what_terms_move(tmp_path, script_environment, options):
     extra = [
         "+objective.terms.average._target_=toys.Average", "+callbacks.notes._target_=toys.Notes",
         f"+callbacks.notes.folder={tmp_path}", f"outputs={tmp_path}",
     ]  # fmt: skip
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    line = [sys.executable, str(ROOT / "scripts/train.py"), *SMALL, *two, *options, *extra]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+    forks.run_ranks(ROOT / "scripts/train.py", *SMALL, *two, *options, *extra, env=script_environment)
     one, other = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
     assert one["parameters"] == other["parameters"]
     assert one["mean"] == other["mean"]

@@ -26,8 +26,7 @@ def main(config: DictConfig) -> None:
     known = labelled(data.observations("train"), model)
     assert known.y is not None
     with draft(config.to, config.overwrite) as path:
-        grey = known.x.float() / 255 if known.x.dtype == torch.uint8 else known.x  # what a run binarises, too
-        new, labels = model.augment(grey, known.y, way, config.per_class, config.seed)
+        new, labels = model.augment(known.x, known.y, way, config.per_class, config.seed)
         if path.suffix == ".npz":
             more = Observations(stored(new, model), labels)
             np.savez(path, **dict(_arrays(data, [known, more] if config.real else [more])))  # type: ignore[arg-type]

@@ -144,10 +144,12 @@ class Jobs(ABC):
     ) -> tuple[Tensor, Tensor]:
         """`per_class` new observations of each class among labelled ones, (M, *shape), and their labels (M,).
 
-        y: the label of each of x. way: None draws codes of their posteriors.
+        y: the label of each of x. way: None draws codes of their posteriors. Pixels are read as grey levels,
+        also where the run binarised them.
         """
         at_least(1, per_class=per_class)
-        seen, labels = self.seen(x), torch.as_tensor(numbered(y, self.class_names))
+        parsed, labels = self.kind.parse(x, self.shape), torch.as_tensor(numbered(y, self.class_names))
+        seen = parsed.float() / 255 if parsed.dtype == torch.uint8 else valued(parsed, self.values)
         if labels.shape != (len(seen),) or labels.is_floating_point():
             raise DataError(f"y holds {list(labels.shape)} labels: a whole number for each of {len(seen)}")
         told = self.model.conditioner is not None and self.model.conditioner.field == "y"

@@ -23,6 +23,17 @@ def test_every_frame_has_a_code_and_comes_back_in_its_place(context):
     assert moved.argmax() == 3
 
 
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_a_code_is_of_all_frames_or_of_those_up_to_its_own(bidirectional):
+    encoder = FramesEncoder(Sizes((1, 5, 7)), width=4, bidirectional=bidirectional)
+    x = torch.randn(1, 1, 5, 7, requires_grad=True)
+    found = encoder(x)
+    assert found.shape[1:] == encoder.features
+    (slope,) = torch.autograd.grad(found[..., 3].sum(), x)
+    read = (slope.abs().amax((0, 1, 2)) > 0).tolist()
+    assert read == [bidirectional or frame <= 3 for frame in range(7)]
+
+
 def test_what_has_no_frames_and_codes_of_another_grid_are_refused():
     with pytest.raises(ConfigurationError, match="network=mlp"):
         FramesEncoder(Sizes((9,)))

@@ -12,17 +12,23 @@ from aelab.core.records import Sizes
 
 
 class FramesEncoder(nn.Module):
-    """The states of two recurrent networks, which read the frames forwards and backwards. forward: x (B, C,
-    parts, frames), context (B, K) or None -> (B, 2 width, 1, frames), a map of one row.
+    """The states of recurrent networks that read the frames forwards and, where `bidirectional`, backwards.
+    forward: x (B, C, parts, frames), context (B, K) or None -> (B, features, 1, frames), a map of one row.
 
     cell: torch's GRU or LSTM.
     """
 
-    def __init__(self, sizes: Sizes, width: int = 128, cell: Callable[..., nn.Module] = nn.GRU) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        width: int = 128,
+        cell: Callable[..., nn.Module] = nn.GRU,
+        bidirectional: bool = True,
+    ) -> None:
         super().__init__()
         parts, frames = frames_of(sizes.shape)
-        self.layers = cell(parts + sizes.context, width, batch_first=True, bidirectional=True)
-        self.features = (2 * width, 1, frames)
+        self.layers = cell(parts + sizes.context, width, batch_first=True, bidirectional=bidirectional)
+        self.features = ((1 + bidirectional) * width, 1, frames)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return self.layers(beside(x.flatten(1, -2), context))[0].transpose(1, 2).unsqueeze(2)
