@@ -176,7 +176,7 @@ def _nll(arguments: argparse.Namespace, console: Console) -> int:
 def _on_a_gpu(arguments: argparse.Namespace, console: Console) -> int:
     """What a GPU makes of the cases, and where the time of a step goes on it."""
     device, together = torch.device(arguments.device), arguments.members or [1, 8, 64]
-    names, steps = [n for n in arguments.models if n != "mlp_512"], arguments.steps or 400
+    names, steps = arguments.models, arguments.steps or 400
     began, share, results = time.perf_counter(), gpu.SECONDS / len(names), {}
     for index, name in enumerate(names, 1):
         until = began + index * share
@@ -234,6 +234,12 @@ def _arguments() -> argparse.Namespace:
         parser.error("--rounds must be at least 1")
     if arguments.gpu and arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("--gpu: torch finds no CUDA here; --device cpu rehearses the measurement")
+    if arguments.gpu:
+        if arguments.overrides or arguments.bf16 or arguments.profile:
+            parser.error("--gpu measures models of its own: leave out overrides, --bf16 and --profile")
+        arguments.models = [name for name in arguments.models if name != "mlp_512"]
+        if not arguments.models:
+            parser.error("--gpu measures smaller models than mlp_512: choose of tiny, mlp_128 and conv")
     try:
         arguments.cases = compositions.compositions(arguments.overrides) if arguments.overrides else []
     except AelabError as error:

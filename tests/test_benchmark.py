@@ -70,6 +70,13 @@ def test_the_measurement_of_a_gpu_is_rehearsed_on_a_cpu(tmp_path):
     assert all(0 < value < 1 for value in seconds.values())
 
 
+@pytest.mark.parametrize("more", [["--models", "mlp_512"], ["--bf16"], ["variant=ae"]])
+def test_what_the_measurement_of_a_gpu_does_not_read_is_refused(more):
+    done = benchmark("--gpu", "--device", "cpu", *more)
+    assert done.returncode == 2
+    assert "error: --gpu measures" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("spans", "covered"),
     [([], 0), ([(0, 2), (3, 4)], 3), ([(0, 5), (1, 2)], 5), ([(3, 4), (0, 2), (1, 3)], 4)],

@@ -205,7 +205,16 @@ def test_checksums_tell_which_images_are_which_split():
 def test_a_generator_that_critics_trained_has_no_likelihood(train, evaluate):
     found = evaluate(train("variant=gan", base=small("gan")), *only("likelihood"))
     assert not found["estimates"]
+    assert not found["alarms"]
     reasons = {
         found["undefined"][f"likelihood/{name}"] for name in ("distortion", "elbo", "nll", "nll_bits_per_dim")
     }
-    assert reasons == {"critics trained this generator, and no likelihood was fitted"}
+    assert reasons == {"critics alone trained this model, and no likelihood was fitted"}
+
+
+def test_a_model_has_a_likelihood_where_any_term_is_no_critics(train, evaluate):
+    pairs = evaluate(train("variant=ali"), *only("likelihood"))
+    assert {"likelihood/elbo", "likelihood/nll", "likelihood/distortion"} <= pairs["undefined"].keys()
+    assert pairs["estimates"]["likelihood/kl"]["value"] > 0
+    both = evaluate(train("variant=aae"), *only("likelihood"))
+    assert "likelihood/distortion" in both["estimates"]

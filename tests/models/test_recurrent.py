@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from aelab.core.errors import ConfigurationError, InapplicableError
 from aelab.core.records import Batch
 from aelab.models import Autoencoder, autoencoder
-from aelab.models.conditions import OneHot
+from aelab.models.conditions import OneHot, VisibleQuadrants
 from aelab.models.distributions import divergence
 from aelab.models.evidence import log_weights
 from aelab.models.likelihoods import Gaussian, Ordered
@@ -166,3 +166,5 @@ def test_what_does_not_fit_is_refused():
         build(bidirectional=True)
     with pytest.raises(ConfigurationError, match="observed=true"):
         build(observed=False)
+    with pytest.raises(ConfigurationError, match="condition=none or label"):
+        build(condition=partial(VisibleQuadrants, visible=["top_left"], widths=[4]))

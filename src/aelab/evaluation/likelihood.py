@@ -39,7 +39,7 @@ COLLAPSED = 0.1  # nats of a whole code that carries nothing
 OWN_SAMPLES = "the posterior knows the density of its own samples alone"
 ONE = "one observation has no variance"
 REAL = "no number of bits describes the density of real numbers, and tokens are measured in nats"
-UNFITTED = "critics trained this generator, and no likelihood was fitted"
+UNFITTED = "critics alone trained this model, and no likelihood was fitted"
 GREY = "a cross-entropy and no likelihood: the likelihood is of bits, and the values are grey"
 
 
@@ -64,7 +64,8 @@ class Likelihood:
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         self._bound(subject, findings)
-        self._scale(subject, findings)
+        if subject.fitted:
+            self._scale(subject, findings)
         self._evidence(subject, findings)
         self._parts(subject, findings)
         self._units(subject, findings)
@@ -73,14 +74,14 @@ class Likelihood:
         of_prior = "of codes of the prior" if subject.model.encoder is None else ""
         note = "; ".join(filter(None, [of_prior, _note(next(subject.traces("test", BLOCK)))]))
         for quantity in EVIDENCE:
-            if not subject.fitted:
+            if quantity.of_likelihood and not subject.fitted:
                 findings.undefine("likelihood", [quantity.name], UNFITTED)
             elif (values := subject.measured.get(quantity.name)) is not None:
                 findings.add("likelihood", mean(values, quantity, "" if quantity is KL else note))
             else:
                 real = quantity is BITS_PER_DIM and "elbo" in subject.measured
                 findings.undefine("likelihood", [quantity.name], REAL if real else NO_BOUND)
-        if (tokens := _tokens(subject)) is not None:
+        if subject.fitted and (tokens := _tokens(subject)) is not None:
             nats = cost(subject.measured)
             per_token = ratio(nats, tokens, NATS_PER_TOKEN, note)
             findings.add("likelihood", per_token, _perplexity(per_token))

@@ -53,7 +53,7 @@ class Subject:
     """The model in evaluation mode on `device`, and the data that it was trained on.
 
     name: of the run. seed: of all noise. peers: the same configuration trained with other seeds.
-    fitted: whether p(x|z) was: critics alone train a generator without an encoder.
+    fitted: whether p(x|z) was: a model that critics alone train has none.
     estimates: what this suite found before, by name, and spaces: the feature spaces that its samples were
     compared in: of a peer.
     """
@@ -244,9 +244,14 @@ def subject_of(run: Run, config: DictConfig) -> Subject:
     model = model_of(run).to(device)
     choose_matmul(model, BLOCK)
     data = data_of(run, config.data.root)
-    fitted = model.encoder is not None or not run.settings.objective.get("critics")
+    fitted = _fitted(run.settings.objective)
     subject = Subject(model, data, str(run.settings.name), int(run.settings.seed), device, fitted=fitted)
     return replace(subject, peers=tuple(_peers(run, subject, config)))
+
+
+def _fitted(objective: DictConfig) -> bool:
+    """Whether the model was trained by any term that is no critic's."""
+    return not objective.get("critics") or any("critic" not in term for term in objective.terms.values())
 
 
 def _peers(run: Run, subject: Subject, config: DictConfig) -> Iterator[Subject]:

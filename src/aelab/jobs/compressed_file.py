@@ -23,7 +23,7 @@ from aelab.core.errors import DataError
 from aelab.jobs.bits_back import BitsBack, Told
 from aelab.jobs.lossy import Lossy
 
-MAGIC, VERSION = b"AELAB\0", 1
+MAGIC, VERSION = b"AELAB\0", 2
 HEAD = struct.Struct("<6sH16s16sIHHII")
 Track = Callable[..., Iterator[slice]]
 Coder = BitsBack | Lossy

@@ -9,6 +9,7 @@ from torch import Tensor
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Batch
 from aelab.models.base import Autoencoder
+from aelab.models.conditions import sees_observation
 from aelab.models.distributions import Steps
 from aelab.models.likelihoods import Ordered
 from aelab.models.priors import GaussianSteps
@@ -34,6 +35,11 @@ class VariationalRecurrent(Autoencoder):
             raise ConfigurationError(
                 "structure=recurrent needs prior=steps with model.prior.observed=true, likelihood=frames and "
                 "network=gru_frames with model.decoder.bidirectional=false: choose variant=vrnn"
+            )
+        if sees_observation(self.conditioner):
+            raise ConfigurationError(
+                "structure=recurrent draws every step, and condition=image shows a part of them: choose "
+                "condition=none or label"
             )
 
     @torch.no_grad()

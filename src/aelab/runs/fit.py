@@ -109,11 +109,12 @@ def trainer_of(
     callbacks = [
         bar,
         *more,
+        # What looks at a validated model comes before a moving average, which then gives its place back.
         Pictures(folder.pictures, **config.pictures),
-        *(lightning_part(node, f"callbacks.{key}") for key, node in (config.get("callbacks") or {}).items()),
         DeadCodes(),
         Codes(),
         CriticAlarms(lambda raised: folder.update(alarms={**raised, **folder.read().get("alarms", {})})),
+        *(lightning_part(node, f"callbacks.{key}") for key, node in (config.get("callbacks") or {}).items()),
         Best(folder.checkpoints, **config.monitor),
         ResumePoints(folder.checkpoints, run.fingerprint, journal, signals, **config.resume_points),
     ]

@@ -99,3 +99,16 @@ def test_what_cannot_be_read_is_refused():
     for options in ({}, {"discrete": [3, 2]}, {"continuous": 5}):
         with pytest.raises(ConfigurationError, match="latent=4"):
             CodeTask(Sizes(latent=4), **options)
+
+
+def test_features_of_a_critic_that_is_not_told_labels_are_compared_without_them():
+    task = (
+        "objective.critics.observations.auxiliary={_partial_: true, "
+        "_target_: aelab.objectives.adversarial.auxiliary.LabelTask}"
+    )
+    options = ["variant=vae_gan", "condition=label", task]
+    training = build(compose([*small("vae_gan"), *options])).training
+    batch = Batch(torch.rand(50, 1, 8, 8), torch.arange(50) % 10)
+    trace = training.model(batch)
+    term = training.objective.terms["reconstruction"]
+    assert term(trace, training.model) > 0

@@ -147,7 +147,7 @@ class SymbolPrior(Distribution):
 
     def _told(self, count: int) -> Tensor | None:
         """The context of `count` codes, (N, C)."""
-        return None if self.context is None else self.context.repeat(count // len(self.context), 1)
+        return None if self.context is None else self.context.repeat(count // max(1, len(self.context)), 1)
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ONE) -> Tensor:

@@ -204,7 +204,8 @@ class FeatureReconstruction(OfCritic):
     def forward(self, trace: Trace, model: Autoencoder) -> Tensor:
         required_posterior(trace, "a reconstruction")
         network: Any = self.critic.network
-        found = network.features(Sample((trace.likelihood.mean[0],), trace.context))
+        context = trace.context if self.critic.told else None
+        found = network.features(Sample((trace.likelihood.mean[0],), context))
         with torch.no_grad():
-            wanted = network.features(Sample((trace.x,), trace.context))
+            wanted = network.features(Sample((trace.x,), context))
         return 0.5 * (found - wanted).square().flatten(1).sum(1).mean()

@@ -20,10 +20,11 @@ class CriticNetwork(nn.Module):
     """forward: a sample of N -> (N, outputs), or (N, outputs, h, w) where the trunk gives maps (patches,
     Isola et al. 2017, https://arxiv.org/abs/1611.07004). The first output is the score.
 
-    shapes: of a sample's parts; the trunk reads the first, and is told the others and the context beside it.
+    shapes: of a sample's parts; the trunk reads the first; others and context stand beside it, or join.
     trunk: an encoder's factory, of the sizes.
     joint: widths of layers after the trunk, where what is told joins the features, at each place of a map,
-        and not the input (BiGAN, Donahue, Krähenbühl and Darrell 2017, https://arxiv.org/abs/1605.09782).
+        and not the input (BiGAN, Donahue, Krähenbühl and Darrell 2017, https://arxiv.org/abs/1605.09782);
+        there are none where nothing is told.
     deviation: whether the mean deviation of the features over the batch is one more of them, by which a
         critic sees samples that are all alike (Karras et al. 2018, https://arxiv.org/abs/1710.10196).
     projection: whether the context is not told, but scores are added its inner product with the features

@@ -31,7 +31,7 @@ class CriticAlarms(Callback):
         self.record = record
         self.standing: set[str] = set()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(pl_module, Adversarial) or trainer.sanity_checking or not trainer.is_global_zero:
             return
         spread = _diversity(trainer, pl_module)
