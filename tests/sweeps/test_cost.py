@@ -1,5 +1,7 @@
 """What a dry run says of a study's time."""
 
+import re
+
 import pytest
 from omegaconf import OmegaConf
 from small import SMALL
@@ -103,7 +105,7 @@ def test_a_run_is_known_by_its_record_and_its_configuration(sweep, runs):
     assert sweep("seed=3")[1] == 0
     said, code = sweep("seed=3", "sweep.study=again")
     assert (code, len(runs())) == (0, 1)
-    assert "│ known" in said
+    assert re.search(r"^ +\d+ +known ", said, re.MULTILINE)
     (run,) = runs()
     config = OmegaConf.load(run.config)
     config.optimizer.lr = 0.5
