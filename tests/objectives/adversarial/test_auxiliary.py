@@ -102,13 +102,12 @@ def test_what_cannot_be_read_is_refused():
 
 
 def test_features_of_a_critic_that_is_not_told_labels_are_compared_without_them():
+    options = ["variant=vae_gan", "condition=label", "critic=[reconstructions]"]
+    reads = "objective.terms.reconstruction.critic=reconstructions"
     task = (
-        "objective.critics.observations.auxiliary={_partial_: true, "
+        "objective.critics.reconstructions.auxiliary={_partial_: true, "
         "_target_: aelab.objectives.adversarial.auxiliary.LabelTask}"
     )
-    options = ["variant=vae_gan", "condition=label", task]
-    training = build(compose([*small("vae_gan"), *options])).training
-    batch = Batch(torch.rand(50, 1, 8, 8), torch.arange(50) % 10)
-    trace = training.model(batch)
-    term = training.objective.terms["reconstruction"]
-    assert term(trace, training.model) > 0
+    training = build(compose([*small("vae_gan"), *options, reads, task])).training
+    trace = training.model(Batch(torch.rand(50, 1, 8, 8), torch.arange(50) % 10))
+    assert training.objective(trace, training.model)["reconstruction"] > 0
