@@ -23,11 +23,16 @@ MADE = {"vq_vae": ["model.posterior.quantiser.codes=4096"], "vae": ["optimizer.l
 @pytest.fixture(scope="module")
 def runs(_no_account, train_once, tmp_path_factory):
     """A run for each alarm, by its variant."""
+    before = _records(tmp_path_factory)
     for variant, _ in ALARMS.values():
         with suppress(NonFiniteError):
             train_once(*OPTIONS, f"variant={variant}", *MADE.get(variant, ()), base=small(variant))
-    records = tmp_path_factory.getbasetemp().rglob("record.json")
+    records = _records(tmp_path_factory) - before
     return {path.parents[1].name.removesuffix("_digits"): RunFolder.open(path.parent) for path in records}
+
+
+def _records(factory):
+    return set(factory.getbasetemp().glob("runs*/*/*/record.json"))
 
 
 @pytest.fixture(params=ALARMS)
