@@ -158,7 +158,7 @@ def evaluated():
 
 @pytest.mark.slow
 def test_it_is_evaluated_by_every_part(variant, run, evaluate, evaluated):
-    """It reads of a run the model, the data and whether critics alone trained it: those that share them once."""
+    """It reads of a run the model, the data and whether critics alone trained it: once for each."""
     settings = trusted_settings(run.config)
     fitted = variant not in GANS | {"ali", "bigan"}
     of = OmegaConf.to_yaml(settings.model), OmegaConf.to_yaml(settings.data), fitted
