@@ -1,6 +1,7 @@
 """Objects made of nodes: as Hydra makes them, and each refusal one sentence that names the node."""
 
 import functools
+import re
 import sys
 
 import pytest
@@ -11,6 +12,9 @@ from aelab.config.construct import construct, construct_recorded, locate
 from aelab.core.errors import ConfigurationError, RunError
 
 MODULE = """
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 from tests_of_construct_order import noted
 
 class Part:
@@ -36,6 +40,11 @@ def is_defective(**_):
     return {}["missing"]
 
 SIZE = 3
+
+def typed(count: int = 1, share: float | None = None, widths: "Sequence[int]" = (), flag: bool = False,
+          name: Literal["a"] = "a", where: Path | None = None, table: Mapping[str, int] | None = None,
+          either: float | Part = 0.0, loose=None):
+    return locals()
 """
 
 
@@ -138,6 +147,41 @@ def test_a_refusal_is_one_sentence_that_names_the_node(node, sentence):
     with pytest.raises(ConfigurationError, match=sentence) as refusal:
         construct(node, "outer")
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def typed(**options):
+    return {"_target_": "parts_of_mine.some.typed", **options}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"widths": 64}, "outer.widths=64: a list of whole numbers is needed, as [64]"),
+        ({"widths": [1, "b"]}, "outer.widths=[1,b]: a list of whole numbers is needed"),
+        ({"widths": None}, "outer.widths=null: a list of whole numbers is needed"),
+        ({"count": 1.5}, "outer.count=1.5: a whole number is needed"),
+        ({"count": True}, "outer.count=true: a whole number is needed"),
+        ({"share": "much"}, "outer.share=much: a number or null is needed"),
+        ({"flag": 1}, "outer.flag=1: true or false is needed"),
+        ({"table": [1]}, "outer.table=[1]: options by name or null is needed"),
+    ],
+)
+def test_a_value_that_no_annotation_allows_is_refused_in_its_words(options, sentence):
+    for more in ({}, {"_partial_": True}):
+        with pytest.raises(ConfigurationError, match=f"^{re.escape(sentence)}$"):
+            construct(typed(**options, **more), "outer")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"count": 2, "share": 1, "widths": [], "flag": True, "table": {"a": 1}},
+        {"share": None, "where": "a/path", "either": part("a"), "loose": [{}]},
+        {"name": "b", "either": "left to the part"},
+    ],
+)
+def test_what_an_annotation_may_mean_is_left_to_the_part(options):
+    assert construct(typed(**options), "outer").items() >= {"count": options.get("count", 1)}.items()
 
 
 def test_a_defect_of_a_part_keeps_its_own_traceback():

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from aelab.config.annotations import check_types
 from aelab.config.trusted import OPTIONS, check_parts
 from aelab.core.errors import ConfigurationError
 from aelab.core.text import sentence
@@ -98,6 +99,7 @@ def _called(node: Mapping[str, Any], arguments: Mapping[str, Any], key: str) -> 
         raise ConfigurationError(f"{key} has {foreign[0]!r}: arguments are given by their names alone")
     make = locate(node["_target_"], key)
     _check_names(make, node["_target_"], arguments, key)
+    check_types(make, arguments, key)
     if node.get("_partial_"):
         return partial(make, **arguments)
     try:

@@ -1,7 +1,8 @@
 """Schedules: functions of the optimisation step, for loss weights and for the learning rate.
 
-They hold no state, so a run continued at any step sees the values that it would have seen. Where a number may
-be a schedule, a configuration writes one in a line, by its name and its numbers: `weight: [ramp, 0, 1, 0.3]`.
+They know how long the training is and nothing of what happened, so a run continued at any step sees the
+values that it would have seen. Where a number may be a schedule, a configuration writes one in a line, by its
+name and its numbers: `weight: [ramp, 0, 1, 0.3]`.
 """
 
 import inspect
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from aelab.core.checks import is_number
+from aelab.core.checks import at_least, is_number
 from aelab.core.errors import ConfigurationError
 
 
@@ -20,11 +21,6 @@ class Schedule(ABC):
 
     @abstractmethod
     def __call__(self, step: int) -> float: ...
-
-
-def _check_steps(steps: int, least: int) -> None:
-    if steps < least:
-        raise ConfigurationError(f"a schedule of {steps} steps: at least {least} are needed")
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Linear(Schedule):
     end: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps, 0)
+        at_least(0, steps=self.steps)
 
     def __call__(self, step: int) -> float:
         return self.start + (self.end - self.start) * (min(1.0, step / self.steps) if self.steps else 1.0)
@@ -60,8 +56,7 @@ class Cosine(Schedule):
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps, 0)
-        _check_steps(self.warmup, 0)
+        at_least(0, steps=self.steps, warmup=self.warmup)
 
     def __call__(self, step: int) -> float:
         if step < self.warmup:
@@ -82,7 +77,7 @@ class Cyclic(Schedule):
     end: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps, 1)
+        at_least(1, steps=self.steps)
         if self.cycles < 1 or not 0 < self.rise <= 1:
             raise ConfigurationError(
                 f"a cyclic schedule has at least 1 cycle and a rise in (0, 1], not {self}"
@@ -102,7 +97,7 @@ class Switch(Schedule):
     end: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps, 0)
+        at_least(0, steps=self.steps)
 
     def __call__(self, step: int) -> float:
         return self.start if step < self.steps else self.end
@@ -127,7 +122,7 @@ class Exponential(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps, 1)
+        at_least(1, steps=self.steps)
 
     def __call__(self, step: int) -> float:
         return self.factor ** (step / self.steps)
@@ -144,7 +139,7 @@ class Stages(Schedule):
     factor: float = 10 ** (-1 / 7)
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps, 1)
+        at_least(1, steps=self.steps)
         if self.stages < 1 or not self.growth > 1:
             raise ConfigurationError(f"stages must be at least 1, and each grow by more than 1, not {self}")
 

@@ -27,9 +27,10 @@ from aelab.loggers.jsonl import JsonLines, rows
 from aelab.runs.build import Parts, lightning_part, make_trainer
 from aelab.runs.folder import Run, RunFolder, Status
 from aelab.runs.report import report
+from aelab.training.callbacks.alarms import tell_trackers
 from aelab.training.callbacks.codes import Codes
 from aelab.training.callbacks.critic_alarms import CriticAlarms
-from aelab.training.callbacks.dead_codes import DeadCodes, tell
+from aelab.training.callbacks.dead_codes import DeadCodes
 from aelab.training.callbacks.pictures import Pictures
 from aelab.training.callbacks.progress import progress
 from aelab.training.callbacks.resume import Best, ResumePoints
@@ -189,7 +190,7 @@ def status_of(folder: RunFolder, trainer: Trainer, advice: str | None = None) ->
     except BaseException as reason:
         error = f"{type(reason).__name__}: {reason}"
         if isinstance(reason, NonFiniteError):
-            tell(trainer, "diverged", str(reason))
+            tell_trackers(trainer, "diverged", str(reason))
         raise
     finally:
         if trainer.is_global_zero:

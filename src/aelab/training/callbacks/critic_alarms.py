@@ -10,7 +10,7 @@ from aelab.core.seeds import seed_generators, step_seed
 from aelab.metrics.generation import DIVERSITY, diversity
 from aelab.models.conditions import sees_observation
 from aelab.training.adversarial import Adversarial
-from aelab.training.callbacks.dead_codes import raise_alarm
+from aelab.training.callbacks.alarms import raise_alarm
 
 ALIKE = 0.5  # times the distance between observations: samples that are nearer to one another have collapsed
 SURE = 0.999  # how often a critic scores a true one above another where it has stopped to teach

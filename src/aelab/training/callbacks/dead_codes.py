@@ -1,14 +1,13 @@
 """A warning while training where much of a codebook, or of a sparse code, stands for nothing."""
 
-import sys
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from aelab.loggers import trackers
 from aelab.metrics.units import ACTIVE_UNITS
 from aelab.models.posteriors import Sparse
+from aelab.training.callbacks.alarms import raise_alarm
 
 ALIVE = 0.5  # of the units, below which there is a warning
 
@@ -30,18 +29,6 @@ class DeadCodes(Callback):
         if few and not self.told:
             raise_alarm(trainer, "dead_codes", f"{model.units - int(used)} of {model.units} {what}")
         self.told = few
-
-
-def raise_alarm(trainer: Trainer, name: str, why: str) -> None:
-    """Print an alarm, and tell the trackers after which step."""
-    print(f"alarm     {name}: {why}", file=sys.stderr)
-    tell(trainer, name, f"after step {trainer.global_step} {why}")
-
-
-def tell(trainer: Trainer, name: str, why: str) -> None:
-    """Raise an alarm in the run's trackers."""
-    for tracker in trackers(trainer.loggers):
-        tracker.alert(name, why)
 
 
 def _mortal(model: Any) -> str | None:
