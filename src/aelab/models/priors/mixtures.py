@@ -1,13 +1,16 @@
 """Mixtures: of free Gaussians, of the posteriors of learned pseudo-inputs, of those of training images."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 
+from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
 from aelab.models.distributions import Gaussian, bounded, has_density
@@ -24,7 +27,8 @@ def mixture(logits: Tensor, components: Distribution) -> MixtureSameFamily:
 
 class Mixture(Fitted):
     """A mixture of `components` Gaussians, trained by gradient, or by expectation maximisation in a second
-    stage (Dempster, Laird and Rubin 1977), which begins from k-means.
+    stage (Dempster, Laird and Rubin 1977), which begins from the best of so many `starts`, each of them
+    k-means and EM to its end on the codes at the start.
 
     EM of a component on codes z with responsibilities r: its weight is the mean of r, its mean and covariance
     those of z under r. Sums are kept in float64. A component that answers for less than one code stays.
@@ -32,13 +36,16 @@ class Mixture(Fitted):
 
     codes_at_start = 10_000
     clusters = True
+    covariance: ClassVar[Literal["diag", "full"]]
     count: Tensor
     first: Tensor
     second: Tensor
 
-    def __init__(self, components: int, latent: int, second: Sequence[int]) -> None:
+    def __init__(self, components: int, latent: int, second: Sequence[int], starts: int) -> None:
         super().__init__()
         check_components("components", components)
+        at_least(1, starts=starts)
+        self.starts = starts
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(torch.randn(components, latent))
         for name, shape in (("count", ()), ("first", (latent,)), ("second", second)):
@@ -62,13 +69,19 @@ class Mixture(Fitted):
 
     @torch.no_grad()
     def begin(self, z: Tensor) -> None:
-        from sklearn.cluster import KMeans
+        from sklearn.mixture import GaussianMixture as Start
 
         clusters = min(len(self.loc), len(z))
-        seed = int(torch.randint(2**31, ()))
-        found = KMeans(clusters, n_init=1, random_state=seed).fit_predict(z.double().cpu().numpy())
-        labels = torch.as_tensor(found, dtype=torch.int64, device=z.device)
-        self._add(F.one_hot(labels, len(self.loc)).double(), z.double())
+        start = Start(
+            clusters,
+            covariance_type=self.covariance,
+            n_init=self.starts,
+            random_state=int(torch.randint(2**31, ())),
+        )
+        codes = z.double().cpu().numpy()
+        with warnings.catch_warnings(action="ignore"):  # of starts that have not converged, or of codes alike
+            r = torch.as_tensor(start.fit(codes).predict_proba(codes), device=z.device)
+        self._add(F.pad(r, (0, len(self.loc) - clusters)), z.double())
         self.refit()
 
     @torch.no_grad()
@@ -95,8 +108,10 @@ class Mixture(Fitted):
 class GaussianMixture(Mixture):
     """Of Gaussians with diagonal covariance (Jiang et al. 2017)."""
 
-    def __init__(self, sizes: Sizes, components: int = 50) -> None:
-        super().__init__(components, sizes.latent, (sizes.latent,))
+    covariance = "diag"
+
+    def __init__(self, sizes: Sizes, components: int = 50, starts: int = 1) -> None:
+        super().__init__(components, sizes.latent, (sizes.latent,), starts)
         self.log_variance = nn.Parameter(torch.zeros(components, sizes.latent))
 
     def components(self) -> Gaussian:
@@ -116,9 +131,11 @@ class FullGaussianMixture(Mixture):
     below: L under its diagonal. log_variance: twice the logarithm of the diagonal.
     """
 
-    def __init__(self, sizes: Sizes, components: int = 10) -> None:
+    covariance = "full"
+
+    def __init__(self, sizes: Sizes, components: int = 10, starts: int = 1) -> None:
         latent = sizes.latent
-        super().__init__(components, latent, (latent, latent))
+        super().__init__(components, latent, (latent, latent), starts)
         self.log_variance = nn.Parameter(torch.zeros(components, latent))
         self.below = nn.Parameter(torch.zeros(components, latent, latent))
 
