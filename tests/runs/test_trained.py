@@ -23,6 +23,7 @@ from aelab.core.errors import (
 from aelab.core.seeds import step_seed
 from aelab.data.values import Threshold
 from aelab.figures.images import as_images
+from aelab.jobs.anomaly import NegativeElbo, NegativeLogLikelihood, Reference
 from aelab.runs.build import build
 
 
@@ -287,3 +288,18 @@ def test_a_name_is_data(train):
     config = OmegaConf.load(run.config)
     config.name = "<b>'\"../\n"
     assert repr(aelab.load(rewrite(run, config).path)).count("\n") == 0
+
+
+def test_what_critics_alone_trained_is_asked_for_no_probability(train):
+    model = aelab.load(train("variant=ali").path)
+    x = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    reference = Reference(model.model)
+    for asked in (
+        lambda: model.log_prob(x, samples=2),
+        lambda: model.compress(x),
+        lambda: NegativeElbo().fit(reference),
+        lambda: NegativeLogLikelihood().fit(reference),
+    ):
+        with pytest.raises(InapplicableError, match="^critics alone trained this model"):
+            asked()
+    torch.testing.assert_close(model.anomaly(x), model.error_map(x).double().flatten(1).sum(1))

@@ -33,13 +33,13 @@ from aelab.metrics.tokens import (
     tokens_of,
 )
 from aelab.metrics.units import ACTIVE, ACTIVE_UNITS
+from aelab.models import UNFITTED
 from aelab.models.distributions.sequences import lengths
 
 COLLAPSED = 0.1  # nats of a whole code that carries nothing
 OWN_SAMPLES = "the posterior knows the density of its own samples alone"
 ONE = "one observation has no variance"
 REAL = "no number of bits describes the density of real numbers, and tokens are measured in nats"
-UNFITTED = "critics alone trained this model, and no likelihood was fitted"
 GREY = "a cross-entropy and no likelihood: the likelihood is of bits, and the values are grey"
 
 
@@ -64,7 +64,7 @@ class Likelihood:
 
     def __call__(self, subject: Subject, findings: Findings) -> None:
         self._bound(subject, findings)
-        if subject.fitted:
+        if subject.model.fitted:
             self._scale(subject, findings)
         self._evidence(subject, findings)
         self._parts(subject, findings)
@@ -74,14 +74,14 @@ class Likelihood:
         of_prior = "of codes of the prior" if subject.model.encoder is None else ""
         note = "; ".join(filter(None, [of_prior, _note(next(subject.traces("test", BLOCK)))]))
         for quantity in EVIDENCE:
-            if quantity.of_likelihood and not subject.fitted:
+            if quantity.of_likelihood and not subject.model.fitted:
                 findings.undefine("likelihood", [quantity.name], UNFITTED)
             elif (values := subject.measured.get(quantity.name)) is not None:
                 findings.add("likelihood", mean(values, quantity, "" if quantity is KL else note))
             else:
                 real = quantity is BITS_PER_DIM and "elbo" in subject.measured
                 findings.undefine("likelihood", [quantity.name], REAL if real else NO_BOUND)
-        if subject.fitted and (tokens := _tokens(subject)) is not None:
+        if subject.model.fitted and (tokens := _tokens(subject)) is not None:
             nats = cost(subject.measured)
             per_token = ratio(nats, tokens, NATS_PER_TOKEN, note)
             findings.add("likelihood", per_token, _perplexity(per_token))
@@ -103,7 +103,7 @@ class Likelihood:
     @torch.no_grad()
     def _evidence(self, subject: Subject, findings: Findings) -> None:
         names = [each.name for each in (NLL, NLL_BITS_PER_DIM, NLL_EFFECTIVE_SAMPLES)]
-        if not subject.fitted:
+        if not subject.model.fitted:
             findings.undefine("likelihood", names, UNFITTED)
             return
         log_p, effective = [], []

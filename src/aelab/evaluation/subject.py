@@ -53,7 +53,6 @@ class Subject:
     """The model in evaluation mode on `device`, and the data that it was trained on.
 
     name: of the run. seed: of all noise. peers: the same configuration trained with other seeds.
-    fitted: whether p(x|z) was: a model that critics alone train has none.
     estimates: what this suite found before, by name, and spaces: the feature spaces that its samples were
     compared in: of a peer.
     """
@@ -64,7 +63,6 @@ class Subject:
     seed: int
     device: torch.device
     peers: tuple["Subject", ...] = ()
-    fitted: bool = True
     estimates: Mapping[str, float] = field(default_factory=dict)
     spaces: frozenset[str] = frozenset()
     _codes: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
@@ -244,14 +242,8 @@ def subject_of(run: Run, config: DictConfig) -> Subject:
     model = model_of(run).to(device)
     choose_matmul(model, BLOCK)
     data = data_of(run, config.data.root)
-    fitted = _fitted(run.settings.objective)
-    subject = Subject(model, data, str(run.settings.name), int(run.settings.seed), device, fitted=fitted)
+    subject = Subject(model, data, str(run.settings.name), int(run.settings.seed), device)
     return replace(subject, peers=tuple(_peers(run, subject, config)))
-
-
-def _fitted(objective: DictConfig) -> bool:
-    """Whether the model was trained by any term that is no critic's."""
-    return not objective.get("critics") or any("critic" not in term for term in objective.terms.values())
 
 
 def _peers(run: Run, subject: Subject, config: DictConfig) -> Iterator[Subject]:

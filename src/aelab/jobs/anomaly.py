@@ -14,7 +14,7 @@ from torch import Tensor
 from aelab.core.checks import at_least
 from aelab.core.errors import InapplicableError
 from aelab.core.records import NO_ENCODER, Batch, Trace
-from aelab.models import Autoencoder
+from aelab.models import UNFITTED, Autoencoder
 from aelab.models.distributions import Gaussian, divergence
 from aelab.models.evidence import has_weights, log_mean, log_weights
 
@@ -107,6 +107,7 @@ class NegativeLogLikelihood(Score):
         super().fit(reference)
         if self.model.prior is None:
             raise InapplicableError("a model without a prior has no likelihood: train one with a prior")
+        _require_likelihood(self.model)
 
     def __call__(self, batch: Batch) -> Tensor:
         return -_log_evidence(self.model, batch, self.samples)
@@ -181,6 +182,8 @@ class LikelihoodRatio(Score):
             raise InapplicableError("a ratio is with the likelihood of another run: give background=RUN")
         if self.model.prior is None or reference.background.prior is None:
             raise InapplicableError("a ratio is of two models with priors, and one of these has none")
+        _require_likelihood(self.model)
+        _require_likelihood(reference.background)
         self.background = reference.background
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -277,7 +280,13 @@ def _require_encoder(model: Autoencoder) -> None:
         raise InapplicableError(NO_ENCODER)
 
 
+def _require_likelihood(model: Autoencoder) -> None:
+    if not model.fitted:
+        raise InapplicableError(f"{UNFITTED}: choose another score")
+
+
 def _require_bound(model: Autoencoder) -> None:
     _require_encoder(model)
+    _require_likelihood(model)
     if model.prior is None:
         raise InapplicableError("a model without a prior has no evidence lower bound: choose another score")

@@ -22,7 +22,7 @@ from aelab.core.errors import InapplicableError
 from aelab.core.records import Batch
 from aelab.jobs.ans_stack import GRID, DryError, Stack, Whole, alone, counted, digest_of, seed_words
 from aelab.jobs.code_layers import Layer, components, layers, widened
-from aelab.models import Autoencoder
+from aelab.models import UNFITTED, Autoencoder
 from aelab.models.conditions import sees_observation
 from aelab.models.distributions import Factorised, Gaussian, LogisticMixture
 
@@ -52,6 +52,8 @@ class BitsBack:
             raise InapplicableError(
                 "a model without an encoder and a prior has no bound to code by: choose another"
             )
+        if not model.fitted:
+            raise InapplicableError(f"{UNFITTED} to code by: choose another")
         if sees_observation(model.conditioner):
             raise InapplicableError("the model is told a part of the image itself, which a decoder has not")
         self.model = copy.deepcopy(model).cpu().double().eval()

@@ -1,5 +1,5 @@
 """Latent variable models: the autoencoder, its parts, and what a model is told."""
 
-from aelab.models.base import Autoencoder, autoencoder
+from aelab.models.base import UNFITTED, Autoencoder, autoencoder
 
-__all__ = ["Autoencoder", "autoencoder"]
+__all__ = ["UNFITTED", "Autoencoder", "autoencoder"]

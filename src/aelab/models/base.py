@@ -18,6 +18,8 @@ from aelab.models.likelihoods import Likelihood
 from aelab.models.posteriors import Posterior, check_latent
 from aelab.models.priors import Prior
 
+UNFITTED = "critics alone trained this model, and no likelihood was fitted"
+
 
 class Autoencoder(nn.Module):
     """A latent variable model p(z|c) p(x|z,c) with an encoder and posterior q(z|x,c), in seven slots.
@@ -31,6 +33,7 @@ class Autoencoder(nn.Module):
     latent: the size of a code, of which the decoder reads `decoded` numbers, from the front; it is asked for
         a model without a posterior alone, which decides it elsewhere.
 
+    fitted: whether p(x|z,c) was, as by any objective but critics alone.
     follows_gradient: whether inference itself differentiates the model, also at validation.
     tells_prior: whether the prior is given the observation.
     separable: whether the posterior is a function of the encoder's parameters alone.
@@ -41,6 +44,7 @@ class Autoencoder(nn.Module):
                                        p(x|z,c) ◀──likelihood── decoder ◀─┘
     """
 
+    fitted = True
     follows_gradient = False
     tells_prior = False
     separable = True

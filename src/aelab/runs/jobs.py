@@ -78,10 +78,11 @@ class Jobs(ABC):
         """How unlike the training data each observation is, (N,) float64: the higher, the less alike.
 
         score: fitted to a `reference`; None: the negative bound in nats, or the reconstruction's squared
-        error of a model without a prior.
+        error of a model without a prior, or that critics alone trained.
         """
         if score is None:
-            score = NegativeElbo() if self.model.prior is not None else ReconstructionError()
+            bounded = self.model.prior is not None and self.model.fitted
+            score = NegativeElbo() if bounded else ReconstructionError()
             score.fit(Reference(self.model))
         batch = self._batch(x, y, attributes, resize)
         with drawn_from(seed, self.device):

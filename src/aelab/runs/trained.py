@@ -20,7 +20,7 @@ from aelab.core.text import sizes
 from aelab.data.kinds import Kind
 from aelab.data.values import Values, valued
 from aelab.metrics.importance import importance_sampled
-from aelab.models import Autoencoder
+from aelab.models import UNFITTED, Autoencoder
 from aelab.models.conditions import Labels, Numbers, batch_of, sees_observation
 from aelab.models.distributions.divergence import space
 from aelab.models.distributions.spherical import spherical as on_the_arc
@@ -197,6 +197,8 @@ class Trained(Jobs):
         evaluation measures, less `values.log_volume`, the sum of the log deviations.
         """
         self._require_prior(f"probability of {self.kind.nouns}")
+        if not self.model.fitted:
+            raise InapplicableError(UNFITTED)
         batch = self._batch(x, y, attributes, resize)
         if samples < 1:
             raise DataError(f"samples={samples}: at least one code is needed")
