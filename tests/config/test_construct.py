@@ -12,7 +12,7 @@ from aelab.config.construct import construct, construct_recorded, locate
 from aelab.core.errors import ConfigurationError, RunError
 
 MODULE = """
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from tests_of_construct_order import noted
@@ -43,7 +43,7 @@ SIZE = 3
 
 def typed(count: int = 1, share: float | None = None, widths: "Sequence[int]" = (), flag: bool = False,
           name: Literal["a"] = "a", where: Path | None = None, table: Mapping[str, int] | None = None,
-          either: float | Part = 0.0, loose=None):
+          either: float | Part = 0.0, made: Callable[[int], int] | None = None, loose=None):
     return locals()
 """
 
@@ -164,6 +164,9 @@ def typed(**options):
         ({"share": "much"}, "outer.share=much: a number or null is needed"),
         ({"flag": 1}, "outer.flag=1: true or false is needed"),
         ({"table": [1]}, "outer.table=[1]: options by name or null is needed"),
+        ({"table": {"a": {"b": None}}}, "outer.table.a={b}: a whole number is needed"),
+        ({"either": [1]}, "outer.either=[1]: a number or a part by its _target_ is needed"),
+        ({"made": {"more": 1}}, "outer.made={more}: a part by its _target_ or null is needed"),
     ],
 )
 def test_a_value_that_no_annotation_allows_is_refused_in_its_words(options, sentence):

@@ -300,6 +300,6 @@ def test_what_critics_alone_trained_is_asked_for_no_probability(train):
         lambda: NegativeElbo().fit(reference),
         lambda: NegativeLogLikelihood().fit(reference),
     ):
-        with pytest.raises(InapplicableError, match="^critics alone trained this model"):
+        with pytest.raises(InapplicableError, match=r"^critics alone trained this model"):
             asked()
     torch.testing.assert_close(model.anomaly(x), model.error_map(x).double().flatten(1).sum(1))

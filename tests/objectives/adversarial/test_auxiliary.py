@@ -111,3 +111,35 @@ def test_features_of_a_critic_that_is_not_told_labels_are_compared_without_them(
     training = build(compose([*small("vae_gan"), *options, reads, task])).training
     trace = training.model(Batch(torch.rand(50, 1, 8, 8), torch.arange(50) % 10))
     assert training.objective(trace, training.model)["reconstruction"] > 0
+
+
+def vae_gan(critic, task):
+    reads = f"objective.terms.reconstruction.critic={critic}"
+    node = f"{{_partial_: true, _target_: aelab.objectives.adversarial.auxiliary.{task}}}"
+    asks = f"+objective.critics.{critic}.auxiliary={node}"
+    training = build(
+        compose([*small("vae_gan"), "variant=vae_gan", "condition=label", f"critic=[{critic}]", reads, asks])
+    ).training
+    return training, training.model(Batch(torch.rand(50, 1, 8, 8), torch.arange(50) % 10))
+
+
+def test_labels_are_read_off_both_sides_where_one_is_twice_the_other():
+    training, trace = vae_gan("observations", "LabelTask")
+    critic = training.objective.critics["observations"]
+    alone = critic.loss.critic(
+        *(
+            critic.network(critic.seen(side, 0))[:, 0]
+            for side in (
+                critic.compares.true(trace, training.model),
+                critic.compares.made(trace, training.model),
+            )
+        )
+    )
+    cost = critic.cost(trace, training.model)
+    assert alone < cost < alone + 4 * math.log(10)
+
+
+def test_codes_are_read_off_samples_alone():
+    for critic in ("observations", "reconstructions"):
+        with pytest.raises(ConfigurationError, match=r"CodeTask .*choose critic=\[samples\]"):
+            vae_gan(critic, "CodeTask, continuous: 2")

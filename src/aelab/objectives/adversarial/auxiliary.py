@@ -19,18 +19,20 @@ class Auxiliary(ABC):
     """A task of a critic beside telling two samples apart; costs are in nats for each observation.
 
     outputs: how many it reads, (N, outputs). told: whether the critic is shown the condition all the same.
+    of_samples: whether what it asks for is known of samples of the prior's codes alone.
     """
 
     outputs: int
     told: ClassVar[bool] = True
+    of_samples: ClassVar[bool] = False
 
     @abstractmethod
     def made(self, outputs: Tensor, trace: Trace, model: Autoencoder) -> Tensor:
         """What critic and model pay for what is read off the made side, (N,)."""
 
-    def true(self, outputs: Tensor, trace: Trace) -> Tensor | float:
+    def true(self, outputs: Tensor, trace: Trace) -> Tensor:
         """What the critic pays for the true side, (N,); by default nothing."""
-        return 0.0
+        return outputs.new_zeros(len(outputs))
 
 
 class LabelTask(Auxiliary):
@@ -66,6 +68,8 @@ class CodeTask(Auxiliary):
     discrete: sizes of the categorical variables that the code of prior=joint ends with. continuous: how many
         of its first numbers are read too, each by a Gaussian.
     """
+
+    of_samples = True
 
     def __init__(self, sizes: Sizes, discrete: Sequence[int] = (), continuous: int = 0) -> None:
         self.discrete, self.continuous = list(discrete), continuous

@@ -33,9 +33,11 @@ class Comparison(ABC):
     """Two sides read off one pass: `true`, and `made` by what the critic shall improve.
 
     moves_both: whether the model makes the true side too, and so is to pay for both.
+    of_samples: whether the side that is made is decoded from codes of the prior, and of nothing else.
     """
 
     moves_both: ClassVar[bool] = False
+    of_samples: ClassVar[bool] = False
 
     @abstractmethod
     def shapes(self, sizes: Sizes) -> Shapes:
@@ -97,6 +99,8 @@ class ObservationsWithSamples(Comparison):
     """Observations with what codes of the prior are decoded to (GAN, Goodfellow et al. 2014,
     https://arxiv.org/abs/1406.2661)."""
 
+    of_samples = True
+
     def shapes(self, sizes: Sizes) -> Shapes:
         return [sizes.shape]
 
@@ -113,6 +117,8 @@ class ObservationsWithReconstructions(ObservationsWithSamples):
     to_encoder: whether the encoder pays for them too, or the decoder alone (VAE-GAN, Larsen et al. 2016,
         https://arxiv.org/abs/1512.09300).
     """
+
+    of_samples = False
 
     def __init__(self, to_encoder: bool = False) -> None:
         self.to_encoder = to_encoder
@@ -137,6 +143,7 @@ class Pairs(Comparison):
     https://arxiv.org/abs/1606.00704)."""
 
     moves_both = True
+    of_samples = True
 
     def shapes(self, sizes: Sizes) -> Shapes:
         return [sizes.shape, (sizes.latent,)]

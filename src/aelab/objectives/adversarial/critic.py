@@ -43,6 +43,11 @@ class Discriminator(Critic):
         super().__init__()
         self.compares, self.penalty, self.augmentation = compares, penalty, augmentation
         self.auxiliary = auxiliary and auxiliary(sizes)
+        if self.auxiliary is not None and self.auxiliary.of_samples and not compares.of_samples:
+            raise ConfigurationError(
+                f"{type(self.auxiliary).__name__} reads off a sample what it was decoded from, and "
+                f"{type(compares).__name__} makes others: choose critic=[samples]"
+            )
         self.told = self.auxiliary is None or self.auxiliary.told
         self.loss = loss
         if penalty is not None and not self.loss.penalised:
@@ -82,8 +87,8 @@ class Discriminator(Critic):
         if self.auxiliary is None:
             return cost
         read_true, read_made = map(further, outputs)
-        asked = self.auxiliary.true(read_true, trace) + self.auxiliary.made(read_made, trace, model)
-        return cost + asked.mean()
+        asked = self.auxiliary.true(read_true, trace), self.auxiliary.made(read_made, trace, model)
+        return cost + sum(each.mean() for each in asked)  # the sides may differ in how many they are
 
     def readings(self) -> dict[str, Tensor]:
         """separation: how often one of the true side scores above one of the other; 0.5 for equal sides.
