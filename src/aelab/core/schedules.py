@@ -194,7 +194,11 @@ WRITTEN: dict[str, Callable[..., Schedule]] = {make.__name__: make for make in (
 """The schedules that a configuration writes in one line, by name."""
 
 
-def scheduled(value: float | Sequence[str | float] | Schedule) -> Schedule:
+Scheduled = float | Sequence[str | float] | Schedule
+"""What a configuration may give for a number that may be a schedule."""
+
+
+def scheduled(value: Scheduled) -> Schedule:
     """A number, or a schedule as a configuration writes it, as a schedule; a schedule as it is.
 
     Raises ConfigurationError for what is neither.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.models.distributions import Gaussian
 from aelab.models.evidence import required_posterior, required_prior
@@ -65,9 +65,7 @@ class CovariancePenalty(Term, ABC):
     off_diagonal, diagonal: the weights of its two parts.
     """
 
-    def __init__(
-        self, off_diagonal: float = 10.0, diagonal: float = 10.0, weight: float | Schedule = 1.0
-    ) -> None:
+    def __init__(self, off_diagonal: float = 10.0, diagonal: float = 10.0, weight: Scheduled = 1.0) -> None:
         super().__init__(weight)
         self.off_diagonal, self.diagonal = off_diagonal, diagonal
 
@@ -121,7 +119,7 @@ class MMD(Term):
 
     def __init__(
         self,
-        weight: float | Schedule = 1.0,
+        weight: Scheduled = 1.0,
         kernel: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(weight)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes, Trace
-from aelab.core.schedules import Schedule, scheduled
+from aelab.core.schedules import Scheduled, scheduled
 from aelab.models import Autoencoder
 
 
@@ -25,7 +25,7 @@ class Term(nn.Module, ABC):
     alone = False
     like: str | None = None
 
-    def __init__(self, weight: float | Schedule = 1.0) -> None:
+    def __init__(self, weight: Scheduled = 1.0) -> None:
         super().__init__()
         self.weight = scheduled(weight)
 

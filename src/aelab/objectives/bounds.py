@@ -6,7 +6,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.models.distributions import distortion, frozen, rate
 from aelab.models.evidence import (
@@ -46,7 +46,7 @@ class ImportanceWeighted(Term):
     many as there are codes give the evidence lower bound.
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, groups: int = 1) -> None:
+    def __init__(self, weight: Scheduled = 1.0, groups: int = 1) -> None:
         super().__init__(weight)
         self.groups = groups
 
@@ -58,7 +58,7 @@ class PartiallyImportanceWeighted(Term):
     """The generative parameters follow the bound of all codes, the posterior's that of `groups` of them
     (PIWAE, Rainforth et al. 2018); the value is the first."""
 
-    def __init__(self, weight: float | Schedule = 1.0, groups: int = 4) -> None:
+    def __init__(self, weight: Scheduled = 1.0, groups: int = 4) -> None:
         super().__init__(weight)
         self.groups = groups
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes, Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.models.distributions import Joint, OneHot
 from aelab.models.evidence import required_posterior
@@ -23,7 +23,7 @@ class Classification(Term):
     sizes: of the model, with as many classes as the labels are of.
     """
 
-    def __init__(self, sizes: Sizes, weight: float | Schedule = 1.0) -> None:
+    def __init__(self, sizes: Sizes, weight: Scheduled = 1.0) -> None:
         super().__init__(weight)
         self.classes = sizes.classes
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes, Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.models.evidence import required_posterior
 from aelab.models.networks.mirror import layers_of
@@ -36,7 +36,7 @@ class FeatureDistance(Term):
         sizes: Sizes,
         network: Callable[[Sizes], nn.Module] | None,
         normalised: bool = True,
-        weight: float | Schedule = 1.0,
+        weight: Scheduled = 1.0,
     ) -> None:
         super().__init__(weight)
         if network is None:

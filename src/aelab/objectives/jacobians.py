@@ -7,7 +7,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.models.evidence import required_posterior
 from aelab.objectives.base import Term
@@ -20,7 +20,7 @@ class JacobianPenalty(Term):
     1990, https://doi.org/10.1080/03610919008812866); None: it is exact, at one pass for each output.
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, probes: int | None = None) -> None:
+    def __init__(self, weight: Scheduled = 1.0, probes: int | None = None) -> None:
         super().__init__(weight)
         if probes is not None and probes < 1:
             raise ConfigurationError(f"probes={probes}: at least 1, or null for the exact Jacobian")

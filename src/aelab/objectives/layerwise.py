@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule, scheduled
+from aelab.core.schedules import Scheduled, scheduled
 from aelab.models import Autoencoder
 from aelab.models.distributions import distortion
 from aelab.models.evidence import required_posterior
@@ -24,7 +24,7 @@ class Layerwise(Term):
     masking: the share of a layer's inputs that it sees as 0.
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, masking: float = 0.25) -> None:
+    def __init__(self, weight: Scheduled = 1.0, masking: float = 0.25) -> None:
         super().__init__(weight)
         if not 0 <= masking < 1:
             raise ConfigurationError(f"masking={masking}: a share in [0, 1)")

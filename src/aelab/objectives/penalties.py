@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.objectives.base import Term
 
@@ -22,7 +22,7 @@ class WeightPenalty(Term):
 
     reads_codes = False
 
-    def __init__(self, weight: float | Schedule = 1.0, slot: str | None = None) -> None:
+    def __init__(self, weight: Scheduled = 1.0, slot: str | None = None) -> None:
         super().__init__(weight)
         self.slot = slot
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from aelab.cluster.collectives import of_first
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.core.seeds import step_seed
 from aelab.models import Autoencoder
 from aelab.models.distributions import Quantised
@@ -45,7 +45,7 @@ class Codebook(Term):
     """
 
     def __init__(
-        self, weight: float | Schedule = 1.0, decay: float = 0.99, least: float = 0.05, seed: int = 0
+        self, weight: Scheduled = 1.0, decay: float = 0.99, least: float = 0.05, seed: int = 0
     ) -> None:
         super().__init__(weight)
         if not 0 <= decay < 1 or not 0 <= least < 1:
@@ -86,7 +86,7 @@ class CodeEntropy(Term):
     The entropy over a batch is of each bit alone, which a joint one could only be below.
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, temperature: float = 1.0) -> None:
+    def __init__(self, weight: Scheduled = 1.0, temperature: float = 1.0) -> None:
         super().__init__(weight)
         if not temperature > 0:
             raise ConfigurationError(f"temperature={temperature}: above 0")

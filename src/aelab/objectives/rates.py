@@ -5,7 +5,7 @@ from torch.distributions import Distribution, kl_divergence
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule, scheduled
+from aelab.core.schedules import Scheduled, scheduled
 from aelab.models import Autoencoder
 from aelab.models.distributions import Gaussian, Joint, divergence
 from aelab.models.evidence import required_posterior, required_prior
@@ -18,9 +18,7 @@ class Capacity(Term):
     part: of a joint code, `continuous` or `discrete`; None: the whole code (JointVAE, Dupont 2018).
     """
 
-    def __init__(
-        self, capacity: float | Schedule, weight: float | Schedule = 1.0, part: str | None = None
-    ) -> None:
+    def __init__(self, capacity: Scheduled, weight: Scheduled = 1.0, part: str | None = None) -> None:
         super().__init__(weight)
         self.capacity, self.part = scheduled(capacity), part
 
@@ -46,7 +44,7 @@ def _rate_of(part: str, q: Distribution, p: Distribution) -> Tensor:
 class FreeBits(Term):
     """The rate, at least `floor` nats in each dimension, averaged over the batch (Kingma et al. 2016)."""
 
-    def __init__(self, floor: float | Schedule = 0.1, weight: float | Schedule = 1.0) -> None:
+    def __init__(self, floor: Scheduled = 0.1, weight: Scheduled = 1.0) -> None:
         super().__init__(weight)
         self.floor = scheduled(floor)
 

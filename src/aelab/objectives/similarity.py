@@ -6,7 +6,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.core.structure import POWERS, WINDOW, structure
 from aelab.models import Autoencoder
 from aelab.models.evidence import required_posterior
@@ -21,7 +21,7 @@ class MSSSIM(Term):
     scales: each but the first halves the image, whose sides keep 3 pixels or more at the coarsest.
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, scales: int = 2) -> None:
+    def __init__(self, weight: Scheduled = 1.0, scales: int = 2) -> None:
         super().__init__(weight)
         if not 1 <= scales <= len(POWERS):
             raise ConfigurationError(f"scales={scales}: choose from 1 to {len(POWERS)}")

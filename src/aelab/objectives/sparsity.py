@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes, Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.models.distributions import SparsePoint, distortion
 from aelab.models.evidence import required_posterior
@@ -38,7 +38,7 @@ class ActivityRate(Term):
     target: in (0, 1). Codes lie in (0, 1): model.posterior.activation is a sigmoid.
     """
 
-    def __init__(self, target: float = 0.05, weight: float | Schedule = 1.0) -> None:
+    def __init__(self, target: float = 0.05, weight: Scheduled = 1.0) -> None:
         super().__init__(weight)
         if not 0 < target < 1:
             raise ConfigurationError(f"target={target}: a rate of activity lies between 0 and 1")
@@ -79,7 +79,7 @@ class Revival(Term):
     def __init__(
         self,
         sizes: Sizes,
-        weight: float | Schedule = 1.0,
+        weight: Scheduled = 1.0,
         count: int = 64,
         least: float = 1e-3,
         decay: float = 0.99,

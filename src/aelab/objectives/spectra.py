@@ -7,7 +7,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.core.sound import spectrum
 from aelab.models import Autoencoder
 from aelab.models.evidence import required_posterior
@@ -26,7 +26,7 @@ class SpectralDistance(Term):
     windows: their sizes, in samples; each is moved by a quarter.
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, windows: Sequence[int] = (64, 128, 256, 512)) -> None:
+    def __init__(self, weight: Scheduled = 1.0, windows: Sequence[int] = (64, 128, 256, 512)) -> None:
         super().__init__(weight)
         if not windows or min(windows) < 4:
             raise ConfigurationError(f"windows={list(windows)}: sizes of 4 samples or more are needed")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.models.evidence import required_posterior
 from aelab.objectives.base import Term
@@ -38,7 +38,7 @@ class SlicedWasserstein(Transport):
     """The squared distance of sorted values along random directions, averaged over these (SWAE, Kolouri et
     al. 2019, https://arxiv.org/abs/1804.01947)."""
 
-    def __init__(self, weight: float | Schedule = 1.0, directions: int = 50) -> None:
+    def __init__(self, weight: Scheduled = 1.0, directions: int = 50) -> None:
         super().__init__(weight)
         if directions < 1:
             raise ConfigurationError(f"directions={directions}: at least 1")
@@ -55,7 +55,7 @@ class Sinkhorn(Transport):
     blur: the entropy's weight, as a share of the mean squared distance. iterations: of the potentials.
     """
 
-    def __init__(self, weight: float | Schedule = 1.0, blur: float = 0.1, iterations: int = 50) -> None:
+    def __init__(self, weight: Scheduled = 1.0, blur: float = 0.1, iterations: int = 50) -> None:
         super().__init__(weight)
         if not blur > 0 or iterations < 1:
             raise ConfigurationError(f"blur={blur}, iterations={iterations}: above 0, and at least 1")

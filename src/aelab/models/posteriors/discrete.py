@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
-from aelab.core.schedules import Schedule, scheduled
+from aelab.core.schedules import Scheduled, scheduled
 from aelab.models.distributions import Gaussian, Joint, OneHot, bounded
 from aelab.models.posteriors.base import Features, Posterior, vector
 
@@ -18,7 +18,7 @@ class GumbelCategorical(Posterior):
     """
 
     def __init__(
-        self, features: Features, sizes: Sizes, categories: int, temperature: float | Schedule = 0.67
+        self, features: Features, sizes: Sizes, categories: int, temperature: Scheduled = 0.67
     ) -> None:
         latent = sizes.latent
         super().__init__((latent,))
@@ -43,7 +43,7 @@ class JointGaussianCategorical(Posterior):
     """
 
     def __init__(
-        self, features: Features, sizes: Sizes, discrete: Sequence[int], temperature: float | Schedule = 0.67
+        self, features: Features, sizes: Sizes, discrete: Sequence[int], temperature: Scheduled = 0.67
     ) -> None:
         latent = sizes.latent
         super().__init__((latent,))

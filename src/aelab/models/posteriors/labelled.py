@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes
-from aelab.core.schedules import Schedule, scheduled
+from aelab.core.schedules import Scheduled, scheduled
 from aelab.models.distributions import Chain, Gaussian, OneHot
 from aelab.models.posteriors.base import Features, Posterior, vector
 from aelab.models.posteriors.layers import Between
@@ -55,7 +55,7 @@ class Labelled(Posterior):
         sizes: Sizes,
         widths: Sequence[int] = (128,),
         activation: Callable[[], nn.Module] = nn.ReLU,
-        temperature: float | Schedule = 0.67,
+        temperature: Scheduled = 0.67,
     ) -> None:
         if not sizes.classes:
             raise ConfigurationError(

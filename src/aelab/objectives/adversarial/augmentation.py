@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from aelab.core.errors import ConfigurationError
-from aelab.core.schedules import Schedule, scheduled
+from aelab.core.schedules import Scheduled, scheduled
 
 Change = Callable[[Tensor], Tensor]
 
@@ -19,7 +19,7 @@ class Augmentation:
     __call__: x (N, C, H, W), step -> (N, C, H, W).
     """
 
-    def __init__(self, probability: float | Schedule = 0.5, changes: Sequence[Change] | None = None) -> None:
+    def __init__(self, probability: Scheduled = 0.5, changes: Sequence[Change] | None = None) -> None:
         self.probability = scheduled(probability)
         self.changes = [brighten, shift, cut_out] if changes is None else list(changes)
 

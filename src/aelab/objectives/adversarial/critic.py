@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.records import Sizes, Trace
-from aelab.core.schedules import Schedule
+from aelab.core.schedules import Scheduled
 from aelab.models import Autoencoder
 from aelab.models.evidence import required_posterior
 from aelab.objectives.adversarial.augmentation import Augmentation
@@ -128,7 +128,7 @@ class OfCritic(Term):
     critic: its name in `objective.critics`.
     """
 
-    def __init__(self, critic: str, weight: float | Schedule = 1.0) -> None:
+    def __init__(self, critic: str, weight: Scheduled = 1.0) -> None:
         super().__init__(weight)
         self.name = critic
         self.critics: tuple[Discriminator, ...] = ()  # a tuple hides the critic's parameters
@@ -158,7 +158,7 @@ class Deception(OfCritic):
         Esser, Rombach and Ommer 2021, https://arxiv.org/abs/2012.09841); the weight is then a share of it.
     """
 
-    def __init__(self, critic: str, weight: float | Schedule = 1.0, like: str | None = None) -> None:
+    def __init__(self, critic: str, weight: Scheduled = 1.0, like: str | None = None) -> None:
         super().__init__(critic, weight)
         self.like = like
 
