@@ -263,7 +263,7 @@ def test_a_run_that_does_not_say_what_it_takes(train, key):
     run = train()
     config = OmegaConf.load(run.config)
     OmegaConf.update(config, key, None)
-    with pytest.raises(AelabError, match=r"config.yaml|in model"):
+    with pytest.raises(AelabError, match=r"config.yaml|model.shape=null: a list of whole numbers is needed"):
         aelab.load(rewrite(run, config).path)
 
 

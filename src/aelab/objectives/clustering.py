@@ -27,6 +27,7 @@ class DeepClustering(Term):
 def assignments(z: Tensor, centres: Tensor) -> Tensor:
     """q_ij, proportional to 1 / (1 + |z_i - m_j|^2), of codes (B, D) and centres (K, D): (B, K).
 
+    >>> import torch
     >>> assignments(torch.zeros(1, 2), torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
     tensor([[0.6667, 0.3333]])
     """
