@@ -101,18 +101,6 @@ def test_what_cannot_be_read_is_refused():
             CodeTask(Sizes(latent=4), **options)
 
 
-def test_features_of_a_critic_that_is_not_told_labels_are_compared_without_them():
-    options = ["variant=vae_gan", "condition=label", "critic=[reconstructions]"]
-    reads = "objective.terms.reconstruction.critic=reconstructions"
-    task = (
-        "objective.critics.reconstructions.auxiliary={_partial_: true, "
-        "_target_: aelab.objectives.adversarial.auxiliary.LabelTask}"
-    )
-    training = build(compose([*small("vae_gan"), *options, reads, task])).training
-    trace = training.model(Batch(torch.rand(50, 1, 8, 8), torch.arange(50) % 10))
-    assert training.objective(trace, training.model)["reconstruction"] > 0
-
-
 def vae_gan(critic, task):
     reads = f"objective.terms.reconstruction.critic={critic}"
     node = f"{{_partial_: true, _target_: aelab.objectives.adversarial.auxiliary.{task}}}"
@@ -121,6 +109,11 @@ def vae_gan(critic, task):
         compose([*small("vae_gan"), "variant=vae_gan", "condition=label", f"critic=[{critic}]", reads, asks])
     ).training
     return training, training.model(Batch(torch.rand(50, 1, 8, 8), torch.arange(50) % 10))
+
+
+def test_features_of_a_critic_that_is_not_told_labels_are_compared_without_them():
+    training, trace = vae_gan("reconstructions", "LabelTask")
+    assert training.objective(trace, training.model)["reconstruction"] > 0
 
 
 def test_labels_are_read_off_both_sides_where_one_is_twice_the_other():

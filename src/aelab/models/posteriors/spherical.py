@@ -35,10 +35,9 @@ class VonMisesFisher(Posterior):
     def forward(self, h: Tensor, step: int = 0) -> distributions.VonMisesFisher:
         found = self.projection(h).float()
         direction, told = found[..., : self.latent], found[..., self.latent :]
-        # From 1 upwards, as in the paper: below it the density is nearly uniform and its gradient vanishes.
-        kappa = (
-            F.softplus(told[..., 0]) + 1
-            if self.concentration is None
-            else direction.new_full(direction.shape[:-1], self.concentration)
-        )
+        if self.concentration is None:
+            # From 1 up, as in the paper: below it the density is nearly uniform and its gradient vanishes.
+            kappa = F.softplus(told[..., 0]) + 1
+        else:
+            kappa = direction.new_full(direction.shape[:-1], self.concentration)
         return distributions.VonMisesFisher(F.normalize(direction, dim=-1), kappa)
