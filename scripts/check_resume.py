@@ -86,24 +86,25 @@ def main() -> int:
 
 def _next(
     dice: random.Random, points: Sequence[str], length: float, kills: list[str], newest: str
-) -> tuple[str, float] | None:
+) -> tuple[str, float, str] | None:
     """The resume point at which to kill next, of those ahead, and the seconds after it: thrice at most.
 
     Moments are drawn by what a training has done: by the clock, a machine that others use, or a slow
-    start, puts them all where nothing is left to be resumed.
+    start, puts them all where nothing is left to be resumed. The last point, at which it is killed in
+    any case, is told too: seconds alone may outlast a training.
     """
     ahead = [name for name in points[:-1] if name >= newest]
     if len(kills) == 3 or not ahead:
         return None
     point, seconds = dice.choice(ahead), dice.uniform(0, 2 * length / len(points))
     kills.append(f"{point or 'the start'} by {seconds:.3f} s")
-    return point, seconds
+    return point, seconds, points[-1]
 
 
 def _train(
     root: Path,
     overrides: list[str],
-    moment: Callable[[str], tuple[str, float] | None],
+    moment: Callable[[str], tuple[str, float, str] | None],
     points: list[str],
 ) -> RunFolder:
     """Train in forked processes, each killed at its moment, until one ends by itself; note resume points."""
@@ -132,7 +133,9 @@ def _work(config: DictConfig, begun: list[RunFolder]) -> None:
             train(config, Signals())
 
 
-def _fork(work: Callable[[], Any], root: Path, moment: tuple[str, float] | None, points: list[str]) -> bool:
+def _fork(
+    work: Callable[[], Any], root: Path, moment: tuple[str, float, str] | None, points: list[str]
+) -> bool:
     """Whether the forked process had to be killed at its moment; resume points seen are noted."""
     child = os.fork()
     if not child:
@@ -150,7 +153,8 @@ def _fork(work: Callable[[], Any], root: Path, moment: tuple[str, float] | None,
         if newest not in points:
             points.append(newest)
         if moment and newest >= moment[0]:
-            deadline, moment = time.monotonic() + moment[1], None
+            seconds = 0.0 if newest >= moment[2] else moment[1]
+            deadline = min(deadline, time.monotonic() + seconds)
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
