@@ -43,7 +43,7 @@ SIZE = 3
 
 def typed(count: int = 1, share: float | None = None, widths: "Sequence[int]" = (), flag: bool = False,
           name: Literal["a"] = "a", where: Path | None = None, table: Mapping[str, int] | None = None,
-          either: float | Part = 0.0, made: Callable[[int], int] | None = None, loose=None):
+          either: float | Part = 0.0, made: Callable[[int], int] | None = None, bare: int = None, loose=None):
     return locals()
 """
 
@@ -181,6 +181,7 @@ def test_a_value_that_no_annotation_allows_is_refused_in_its_words(options, sent
         {"count": 2, "share": 1, "widths": [], "flag": True, "table": {"a": 1}},
         {"share": None, "where": "a/path", "either": part("a"), "loose": [{}]},
         {"name": "b", "either": "left to the part"},
+        {"bare": None},
     ],
 )
 def test_what_an_annotation_may_mean_is_left_to_the_part(options):

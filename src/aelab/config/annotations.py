@@ -1,6 +1,7 @@
 """Plain values of options, held against the annotations of the parts that take them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -24,13 +25,17 @@ LISTS, TABLES = (list, tuple, Sequence), (dict, Mapping)
 def check_types(make: Callable[..., Any], values: Mapping[str, Any], key: str) -> None:
     """Refuse a plain value that no annotation of its argument allows, as a number where a list is needed.
 
-    Words for what is no plain type are left to the part, which may read them. key: where the part stands.
+    Words for what is no plain type are left to the part, which may read them, and so is an argument's own
+    default, as `width: int = None` has it. key: where the part stands.
     """
+    read = make.__init__ if isinstance(make, type) else make  # type: ignore[misc]
     try:
-        hints = get_type_hints(make.__init__ if isinstance(make, type) else make)  # type: ignore[misc]
-    except (AttributeError, NameError, TypeError):  # of a part from elsewhere
+        hints, takes = get_type_hints(read), signature(read).parameters
+    except (AttributeError, NameError, TypeError, ValueError):  # of a part from elsewhere
         return
     for name, value in values.items():
+        if name in takes and value is takes[name].default:
+            continue
         for place, given, hint in _odd(value, hints.get(name, Any), f"{key}.{name}"):
             kinds = list(dict.fromkeys(_words(hint)))
             example = f", as [{given}]" if kinds[0].startswith(WORDS[list]) and is_number(given) else ""
