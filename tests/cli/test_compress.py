@@ -53,6 +53,15 @@ def test_another_process_with_other_threads_gives_the_same_pictures(run, picture
     assert all(np.array_equal(Image.open(a), Image.open(b)) for a, b in zip(found, expected, strict=True))
 
 
+def test_an_array_comes_back_as_an_array(run, tmp_path):
+    x = np.random.default_rng(1).integers(0, 256, (7, 1, 8, 8), np.uint8)
+    given, file, back = (tmp_path / name for name in ("given.npz", "x.ael", "back.npz"))
+    np.savez(given, x=x)
+    compress(compose([f"run={run.path}", f"from={given}", f"to={file}"], "compress"))
+    decompressed(run, file, back)
+    assert np.array_equal((np.load(back)["x"] * 255).round(), x)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -14,6 +14,7 @@ from PIL import Image
 import aelab
 from aelab.cli.encode import main as encode
 from aelab.cli.reconstruct import main as reconstruct
+from aelab.cli.restore import main as restore
 from aelab.cli.sample import main as sample
 from aelab.config.compose import compose
 from aelab.core.errors import AelabError
@@ -64,6 +65,37 @@ def test_samples_are_those_of_the_model(run, tmp_path):
     assert np.array_equal(found, expected.numpy().astype(np.uint8))
     sample(configured("sample", run, tmp_path / "one", "count=3", "grid=true"))
     assert [file.name for file in (tmp_path / "one").iterdir()] == ["samples.png"]
+
+
+def test_samples_and_reconstructions_as_arrays(run, pictures, tmp_path):
+    sample(configured("sample", run, tmp_path / "some.npz", "count=3", "seed=4"))
+    model = aelab.load(run.path)
+    assert np.array_equal(np.load(tmp_path / "some.npz")["x"], model.sample(3, seed=4).numpy())
+    reconstruct(configured("reconstruct", run, tmp_path / "back.npz", f"from={pictures}"))
+    reconstruct(configured("reconstruct", run, tmp_path / "back", f"from={pictures}"))
+    found = np.load(tmp_path / "back.npz")
+    with (tmp_path / "back" / "errors.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    errors = [float(row["squared_error"]) for row in rows]
+    np.testing.assert_allclose(found["squared_error"], errors, rtol=1e-5)
+    place = [row["file"] for row in rows].index("./A.png")
+    picture = np.asarray(Image.open(tmp_path / "back" / "A.png"))
+    assert np.abs(found["x"][place, 0] * 255 - picture).max() <= 0.5 + 1e-3
+    with pytest.raises(AelabError, match="grid=true: a picture goes to a folder"):
+        sample(configured("sample", run, tmp_path / "other.npz", "grid=true"))
+
+
+def test_restorations_as_arrays_tell_their_deviations(run, pictures, tmp_path):
+    told = (f"from={pictures}", "damage=true", "degradation=missing", "seed=3")
+    restore(configured("restore", run, tmp_path / "back.npz", *told))
+    found = np.load(tmp_path / "back.npz")
+    assert found["x"].shape == found["deviation"].shape == (len(HOSTILE) + 1, 1, 8, 8)
+    assert (found["deviation"] > 0).any()
+    restore(configured("restore", run, tmp_path / "back", *told))
+    with (tmp_path / "back" / "errors.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name in ("error_before", "error_after"):
+        np.testing.assert_allclose(found[name], [float(row[name]) for row in rows], rtol=1e-5)
 
 
 def test_names_do_no_harm(run, pictures, tmp_path):

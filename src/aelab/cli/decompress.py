@@ -3,6 +3,7 @@
 import torch
 from omegaconf import DictConfig
 
+from aelab.cli.outputs import write_outputs
 from aelab.cli.progress import bar
 from aelab.core.errors import DataError
 from aelab.core.files import draft
@@ -24,10 +25,9 @@ def main(config: DictConfig) -> None:
         ) from error
     file = opened(content, name)
     model = load(run_of(config.run))
-    with draft(config.to, config.overwrite) as folder:
+    with draft(config.to, config.overwrite) as path:
         found = model.decompress(content, name, bar)
         images = found.float() / 255 if found.dtype == torch.uint8 else found
-        folder.mkdir()
         names = file.notes.get("names") or [f"{place:05}" for place in range(file.count)]
-        model.kind.write(folder, images.split(500), names)
+        write_outputs(path, model.kind, images.split(500), names)
     print(f"{model.kind.nouns:9} {config.to}: {file.count:,}")

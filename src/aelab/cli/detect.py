@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from aelab.cli.per_file import write_per_file
+from aelab.cli.outputs import write_per_file
 from aelab.config.construct import construct
 from aelab.config.nearest import nearest
 from aelab.core.errors import ConfigurationError, InapplicableError

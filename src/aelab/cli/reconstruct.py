@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from omegaconf import DictConfig
 from torch import Tensor
 
-from aelab.cli.per_file import write_per_file
+from aelab.cli.outputs import write_outputs
 from aelab.core.files import draft
 from aelab.data.values import valued
 from aelab.runs.find import run_of
 from aelab.runs.trained import load
 
 SHOWN = 64  # pairs in the picture of both
-ERRORS, PAIRS = "errors.csv", "pairs.png"
+PAIRS = "pairs.png"
 
 
 def main(config: DictConfig) -> None:
@@ -31,10 +31,8 @@ def main(config: DictConfig) -> None:
                 shown.extend([given[:SHOWN], back[:SHOWN]])
             yield back
 
-    with draft(config.to, config.overwrite) as folder:
-        folder.mkdir()
-        model.kind.write(folder, outputs(), names, reserved=[PAIRS])
-        model.picture(shown, ["input", "output"], 16).save(folder / PAIRS)
-        rows = ([f"{error:.6g}"] for error in errors)
-        write_per_file(folder / ERRORS, [model.kind.difference.name], names, rows)
+    with draft(config.to, config.overwrite) as path:
+        pairs = (PAIRS, lambda: model.picture(shown, ["input", "output"], 16))
+        columns = {model.kind.difference.name: errors}
+        write_outputs(path, model.kind, outputs(), names, columns, picture=pairs)
     print(f"{model.kind.nouns:9} {config.to}")

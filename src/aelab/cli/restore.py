@@ -1,14 +1,14 @@
 """A user's observations as they were before they were damaged, as far as a trained model can tell."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from statistics import mean
 
-import torch
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from aelab.cli.per_file import write_per_file
+from aelab.cli.outputs import write_outputs
 from aelab.config.construct import construct
 from aelab.core.errors import ConfigurationError
 from aelab.core.files import draft
@@ -19,7 +19,7 @@ from aelab.runs.find import run_of
 from aelab.runs.trained import Trained, load
 
 SHOWN = 16
-ERRORS, COMPARED = "errors.csv", "compared.png"
+COMPARED = "compared.png"
 Row = tuple[Tensor, Degraded, Restored]
 
 
@@ -33,8 +33,9 @@ def main(config: DictConfig) -> None:
         raise ConfigurationError("resize=true is for whole pictures: give damage=true, or leave it out")
     shape = model.shape if config.damage else degradation.left(model.shape)
     names, blocks = model.kind.read(config["from"], shape, config.resize)
-    errors: list[tuple[float, float]] = []
+    errors: dict[str, list[float]] = {"error_before": [], "error_after": []} if config.damage else {}
     shown: list[Row] = []
+    deviations: list[Tensor] = []
 
     def outputs() -> Iterator[Tensor]:
         with tqdm(total=len(names), desc=model.kind.nouns, leave=False, disable=None) as bar:
@@ -42,22 +43,20 @@ def main(config: DictConfig) -> None:
                 left = _left(model, given, degradation, config, place)
                 told = {"y": config.label, "attributes": config.attributes, "seed": config.seed + place}
                 found = model.restore(left, degradation, way, **told)
-                if config.damage:
-                    errors.extend(_errors(model.seen(given), left, valued(found.mean, model.values)))
+                shown_back = valued(found.mean, model.values)
+                for column, back in zip(errors.values(), (left.shown, shown_back), strict=False):
+                    column.extend(_errors(model.seen(given), back))
                 shown.extend([(given, left, found)] if not shown else [])
+                deviations.append(found.deviation.cpu())
                 yield found.mean
                 bar.update(len(given))
 
-    with draft(config.to, config.overwrite) as folder:
-        folder.mkdir()
-        model.kind.write(folder, outputs(), names, reserved=[COMPARED])
-        _picture(model, shown[0], config.damage, folder / COMPARED)
-        if config.damage:
-            rows = [[f"{before:.6g}", f"{after:.6g}"] for before, after in errors]
-            write_per_file(folder / ERRORS, ["error_before", "error_after"], names, rows)
+    with draft(config.to, config.overwrite) as path:
+        compared = (COMPARED, lambda: _picture(model, shown[0], config.damage))
+        write_outputs(path, model.kind, outputs(), names, errors, {"deviation": deviations}, compared)
     print(f"{model.kind.nouns:9} {config.to}")
     if config.damage:
-        before, after = torch.tensor(errors).mean(0).tolist()
+        before, after = (mean(column) for column in errors.values())
         print(f"error     {before:.4g} for each value before, {after:.4g} after")
 
 
@@ -69,13 +68,12 @@ def _left(
     return model.degraded(given, degradation)
 
 
-def _errors(x: Tensor, left: Degraded, back: Tensor) -> list[tuple[float, float]]:
-    """The squared error per value of what is left, as it is shown, and of what came back."""
-    pairs = ((shown - x).double().square().flatten(1).mean(1) for shown in (left.shown, back))
-    return [(float(a), float(b)) for a, b in zip(*pairs, strict=True)]
+def _errors(x: Tensor, back: Tensor) -> list[float]:
+    """The squared error per value of what is left, as it is shown, or of what came back."""
+    return (back - x).double().square().flatten(1).mean(1).tolist()
 
 
-def _picture(model: Trained, row: Row, damaged: bool, path: Path) -> None:
+def _picture(model: Trained, row: Row, damaged: bool) -> Image.Image:
     """What is left, what came back, how uncertain it is, and the truth where it is known."""
     given, left, found = row
     deviation = found.deviation / found.deviation.amax().clamp_min(1e-12)
@@ -83,4 +81,4 @@ def _picture(model: Trained, row: Row, damaged: bool, path: Path) -> None:
     captions = ["given", "restored", "deviation"]
     if damaged:
         rows, captions = [*rows, model.seen(given)], [*captions, "truth"]
-    model.kind.picture([each[:SHOWN] for each in rows], captions).save(path)
+    return model.kind.picture([each[:SHOWN] for each in rows], captions)

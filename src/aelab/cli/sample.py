@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from omegaconf import DictConfig
 
+from aelab.cli.outputs import write_outputs
 from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
 from aelab.core.files import draft
@@ -17,10 +18,12 @@ def main(config: DictConfig) -> None:
     """Write the samples that a composed configuration asks for."""
     if config.count < 1 or config.columns < 1:
         raise ConfigurationError(f"count={config.count}, columns={config.columns}: both are at least 1")
+    if config.grid and config.to.endswith(".npz"):
+        raise ConfigurationError(f"to={config.to} and grid=true: a picture goes to a folder; choose one")
     model = load(run_of(config.run), config.device)
     labels = _labels(model, config)
     count = len(labels) if isinstance(labels, list) else config.count
-    with draft(config.to, config.overwrite) as folder:
+    with draft(config.to, config.overwrite) as path:
         given = None if config["from"] is None else _given(model, config)
         samples = model.sample(
             count,
@@ -29,12 +32,12 @@ def main(config: DictConfig) -> None:
             given=given,
             seed=config.seed,
         )
-        folder.mkdir()
         if config.grid:
+            path.mkdir()
             rows = samples.split(config.columns)
-            model.picture(rows, [""] * len(rows)).save(folder / "samples.png")
+            model.picture(rows, [""] * len(rows)).save(path / "samples.png")
         else:
-            model.kind.write(folder, [samples], _names(model, config, labels, count))
+            write_outputs(path, model.kind, [samples], _names(model, config, labels, count))
     print(f"samples   {config.to}")
 
 

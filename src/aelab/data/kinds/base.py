@@ -137,6 +137,13 @@ class Kind(ABC):
         names: of them, which may hold anything. reserved: names of files that are no observation's.
         """
 
+    def arrays(self, blocks: Iterable[Tensor]) -> dict[str, np.ndarray]:
+        """The same for one .npz file: x (N, *shape), which `read` takes back.
+
+        Raises DataError for what is no array.
+        """
+        raise DataError(f"an .npz file holds images or vectors, and these are {self.nouns}: give a folder")
+
 
 def array_of(path: Path, name: str, what: str) -> np.ndarray:
     """An array of a user's .npz file; DataError where it is not there, or cannot be read."""

@@ -136,7 +136,11 @@ class Pixels(Kind):
             for image in as_images(block):
                 image.save(folder / next(files))
         if kept:
-            np.savez(folder / ARRAYS, x=torch.cat(kept).numpy())
+            np.savez(folder / ARRAYS, **self.arrays(kept))  # type: ignore[arg-type]
+
+    def arrays(self, blocks: Iterable[Tensor]) -> dict[str, np.ndarray]:
+        """Images x (N, C, H, W), from 0 to 1."""
+        return {"x": torch.cat(list(blocks)).clamp(0, 1).numpy()}
 
 
 def _pictures(root: Path) -> tuple[list[Path], list[str]]:

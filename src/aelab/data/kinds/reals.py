@@ -104,7 +104,9 @@ class Reals(Kind):
         self, folder: Path, blocks: Iterable[Tensor], names: Iterable[str], reserved: Iterable[str] = ()
     ) -> None:
         """One file, vectors.npz, with the array `x` (N, D) and, where they have some, names of `columns`."""
-        arrays = {"x": torch.cat(list(blocks)).numpy()}
-        if self.names is not None:
-            arrays["columns"] = np.array(self.names)
-        np.savez(folder / "vectors.npz", **arrays)  # type: ignore[arg-type]
+        np.savez(folder / "vectors.npz", **self.arrays(blocks))  # type: ignore[arg-type]
+
+    def arrays(self, blocks: Iterable[Tensor]) -> dict[str, np.ndarray]:
+        """Vectors x (N, D) in the data's own units and, where they have some, names of `columns`."""
+        named = {} if self.names is None else {"columns": np.array(self.names)}
+        return {"x": torch.cat(list(blocks)).numpy()} | named
