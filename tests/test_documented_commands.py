@@ -66,7 +66,7 @@ def files(tmp_path_factory):
     np.savez(folder / "npz.npz", x_train=x, x_test=x)
     np.savez(folder / "vectors.npz", x_train=x[0], x_test=x[0])
     (folder / "some.txt").write_text("one line\nanother line\n")
-    (folder / "some.csv").write_text("id,age,job\n1,3,clerk\n2,4,smith\n")
+    (folder / "some.csv").write_text("id,age,job,bought\n1,3,clerk,yes\n2,4,smith,no\n")
     with ZipFile(folder / "sounds.zip", "w") as archive:
         archive.writestr("a.wav", b"")
     text = {"table": folder / "some.csv"} | dict.fromkeys(["text", "tiny_shakespeare"], folder / "some.txt")

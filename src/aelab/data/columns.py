@@ -13,6 +13,7 @@ from aelab.core.text import listed, printable
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})  # in small letters
 MOST = 200  # categories of a column
+DELIMITERS = ",;\t|"
 Cell = str | float | None
 
 
@@ -63,9 +64,10 @@ class Sheet:
     where: list[str]
 
 
-def sheet(place: str | Path, delimiter: str = ",") -> Sheet:
+def sheet(place: str | Path, delimiter: str | None = None) -> Sheet:
     """A table in a .csv file with names in its first line, or in a .parquet file.
 
+    delimiter: between cells; None: the one of `DELIMITERS` that stands most often in the first line.
     Raises DataError where there is none, or lines have other lengths than the first.
     """
     path = from_user(place)
@@ -74,17 +76,19 @@ def sheet(place: str | Path, delimiter: str = ",") -> Sheet:
     return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, delimiter)
 
 
-def _csv(path: Path, delimiter: str) -> Sheet:
+def _csv(path: Path, delimiter: str | None) -> Sheet:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=delimiter)
+            first = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter or max(DELIMITERS, key=first.count))
             rows = [(reader.line_num, row) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{printable(path)}: is no table of text in UTF-8 ({error}): save it as CSV"
+            f"{printable(path)} is no table of text in UTF-8 ({error}): save it as UTF-8"
         ) from error
     if len(rows) < 2:
-        raise DataError(f"{printable(path)}: holds no rows below the names of its columns")
+        raise DataError(f"{printable(path)} holds no rows below the names of its columns")
     names = [name.strip() for name in rows[0][1]]
     if len(set(names)) != len(names) or not all(names):
         raise DataError(
@@ -108,9 +112,9 @@ def _parquet(path: Path) -> Sheet:
     try:
         found = read_table(path)
     except (ArrowException, OSError) as error:
-        raise DataError(f"{printable(path)}: is no parquet file ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{printable(path)} is no parquet file ({str(error).splitlines()[0]})") from error
     if not found.num_rows:
-        raise DataError(f"{printable(path)}: holds no rows")
+        raise DataError(f"{printable(path)} holds no rows")
     cells = {name: [_plain(cell) for cell in found[name].to_pylist()] for name in found.column_names}
     return Sheet(cells, [f"{path.name}, row {row}" for row in range(found.num_rows)])
 

@@ -160,7 +160,11 @@ def table(options: Options) -> Found:
     source = options["source"]
     if root is None:
         return {}
-    return _columns(surveyed(sheet(root, source["delimiter"]), source["categorical"], source["drop"]))
+    label = [source["label"]] if source["label"] is not None else []
+    found = surveyed(sheet(root, source["delimiter"]), [*source["categorical"], *label], source["drop"])
+    classes = next((list(column.categories) for column in found if column.name in label), [])
+    rest = [column for column in found if column.name not in label]
+    return {**_columns(rest), **_classes(options, root, classes)}
 
 
 def published(options: Options) -> Found:

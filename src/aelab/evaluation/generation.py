@@ -3,8 +3,10 @@
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from aelab.evaluation.subject import BLOCK, Expected, Subject
 from aelab.metrics.estimate import Estimate, mean
 from aelab.metrics.generation import FRECHET, NEAREST, generation, nearest
 from aelab.metrics.phrases import variety
+from aelab.metrics.rows import likeness
 from aelab.metrics.threads import one_thread
 from aelab.models.conditions import sees_observation
 from aelab.models.distributions.divergence import space
@@ -79,8 +82,9 @@ class ExPostMixture:
             )  # in float32 weights may sum to more than 1
             codes = mixture.fit(known).sample(count)[0]
         z = torch.from_numpy(codes).float()[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
+        subject.fix_noise("mixture")
         parts = (subject.model.decode(part[None].to(subject.device)) for part in z.split(BLOCK))
-        return torch.cat([subject.data.kind.back(likelihood)[0].cpu() for likelihood in parts])
+        return torch.cat([subject.model.sample_of(likelihood)[0].cpu() for likelihood in parts])
 
 
 @dataclass
@@ -113,7 +117,7 @@ class Generation:
         real_images = subject.expected("test", self.count)
         train_images = subject.expected("train", self.train)
         if not subject.data.kind.measurable:  # names, between which there is no distance
-            self._phrases(subject, findings, drawn, real_images, train_images)
+            self._named(subject, findings, drawn, real_images[:], train_images[:])
             return
         features = self._space(subject)
         drawn = drawn[: len(real_images)]
@@ -147,16 +151,29 @@ class Generation:
             )
         self._show(subject, findings, drawn, train_images, fake, train)
 
-    def _phrases(
-        self, subject: Subject, findings: Findings, drawn: Tensor, real: Expected, train: Expected
+    def _named(
+        self, subject: Subject, findings: Findings, drawn: Tensor, test: Tensor, train: Tensor
     ) -> None:
-        """How varied sequences are, and what of them training sequences hold; the floor is the test ones'."""
-        test, known = real[:].numpy(), train[:].numpy()
-        note = f"among {len(known):,} training {findings.noun}s"
-        for name, tokens in ((self.name, drawn[: len(test)].numpy()), (FLOOR, test)):
-            findings.add(name, *(replace(each, note=note) for each in variety(tokens, known)))
+        """How varied sequences are, and what of them training sequences hold, beside test sequences; or how
+        like test rows rows are, beside training rows."""
+        kind, values = subject.data.kind, subject.data.values
+        told = f"training {findings.noun}s"
+
+        def written(x: Tensor) -> np.ndarray:
+            return kind.rounded(values.restore(x)).numpy()
+
+        if kind.sizes is None:
+            measure = partial(variety, known=written(train))
+            fake, floor, note = drawn[: len(test)], test, f"among {len(train):,} {told}"
+        else:
+            measure = partial(likeness, real=written(test), sizes=kind.sizes, seed=subject.seed)
+            fake, floor = drawn[: len(train)], train[: len(drawn)]
+            note = f"beside {len(test):,} test {findings.noun}s"
+        findings.add(self.name, *(_beside(each, note) for each in measure(written(fake))))
+        of_floor = note if kind.sizes is None else f"of {told} in the place of samples, {note}"
+        findings.add(FLOOR, *(_undirected(_beside(each, of_floor)) for each in measure(written(floor))))
         shown = list(drawn[:COLUMNS, None])
-        findings.figure(f"{self.name}_samples", subject.data.kind.picture(shown, [""] * len(shown)))
+        findings.figure(f"{self.name}_samples", kind.picture(shown, [""] * len(shown)))
 
     def _unseen(self, subject: Subject, features: Space) -> Tensor:
         """Which of the compared training observations the space was not learned from, by place."""
@@ -221,6 +238,10 @@ def _noted(found: Mapping[str, Estimate], notes: Mapping[str, str], features: Sp
         called = features.distance if name == FRECHET.name else name
         quantity = replace(each.quantity, name=called)
         yield replace(each, quantity=quantity, note=f"{notes[name]} {each.note}".strip())
+
+
+def _beside(found: Estimate, note: str) -> Estimate:
+    return replace(found, note=f"{note} {found.note}".strip())
 
 
 def _at(logits: Tensor | None, rows: Tensor) -> Tensor | None:

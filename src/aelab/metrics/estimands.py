@@ -6,7 +6,7 @@ autoencoder, say) is left out, never reported as 0.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -102,10 +102,10 @@ def narrower_than_grid(likelihood: Distribution, grid: float) -> float:
     return float((likelihood.each(likelihood.mean) > highest).double().mean())
 
 
-def _evidence(trace: Trace, bits: float | None) -> dict[str, Tensor]:
-    """The evidence of a trace, which several estimands read."""
+def _evidence(trace: Trace, bits: float | None, names: Container[str]) -> dict[str, Tensor]:
+    """What of the evidence of a trace is among `names`, which several estimands read."""
     found: dict[str, Tensor] = trace.once("evidence", lambda: evidence(trace, bits))
-    return found
+    return {name: values for name, values in found.items() if name in names}
 
 
 class Measured(Protocol):
@@ -144,18 +144,22 @@ class Means(Estimand):
         return {name: mean for name, mean, defined in means if defined == self.count}
 
 
-def estimands(units: int, kind: Measured, bits: float | None, codes: int | None = None) -> MetricCollection:
+def estimands(
+    units: int, kind: Measured, bits: float | None, codes: int | None = None, fitted: bool = True
+) -> MetricCollection:
     """The collection of all estimands, for a model whose codes have so many `units`.
 
-    kind: of observation. bits: as in `evidence`. codes: entries of its codebook, or None.
+    kind: of observation. bits: as in `evidence`. codes: entries of its codebook, or None. fitted: whether
+    anything but critics trained the model; else what is of its likelihood says nothing and is left out.
     """
-    once = partial(_evidence, bits=bits)
+    known = [quantity for quantity in EVIDENCE if fitted or not quantity.of_likelihood]
+    once = partial(_evidence, bits=bits, names=[quantity.name for quantity in known])
     measures: dict[str, Any] = {
-        "evidence": Means(once, EVIDENCE),
+        "evidence": Means(once, known),
         "reconstruction": Means(kind.errors, kind.quantities),
         "units": Units(units, codes=codes),
         "labels": Means(classification_error, [CLASSIFICATION_ERROR]),
-        "tokens": PerToken(once),
+        **({"tokens": PerToken(once)} if fitted else {}),
     }
     return MetricCollection(measures, compute_groups=False)
 

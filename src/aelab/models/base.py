@@ -181,7 +181,11 @@ class Autoencoder(nn.Module):
         prior = self.prior(context, self)
         z = prior.sample(() if prior.batch_shape else (count,))[None]
         likelihood = self.decode(z, context) if given is None else self.likelihood_of(given.x, z, context)
-        return likelihood.sample()[0] if self.likelihood.drawn else likelihood.mean[0]
+        return self.sample_of(likelihood)[0]
+
+    def sample_of(self, likelihood: Distribution) -> Tensor:
+        """What a sample shows of p(x|z,c): its mean, or a draw if the likelihood is `drawn`."""
+        return likelihood.sample() if self.likelihood.drawn else likelihood.mean
 
     def _told(self, count: int, given: Batch | None) -> Tensor | None:
         """The context of `count` samples."""

@@ -25,7 +25,7 @@ from aelab.data.preloaded import preload, with_preloaded
 from aelab.metrics.estimands import estimands
 from aelab.models import Autoencoder
 from aelab.runs.data import check_same_data
-from aelab.runs.model import take_over
+from aelab.runs.model import fitted, take_over
 from aelab.training.base import Training
 from aelab.training.callbacks.pictures import pictures
 from aelab.training.loop import EpochLoop
@@ -94,6 +94,8 @@ def build(config: DictConfig, data: DataModule | None = None, resumes: bool = Fa
 def _training(config: DictConfig, data: DataModule) -> Training:
     """The model and how it is trained."""
     model = construct(config.model, "model")
+    model.fitted = fitted(config.objective)
+    asked = (model.units, data.kind, data.values.bits, model.codes, model.fitted)
     made: Training = construct(
         config.training,
         "training",
@@ -101,7 +103,7 @@ def _training(config: DictConfig, data: DataModule) -> Training:
         objective=construct(config.objective, "objective", sizes=model.sizes),
         optimizer=construct(config.optimizer, "optimizer"),
         lr_schedule=construct(config.lr_schedule, "lr_schedule"),
-        measures=partial(estimands, model.units, data.kind, data.values.bits, model.codes),
+        measures=partial(estimands, *asked),
     )
     return made
 

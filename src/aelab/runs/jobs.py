@@ -241,8 +241,8 @@ class Jobs(ABC):
         levels = pixels.round() * ((count - 1) / 255)
         if bool((levels != levels.round()).any()):
             raise DataError(
-                f"the model is of black and white, and the {self.kind.nouns} are grey: make their pixels 0 or "
-                f"255, as (x > 127) * 255 does"
+                f"the model is of black and white, and the {self.kind.nouns} are grey: make "
+                "their pixels 0 or 255, as (x > 127) * 255 does"
             )
         return levels.to(torch.uint8).numpy()
 

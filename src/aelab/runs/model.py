@@ -43,11 +43,11 @@ def model_of(run: Run) -> Autoencoder:
         ) from error
     if not isinstance(model, Autoencoder):
         raise RunError(f"{run.folder.config} describes no model as its model: restore it")
-    model.fitted = _fitted(run.settings.objective)
+    model.fitted = fitted(run.settings.objective)
     return model.eval().requires_grad_(False)
 
 
-def _fitted(objective: DictConfig) -> bool:
+def fitted(objective: DictConfig) -> bool:
     """Whether the model was trained by any term that is no critic's."""
     return not objective.get("critics") or any("critic" not in term for term in objective.terms.values())
 

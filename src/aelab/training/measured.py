@@ -160,8 +160,9 @@ class Measured(LightningModule):
 
     def _report(self, stage: str) -> None:
         known, found = quantities(self.measures[stage]), self.measures[stage].compute()
-        values = torch.stack([value.double() for value in found.values()]).tolist()  # read back at once
-        measured = {known[name]: value for name, value in zip(found, values, strict=True)}
+        values = [value.double() for value in found.values()]
+        numbers = torch.stack(values).tolist() if values else []  # read back at once
+        measured = {known[name]: value for name, value in zip(found, numbers, strict=True)}
         self.measures[stage].reset()
         for quantity, value in measured.items():
             if not math.isfinite(value):

@@ -37,6 +37,7 @@ class Kind(ABC):
     measurable: whether values are amounts, between which there are distances, and to which noise is added.
     in_columns: whether pictures show them in rows and columns, and not line by line.
     audible: whether pictures of them have sounds, as `figures.wav.sound_of` finds them.
+    sizes: of rows of a table, how many categories each column has, 0 for numbers; None for other kinds.
     suffixes: of the files that a user has them in.
     """
 
@@ -50,6 +51,7 @@ class Kind(ABC):
     measurable: ClassVar[bool] = True
     in_columns: ClassVar[bool] = True
     audible: ClassVar[bool] = False
+    sizes: list[int] | None = None
     suffixes: ClassVar[frozenset[str]]
 
     @abstractmethod
@@ -70,6 +72,10 @@ class Kind(ABC):
     @abstractmethod
     def measure(self, trace: Trace) -> dict[str, Tensor]:
         """The same for a model with a posterior."""
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Observations (N, *event) in a user's units as they are written: by default as they are."""
+        return x
 
     def back(self, likelihood: Distribution) -> Tensor:
         """What comes back of each observation from each code, (S, B, *event): here the mean of p(x|z,c)."""

@@ -40,7 +40,8 @@ class Table(Kind):
 
     def __init__(self, columns: Sequence[Mapping[str, Any]] | None = None) -> None:
         self.columns = columns_of(columns)
-        self.is_name = torch.tensor([bool(column.categories) for column in self.columns])
+        self.sizes = [len(column.categories) for column in self.columns]
+        self.is_name = torch.tensor([size > 0 for size in self.sizes])
 
     def check(self, shape: tuple[int, ...], bounds: Bounds) -> None:
         if shape != (len(self.columns),):
@@ -70,6 +71,11 @@ class Table(Kind):
 
     def differences(self, x: Tensor, back: Tensor) -> Tensor:
         return self._errors(x, back).sum(-1)
+
+    def rounded(self, rows: Tensor) -> Tensor:
+        """Rows (N, D) with whole numbers in the columns that hold such, as they are written."""
+        whole = torch.tensor([column.whole for column in self.columns])
+        return torch.where(whole, rows.round(), rows)
 
     def cells(self, rows: Tensor) -> list[list[str]]:
         """Rows (N, D) as text."""

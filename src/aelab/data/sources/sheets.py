@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.data.columns import Sheet, columns_of, numbers_of, sheet
+from aelab.data.columns import Column, Sheet, columns_of, numbers_of, sheet
 from aelab.data.splits import Observations, Splits, checksum, cut
 
 
 class Rows:
     """The rows of a table in one file, .csv or .parquet, in one order of the rows for good.
 
-    columns: what is read of it, as `data.kind.columns`. test: how many rows, or which share in (0., 1.), are
-    the test split. delimiter: between the cells of a line. categorical, drop: what `data.survey` reads.
+    columns: what is read of it, as `data.kind.columns`. label: the column of classes, which is none of these,
+    and `names` what it may hold; a missing one is unknown. test: how many rows, or which share in (0., 1.),
+    are the test split. delimiter: as of `data.columns.sheet`. categorical, drop: what `data.survey` reads.
     """
 
     def __init__(
@@ -24,11 +25,14 @@ class Rows:
         root: str | Path,
         columns: Sequence[Mapping[str, Any]],
         test: int | float = 0.2,
-        delimiter: str = ",",
+        delimiter: str | None = None,
         categorical: Sequence[str] = (),
         drop: Sequence[str] = (),
+        label: str | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.root, self.columns, self.test, self.delimiter = root, columns_of(columns), test, delimiter
+        self.label = None if label is None else Column(label, tuple(names or ()))
 
     def prepare(self) -> None:
         """DataError where there is no table."""
@@ -36,8 +40,12 @@ class Rows:
 
     def load(self) -> Splits:
         """Read both splits."""
-        found = numbers_of(self._sheet(), self.columns)
-        return dealt(torch.tensor(found, dtype=torch.float32), self.test)
+        found = self._sheet()
+        rows = torch.tensor(numbers_of(found, self.columns), dtype=torch.float32)
+        if self.label is None:
+            return dealt(rows, self.test)
+        labels = torch.tensor(numbers_of(found, [self.label]))[:, 0].nan_to_num(-1).long()
+        return dealt(rows, self.test, labels)
 
     def _sheet(self) -> Sheet:
         return sheet(self.root, self.delimiter)
@@ -74,13 +82,15 @@ def published(table: Callable[..., Any]) -> Sheet:
     return Sheet({**cells, "class": list(names)}, [f"row {row}" for row in range(len(names))])
 
 
-def dealt(rows: Tensor, test: int | float) -> Splits:
-    """Rows as a training and a test split, the same in all runs."""
+def dealt(rows: Tensor, test: int | float, labels: Tensor | None = None) -> Splits:
+    """Rows as a training and a test split, the same in all runs. labels: of each, or None."""
     size = cut(test, len(rows), "data.source.test", f"{len(rows):,} rows")
     # numpy freezes RandomState's stream for all versions, which neither torch nor default_rng promises.
     chosen, kept = torch.from_numpy(np.random.RandomState(0).permutation(len(rows))).tensor_split([size])
-    every = Observations(rows)
+    every = Observations(rows, labels)
     missing = int(rows.isnan().sum())
     notes = [f"missing cells: {missing:,} of {rows.numel():,}"] if missing else []
-    content = rows.numpy().astype("<f4").tobytes()
-    return Splits(every.take(kept), every.take(chosen), {"rows": checksum(content)}, notes=notes)
+    sums = {"rows": checksum(rows.numpy().astype("<f4").tobytes())}
+    if labels is not None:
+        sums["labels"] = checksum(labels.numpy().astype("<i8").tobytes())
+    return Splits(every.take(kept), every.take(chosen), sums, notes=notes)

@@ -6,6 +6,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
+from aelab.core.records import Batch
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.metrics.generation import DIVERSITY, diversity
 from aelab.models.conditions import sees_observation
@@ -22,7 +23,8 @@ Alarms = dict[str, str]
 
 
 class CriticAlarms(Callback):
-    """Logs after a validation `val/diversity` of samples and, under `alarm/`, 1 for each alarm that stands.
+    """Measures the diversity of samples after a validation and after the test, and logs after a validation,
+    under `alarm/`, 1 for each alarm that stands.
 
     An alarm is printed once until it is mended. record: keeps one that is raised, by its name.
     """
@@ -32,29 +34,36 @@ class CriticAlarms(Callback):
         self.standing: set[str] = set()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not isinstance(pl_module, Adversarial) or trainer.sanity_checking or not trainer.is_global_zero:
+        if not isinstance(pl_module, Adversarial) or trainer.sanity_checking:
             return
-        spread = _diversity(trainer, pl_module)
+        spread = _measure(pl_module, "val", trainer.datamodule.val_examples(COUNT))  # type: ignore[attr-defined]
+        if not trainer.is_global_zero:
+            return
         found = dict(_alarms(pl_module.means, spread))
-        measured = {} if spread is None else {f"val/{DIVERSITY.name}": spread}
-        pl_module.log_values(measured | {f"alarm/{name}": 1.0 for name in found})
+        pl_module.log_values({f"alarm/{name}": 1.0 for name in found})
         for name in sorted(found.keys() - self.standing):
             raise_alarm(trainer, name, found[name])
             self.record({name: f"after step {trainer.global_step} {found[name]}"})
         self.standing = set(found)
 
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if isinstance(pl_module, Adversarial):
+            _measure(pl_module, "test", trainer.datamodule.test_examples(COUNT))  # type: ignore[attr-defined]
+
 
 @torch.no_grad()
-def _diversity(trainer: Trainer, module: Adversarial) -> float | None:
-    """Of samples, over that of validation observations; None for a model whose samples are not its own."""
-    model, data = module.model, trainer.datamodule  # type: ignore[attr-defined]
+def _measure(module: Adversarial, stage: str, examples: Batch) -> float | None:
+    """The diversity of samples, which is logged; None for a model whose samples are not its own."""
+    model = module.model
     if model.prior is None or sees_observation(model.conditioner):
         return None
-    examples = data.val_examples(COUNT).map(lambda value: value.to(module.device))
+    examples = examples.map(lambda value: value.to(module.device))
     seed_generators(step_seed(module.seed, "diversity"), module.device)
     given = None if model.conditioner is None else examples
     samples = model.sample(len(examples.x), given)
-    return diversity(examples.x.flatten(1), samples.flatten(1)).value
+    spread = diversity(examples.x.flatten(1), samples.flatten(1)).value
+    module.log_measured(stage, {DIVERSITY: spread})
+    return spread
 
 
 def _alarms(means: Mapping[str, float], spread: float | None) -> Iterator[tuple[str, str]]:
