@@ -11,10 +11,12 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from aelab.core.errors import ConfigurationError
 from aelab.core.paths import from_user
 from aelab.core.signals import Signals
+from aelab.core.text import sentence
 from aelab.core.untrusted import SEAL, open_file, seal
 
 SCRATCH = ".aelab-"  # how the names of folders begin in which something is being written
@@ -97,6 +99,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def why_unread(path: Path, error: Exception) -> str:
+    """Why an .npz file cannot be read; numpy speaks of options that nobody has here."""
+    if path.is_file() and not is_zipfile(path):
+        return "it is no .npz file"
+    return "it holds objects, and no plain numbers" if "pickle" in str(error) else sentence(error)
 
 
 def remove_scratch(folder: Path) -> None:

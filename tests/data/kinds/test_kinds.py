@@ -130,6 +130,9 @@ def test_a_file_of_vectors_is_refused_by_its_name(tmp_path):
     np.savez(path, z=np.zeros((2, 3)))
     with pytest.raises(DataError, match=r"mine\.npz cannot be read .* an array x of shape \(N, 3\)"):
         Reals().read(str(path), (3,))
+    (tmp_path / "rows.csv").write_text("a,b,c\n1,2,3\n")
+    with pytest.raises(DataError, match=r"rows\.csv cannot be read \(it is no \.npz file\)"):
+        Reals().read(str(tmp_path / "rows.csv"), (3,))
     with pytest.raises(DataError, match=r"none\.npz cannot be read"):
         Reals().read(str(tmp_path / "none.npz"), (3,))
 

@@ -12,9 +12,10 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from aelab.core.errors import DataError
+from aelab.core.files import why_unread
 from aelab.core.quantity import Quantity
 from aelab.core.records import Trace
-from aelab.core.text import printable, sentence
+from aelab.core.text import printable
 from aelab.figures.grids import folded, headed
 from aelab.models.distributions import Autoregressive, Columns
 
@@ -158,6 +159,6 @@ def array_of(path: Path, name: str, what: str) -> np.ndarray:
             return archive[name]
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         raise DataError(
-            f"{printable(path)} cannot be read ({sentence(error)}): an .npz file with an array {name} of "
-            f"{what} is needed"
+            f"{printable(path)} cannot be read ({why_unread(path, error)}): an .npz file with an array {name} "
+            f"of {what} is needed"
         ) from error

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from aelab.core.errors import DataError
+from aelab.core.files import why_unread
 from aelab.core.paths import from_user
 from aelab.core.text import listed, sizes
 from aelab.data.kinds.pixels import Pixels
@@ -73,7 +74,8 @@ class Npz(ABC):
                 found = sorted(archive)
         except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
             raise DataError(
-                f"{self.path}: cannot be read ({error}); an .npz of plain numeric arrays is needed"
+                f"{self.path}: cannot be read ({why_unread(from_user(self.path), error)}); an .npz of plain "
+                "numeric arrays is needed"
             ) from error
         names = {letter: [key[2:] for key in arrays if key[0] == letter] for letter in "xy"}
         if not {"train", "test"} <= set(names["x"]) or names["y"] not in ([], names["x"]):

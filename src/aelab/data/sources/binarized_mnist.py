@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from aelab.core.errors import DataError
+from aelab.core.files import why_unread
 from aelab.data.sources.published import PublishedFile, PublishedSource
 from aelab.data.splits import Observations, Splits, checksum
 
@@ -52,7 +53,9 @@ def _array(path: Path, key: str) -> np.ndarray:
         with np.load(path, allow_pickle=False) as archive:
             array = archive[key]
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
-        raise DataError(f"{path}: {key} cannot be read ({error}); the published arrays are needed") from error
+        raise DataError(
+            f"{path}: {key} cannot be read ({why_unread(path, error)}); the published arrays are needed"
+        ) from error
     if array.ndim != 2 or array.shape[1] != PIXELS or not ((array == 0) | (array == 1)).all():
         raise DataError(
             f"{path}: {key} holds {array.dtype} {array.shape}; zeros and ones (N, 784) are needed"
