@@ -159,6 +159,6 @@ def array_of(path: Path, name: str, what: str) -> np.ndarray:
             return archive[name]
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         raise DataError(
-            f"{printable(path)} cannot be read ({why_unread(path, error)}): an .npz file with an array {name} "
-            f"of {what} is needed"
+            f"{printable(path)} cannot be read ({why_unread(path, error)}): an .npz file with an array "
+            f"{name} of {what} is needed"
         ) from error
