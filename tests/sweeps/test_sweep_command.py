@@ -88,6 +88,15 @@ def test_trials_of_different_monitors_finish_and_none_is_called_the_best(sweep, 
 
 
 @pytest.mark.slow
+def test_trials_that_keep_their_last_weights_are_trained_over_seeds(sweep, runs):
+    said, code = sweep("variant=aae", "seed=0,1")
+    assert code == 0, said
+    assert Counter(run.status for run in runs()) == {Status.FINISHED: 2}
+    assert said.count(" finished val/") == 2
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("best")] == ["none:"]
+
+
+@pytest.mark.slow
 def test_two_objectives_give_a_front_and_the_sampler_needs_no_flag(sweep, runs):
     said, code = sweep(
         "sweep=random",
@@ -147,7 +156,7 @@ def test_a_dry_run_prints_commands_and_writes_nothing(sweep, tmp_path):
         (["sweep.objectives={val/elbo: up}"], "minimize or maximize"),
         (["variant=ae,vae", "sweep/pruner=median"], "by val/mse, val/elbo, which do not compare"),
         (["sweep.over={variant: [ae, vae]}"], "by val/mse, val/elbo, which do not compare"),
-        (["variant=vae,aae"], "monitor.metric=null says nothing"),
+        (["variant=vae,aae", "sweep/pruner=median"], "monitor.metric=null says nothing"),
         (["variant=vae,gan"], "unknown option 'model.encoder.widths'; did you mean model.decoder.widths"),
         (["variant=vae,ae", "sweep.objectives={val/elbo: maximize}"], "not measured for this model (ae_"),
         (["experiment=burda_vae,latent_size"], "experiment=latent_size is a study of its own"),

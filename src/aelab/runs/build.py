@@ -240,7 +240,7 @@ def measured(training: Training, batch: Batch) -> list[str]:
     with torch.no_grad():
         measure.update(training.model(batch))
     training.train()
-    return [f"val/{name}" for name in measure.compute()]
+    return [f"val/{name}" for name in (*measure.compute(), *(q.name for q in training.of_samples))]
 
 
 def _flops_per_image(two: int, training: Training, data: DataModule) -> int:

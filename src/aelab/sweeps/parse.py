@@ -98,20 +98,22 @@ def _asked_objectives(asked: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _monitored(made: Plan, first: int) -> dict[str, str]:
-    """What all trials choose their weights by; empty where a grid's trials choose by different numbers.
+    """What all trials choose their weights by; empty where a grid's trials choose by different numbers, or
+    keep their last weights.
 
     first: how many of the compositions are the first trial's.
     """
     monitors = [(c.monitor.metric, DIRECTIONS[c.monitor.mode == "max"]) for c in made.compositions]
-    if None in dict(monitors):
-        raise ConfigurationError(
-            "monitor.metric=null says nothing of which trial is best: give sweep.objectives, as "
-            "'sweep.objectives={val/elbo: maximize}'"
-        )
-    if len(set(monitors)) == 1:
+    last = None in dict(monitors)
+    if len(set(monitors)) == 1 and not last:
         return dict(monitors)
     options = made.options
     if not made.is_grid or options["pruner"] or options["plot"] or len(set(monitors[:first])) > 1:
+        if last:
+            raise ConfigurationError(
+                "monitor.metric=null says nothing of which trial is best: give sweep.objectives, as "
+                "'sweep.objectives={val/elbo: maximize}'"
+            )
         names = ", ".join(dict.fromkeys(str(name) for name, _ in monitors))
         raise ConfigurationError(
             f"these trainings choose their weights by {names}, which do not compare: give sweep.objectives, "

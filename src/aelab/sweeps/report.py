@@ -70,7 +70,7 @@ def report(plan: Plan, record: StudyRecord, folder: Path) -> None:
         if trial.state is TrialState.FAIL:
             out.print(f"failed    trial {trial.number}: {trial.user_attrs.get('error')}")
     if not plan.objectives:
-        out.print(f"best      none: each trial has its own {OWN}, and sweep.objectives names one for all")
+        out.print("best      none: no one number chooses among them, and sweep.objectives names one for all")
     for line in _best_lines(plan, record):
         out.out(f"best      {line}", highlight=False)
     if plan.plotted is not None:

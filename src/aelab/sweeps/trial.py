@@ -178,18 +178,24 @@ def validation_metrics(run: RunFolder, config: DictConfig) -> dict[str, float]:
 def _kept(journal: Sequence[Mapping[str, Any]], monitor: DictConfig) -> Mapping[str, Any] | None:
     """The validation whose weights were kept: the best one, or the last where nothing says which is best."""
     name, sign = monitor.metric, 1 if monitor.mode == "max" else -1
+    validations: dict[int, dict[str, Any]] = {}  # by step: a validation may have several lines
+    for row in journal:
+        if any(key.startswith("val/") for key in row):
+            validations.setdefault(row["step"], {}).update(row)
     if name is None:
-        validations = (row for row in reversed(journal) if any(key.startswith("val/") for key in row))
-        return next(validations, None)
-    finite = (row for row in journal if name in row and row[name] == row[name])
+        return next(reversed(validations.values()), None)
+    finite = (row for row in validations.values() if name in row and row[name] == row[name])
     return max(finite, key=lambda row: sign * row[name], default=None)
 
 
 def objective_values(
     measured: Mapping[str, float], objectives: Mapping[str, str], config: DictConfig
 ) -> dict[str, float]:
-    """The objectives among what was measured; SweepError where one is not there."""
-    wanted = list(objectives) or [config.monitor.metric]
+    """The objectives among what was measured; SweepError where one is not there.
+
+    Without any it is what the weights were chosen by, or else the first number, which chooses nothing.
+    """
+    wanted = list(objectives) or [config.monitor.metric or next(iter(measured), "a validation's number")]
     for name in wanted:
         if name not in measured:
             raise SweepError(

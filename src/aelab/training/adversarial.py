@@ -18,8 +18,11 @@ from torch.optim import Optimizer
 from aelab.cluster.collectives import average, average_gradients
 from aelab.core.checks import at_least
 from aelab.core.errors import ConfigurationError
+from aelab.core.quantity import Quantity
 from aelab.core.records import Batch, Trace
 from aelab.core.schedules import Schedule
+from aelab.metrics.generation import DIVERSITY
+from aelab.models.conditions import sees_observation
 from aelab.training.base import Training
 from aelab.training.optimizers import Groups, grouped, norm, of_group, optimizers_of
 
@@ -67,6 +70,11 @@ class Adversarial(Training):
                     f"training.lr_schedules.{name} is of no critic: name one of {', '.join(self.names)}, or "
                     "`critics` for all"
                 )
+
+    @property
+    def of_samples(self) -> tuple[Quantity, ...]:  # type: ignore[override]
+        its_own = self.model.prior is not None and not sees_observation(self.model.conditioner)
+        return (DIVERSITY,) if its_own else ()
 
     def groups(self) -> Groups:
         terms: Any = self.objective.terms

@@ -34,7 +34,11 @@ class Measured(LightningModule):
     """A model and its objective, measured by the same estimands whatever trains them.
 
     measures: makes the estimands of one split. seed: of the noise.
+
+    of_samples: what callbacks measure of the model's samples at validation and test.
     """
+
+    of_samples: tuple[Quantity, ...] = ()
 
     def __init__(
         self, model: Autoencoder, objective: Objective, measures: Callable[[], MetricCollection], seed: int

@@ -1,6 +1,7 @@
 """How far models that were trained alike agree, up to the order and signs of units: no factors needed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -49,8 +50,9 @@ def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Est
     codes: M arrays (N, D_m) of the same images. kl: M arrays (D_m,), the divergence of each unit in nats,
     averaged over images; units below 0.01 are left out. The similarity of two units is Spearman's, whatever
     its sign; a unit scores the squared largest over the sum of its similarities, a pair of models the mean
-    over both models' units, and a model the median over its pairs. The error is over pairs, the mean's over
-    models, both as if these were independent.
+    over both models' units, and a model the median over its pairs. The error is over pairs, as if these were
+    independent; the mean's is twice that over models, each of which is in a pair with all others (Hoeffding
+    1948, https://doi.org/10.1214/aoms/1177730196), and None for two.
 
     >>> codes = np.array([[0.0, 1.0], [1.0, -1.0], [2.0, 1.0]])
     >>> scores, average = udr([codes, -codes], [np.ones(2), np.ones(2)])
@@ -74,4 +76,5 @@ def udr(codes: Sequence[np.ndarray], kl: Sequence[np.ndarray]) -> tuple[list[Est
         others = np.delete(pairs[model], model)
         error = MEDIAN * others.std(ddof=1) / len(others) ** 0.5 if len(others) > 1 else None
         scores.append(Estimate(float(np.median(others)), UDR, len(others), error, note="over pairs"))
-    return scores, mean(np.array([score.value for score in scores]), UDR, "over models")
+    whole = mean(np.array([score.value for score in scores]), UDR, "over models")
+    return scores, replace(whole, error=2 * whole.error if len(codes) > 2 and whole.error else None)

@@ -16,6 +16,7 @@ from aelab.metrics.estimate import Estimate, Seed, jackknife, mean
 
 GROUPS = 20
 AT_ONCE = 256  # votes whose codes are in memory
+OF_VOTES = "the error is rough, and on the small side, that of the votes alone"
 
 
 class Members:
@@ -117,7 +118,7 @@ def factor_vae_score(
     table = np.zeros((codes.shape[1], len(factors)), dtype=np.int64)
     np.add.at(table, (units, held), 1)
     units, held = _votes(_steadiest, others, truth, max(votes // 2, 1), group, rng)
-    note = f"groups of {group}; the error is that of the votes"
+    note = f"groups of {group}; {OF_VOTES}"
     return mean(table.argmax(1)[units] == held, FACTOR_VAE_SCORE, note)
 
 
@@ -156,7 +157,7 @@ def beta_vae_score(
         raise InapplicableError(f"votes={votes}: a classifier needs some for two factors or more, as of 1000")
     reader = LogisticRegression(max_iter=1000).fit(seen, held)
     seen, held = _votes(_differences, others, truth, max(votes // 2, 1), group, rng)
-    note = f"{group} pairs; the error is that of the votes"
+    note = f"{group} pairs; {OF_VOTES}"
     return mean(reader.predict(seen) == held, BETA_VAE_SCORE, note)
 
 

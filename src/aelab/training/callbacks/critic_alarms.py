@@ -9,7 +9,6 @@ from pytorch_lightning.callbacks import Callback
 from aelab.core.records import Batch
 from aelab.core.seeds import seed_generators, step_seed
 from aelab.metrics.generation import DIVERSITY, diversity
-from aelab.models.conditions import sees_observation
 from aelab.training.adversarial import Adversarial
 from aelab.training.callbacks.alarms import raise_alarm
 
@@ -54,9 +53,9 @@ class CriticAlarms(Callback):
 @torch.no_grad()
 def _measure(module: Adversarial, stage: str, examples: Batch) -> float | None:
     """The diversity of samples, which is logged; None for a model whose samples are not its own."""
-    model = module.model
-    if model.prior is None or sees_observation(model.conditioner):
+    if DIVERSITY not in module.of_samples:
         return None
+    model = module.model
     examples = examples.map(lambda value: value.to(module.device))
     seed_generators(step_seed(module.seed, "diversity"), module.device)
     given = None if model.conditioner is None else examples
