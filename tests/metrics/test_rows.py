@@ -63,11 +63,15 @@ def test_samples_are_not_known_by_missing_no_cell():
     assert abs(holes["two_sample_accuracy"].value - 0.5) < 4 * holes["two_sample_accuracy"].error
     assert holes["column_distance"].value < 0.06
     assert holes["correlation_gap"].value < 0.06
+    whole = found(fake, table(2000, 0))["trained_on_samples"]
+    assert holes["trained_on_samples"].value < whole.value  # where the number that tells it is missing
+    assert found(real, fake)["trained_on_samples"].value == pytest.approx(0.75, abs=0.04)  # as a floor is
 
 
 def test_what_is_not_there_is_left_out():
     x = np.random.default_rng(0).normal(size=(3, 2))
     assert found(x, x, [0, 0]).keys() == {"column_distance", "correlation_gap"}
     assert found(x[:, :1], x[:, :1], [0])["correlation_gap"].value == 0
+    assert "trained_on_samples" not in found(np.ones((8, 1)), np.ones((8, 1)), [2])
     empty = np.full((8, 2), np.nan)
     assert all(np.isfinite(each.value) for each in found(x, empty, [0, 0]).values())

@@ -94,11 +94,12 @@ def _told_apart(fake: np.ndarray, real: np.ndarray, seed: int) -> Estimate:
 def _learned(fake: np.ndarray, real: np.ndarray, sizes: Sequence[int], seed: int) -> Estimate | None:
     """The mean over columns of categories, for each test row that has one."""
     right = np.full(real.shape, np.nan)
-    for place, size in enumerate(sizes):
-        known = ~np.isnan(real[:, place])
-        if size > 1 and known.any():
-            forest = _forest(np.delete(fake, place, 1), fake[:, place], seed)
-            right[known, place] = forest.predict(np.delete(real[known], place, 1)) == real[known, place]
+    for place, size in enumerate(sizes if real.shape[1] > 1 else ()):
+        shown, asked = (rows[~np.isnan(rows[:, place])] for rows in (fake, real))
+        if size > 1 and len(shown) and len(asked):
+            forest = _forest(np.delete(shown, place, 1), shown[:, place], seed)
+            found = forest.predict(np.delete(asked, place, 1)) == asked[:, place]
+            right[~np.isnan(real[:, place]), place] = found
     told = ~np.isnan(right).all(1)
     return mean(np.nanmean(right[told], 1), TRAINED_ON_SAMPLES) if told.any() else None
 
