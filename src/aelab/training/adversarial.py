@@ -22,7 +22,6 @@ from aelab.core.quantity import Quantity
 from aelab.core.records import Batch, Trace
 from aelab.core.schedules import Schedule
 from aelab.metrics.generation import DIVERSITY
-from aelab.models.conditions import sees_observation
 from aelab.training.base import Training
 from aelab.training.optimizers import Groups, grouped, norm, of_group, optimizers_of
 
@@ -73,8 +72,7 @@ class Adversarial(Training):
 
     @property
     def of_samples(self) -> tuple[Quantity, ...]:  # type: ignore[override]
-        its_own = self.model.prior is not None and not sees_observation(self.model.conditioner)
-        return (DIVERSITY,) if its_own else ()
+        return () if self.model.prior is None else (DIVERSITY,)
 
     def groups(self) -> Groups:
         terms: Any = self.objective.terms

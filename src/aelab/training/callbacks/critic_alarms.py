@@ -52,7 +52,7 @@ class CriticAlarms(Callback):
 
 @torch.no_grad()
 def _measure(module: Adversarial, stage: str, examples: Batch) -> float | None:
-    """The diversity of samples, which is logged; None for a model whose samples are not its own."""
+    """The diversity of samples, which is logged; None for a model without a prior."""
     if DIVERSITY not in module.of_samples:
         return None
     model = module.model
